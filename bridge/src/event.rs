@@ -1,0 +1,90 @@
+//! What an execution tells the kernel while it runs and when it ends.
+
+use crate::enforcement::Enforcement;
+use crate::exit_cause::ExitCause;
+use crate::ids::CallId;
+use crate::usage::Usage;
+use crate::verdict::Denial;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::task::Waker;
+
+/// An event of one execution. Exactly one `Exited` ends the stream, after all output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[non_exhaustive]
+pub enum ExecutionEvent {
+    /// Bytes the guest wrote to standard output (or to its terminal).
+    Stdout {
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Bytes the guest wrote to standard error.
+    Stderr {
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// The program was stopped by a job-control signal.
+    Stopped {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The program goes on after a stop.
+    Continued,
+    /// The plane refused something at run time.
+    Violation {
+        /// The refusal.
+        denial: Denial,
+    },
+    /// A guest calls the kernel.
+    GuestRequest {
+        /// The call, for the reply.
+        call_id: CallId,
+        /// The operation's name in the contract.
+        operation: String,
+        /// Its arguments.
+        payload: serde_json::Value,
+    },
+    /// The run has ended and nothing of it is left.
+    Exited(Box<ExecutionReport>),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ExecutionReport {
+    /// Why it ended.
+    pub cause: ExitCause,
+    /// What it used.
+    pub usage: Usage,
+    /// What held.
+    pub enforcement: Enforcement,
+    /// What was refused at run time, as far as it is known for certain; at most 64 distinct ones.
+    pub denials: Vec<Denial>,
+    /// Files made or changed during the run that another tool may execute later; at most 256.
+    pub executable_later: Vec<String>,
+}
+
+impl ExecutionReport {
+    /// A report of `cause` under `enforcement`.
+    pub fn new(cause: ExitCause, usage: Usage, enforcement: Enforcement) -> Self {
+        Self { cause, usage, enforcement, denials: Vec::new(), executable_later: Vec::new() }
+    }
+}
+
+/// Where a plane puts the events of one execution. Implemented by the kernel.
+pub trait ExecutionEventSink: Send + Sync {
+    /// Hands over one event. Blocks while the kernel's queue is full (that is the back-pressure a slow
+    /// reader puts on a guest); answers `false` when nobody will read any more, after which a plane ends the execution.
+    fn push(&self, event: ExecutionEvent) -> bool;
+
+    /// As [`push`](Self::push), but hands the event back instead of blocking when the queue is full.
+    ///
+    /// # Errors
+    /// The event itself, when there is no room.
+    fn try_push(&self, event: ExecutionEvent) -> Result<bool, Box<ExecutionEvent>>;
+
+    /// Wakes `waker` once, as soon as there is room or nobody reads any more; at once when that is so already.
+    /// For planes that serve many executions from one thread.
+    fn wake_when_room(&self, waker: &Waker);
+}

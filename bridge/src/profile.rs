@@ -1,0 +1,219 @@
+//! The execution profile: plane-neutral data that a policy is compiled to and a plane enforces.
+//!
+//! Everything in a profile is absolute and expanded: no placeholders, no `extends`. What a profile does
+//! not allow is refused. Environment values are not part of it, so that a profile can be logged.
+
+use crate::enforcement::{Mechanism, Tier};
+use crate::limits::Limits;
+use crate::verdict::RuleRef;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a plane is handed: one policy, compiled for one VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ExecutionProfile {
+    /// The policy's name, for messages.
+    pub name: String,
+    /// Files.
+    pub filesystem: FilesystemProfile,
+    /// Network.
+    pub network: NetworkProfile,
+    /// Programs.
+    pub commands: CommandProfile,
+    /// How much may be used.
+    pub limits: Limits,
+    /// How much isolation is required.
+    pub isolation: IsolationProfile,
+}
+
+impl ExecutionProfile {
+    /// A profile that allows nothing and requires full isolation.
+    pub fn closed(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            filesystem: FilesystemProfile::default(),
+            network: NetworkProfile::default(),
+            commands: CommandProfile::default(),
+            limits: Limits::default(),
+            isolation: IsolationProfile::default(),
+        }
+    }
+}
+
+/// Which files can be seen and changed.
+///
+/// Among the rules that match a path the most specific wins (longest literal prefix, then fewest
+/// wildcards); at a tie `deny` beats `protect` beats `write` beats `read`. A path that no rule matches is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct FilesystemProfile {
+    /// The rules, in no meaningful order.
+    pub rules: Vec<PathRule>,
+    /// The workspace's absolute host path, which is also its path inside.
+    pub workspace: Option<String>,
+    /// Whether the run gets private temporary folders (and `TMPDIR` and its siblings set to them).
+    pub temporary: Temporary,
+    /// What happens to changes in writable places.
+    pub changes: Changes,
+}
+
+/// One rule about paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct PathRule {
+    /// What the rule does.
+    pub effect: PathEffect,
+    /// To which paths: a literal covers itself and everything beneath it.
+    pub pattern: PathPattern,
+    /// The line it comes from.
+    pub rule: RuleRef,
+}
+
+impl PathRule {
+    /// A rule.
+    pub fn new(effect: PathEffect, pattern: PathPattern, rule: RuleRef) -> Self {
+        Self { effect, pattern, rule }
+    }
+}
+
+/// What a path rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PathEffect {
+    /// May be read.
+    Read,
+    /// May be read and written.
+    Write,
+    /// Is read-only inside a writable place, whatever is renamed, except in trees the guest itself makes during the run.
+    Protect,
+    /// Is refused, also where it does not exist yet.
+    Deny,
+}
+
+/// Which paths a rule covers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PathPattern {
+    /// This absolute path and everything beneath it.
+    Literal(String),
+    /// An absolute path with `?`, `*` (within a component), `[…]` and `**` (across components); covers what it
+    /// matches and everything beneath it.
+    Glob(String),
+}
+
+/// Private temporary folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Temporary {
+    /// None.
+    #[default]
+    Absent,
+    /// One of its own, empty at the start, gone at the end, within the disk limit.
+    Private,
+}
+
+/// What happens to changes in writable places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Changes {
+    /// They are made at once.
+    #[default]
+    Direct,
+    /// They are kept apart until committed or discarded.
+    Overlay,
+}
+
+/// What can be reached over the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct NetworkProfile {
+    /// The mode.
+    pub mode: NetworkMode,
+    /// What may be reached in mode `allowlist`.
+    pub allow: Vec<NetworkRule>,
+    /// Ports the guest may listen on that are published.
+    pub listen: Vec<u16>,
+}
+
+/// The network mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NetworkMode {
+    /// Nothing but a loopback of its own.
+    #[default]
+    Deny,
+    /// Only what rules name.
+    Allowlist,
+    /// The host's own network.
+    Inherit,
+}
+
+/// One rule about the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct NetworkRule {
+    /// A host name, `*.name`, an address, a CIDR block, or `*`.
+    pub host: String,
+    /// First port allowed.
+    pub port_first: u16,
+    /// Last port allowed.
+    pub port_last: u16,
+    /// The line it comes from.
+    pub rule: RuleRef,
+}
+
+impl NetworkRule {
+    /// A rule for the ports `first` to `last` of `host`.
+    pub fn new(host: impl Into<String>, first: u16, last: u16, rule: RuleRef) -> Self {
+        Self { host: host.into(), port_first: first, port_last: last, rule }
+    }
+}
+
+/// Which programs may be executed. The longest matching prefix wins; at a tie deny wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct CommandProfile {
+    /// Prefixes of the canonical program path, by components.
+    pub allow: Vec<CommandRule>,
+    /// Prefixes that are refused.
+    pub deny: Vec<CommandRule>,
+}
+
+/// One rule about programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct CommandRule {
+    /// An absolute path: a program, or a directory whose programs are meant. `/` means every program.
+    pub prefix: String,
+    /// The line it comes from.
+    pub rule: RuleRef,
+}
+
+impl CommandRule {
+    /// A rule.
+    pub fn new(prefix: impl Into<String>, rule: RuleRef) -> Self {
+        Self { prefix: prefix.into(), rule }
+    }
+}
+
+/// How much isolation is required.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct IsolationProfile {
+    /// The least tier that will do.
+    pub require: Tier,
+    /// Mechanisms that may be missing.
+    pub allow_degraded: Vec<Mechanism>,
+}
+
+impl Default for IsolationProfile {
+    fn default() -> Self {
+        Self { require: Tier::Full, allow_degraded: Vec::new() }
+    }
+}

@@ -1,1 +1,17 @@
-//! Placeholder page, replaced by the crate itself.
+//! The Linux plane: runs programs in namespaces of their own, under Landlock and seccomp, without root.
+//!
+//! The files tell the story in the order in which things happen: a profile is resolved to a view of the host
+//! and turned into a plan (`plan`); the embedded `launcher` is started in fresh namespaces (`spawn`, `start`), builds the sandbox from the plan,
+//! and is its pid 1; the supervisor carries streams, holds limits and tells the end (`supervise`).
+//!
+//! It never forks the host, never runs an external program, and leaves nothing on the host.
+
+#![deny(unsafe_code)]
+
+#[path = "../launcher/src/format.rs"]
+mod format;
+mod launcher;
+mod plan;
+mod spawn;
+mod start;
+mod step_report;

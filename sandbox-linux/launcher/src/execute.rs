@@ -1,0 +1,58 @@
+//! Executes the operations of a plan in order; the first that fails is reported and ends everything.
+
+use crate::format::op;
+use crate::plan_reader::{Cursor, Plan};
+use crate::report;
+use crate::state::State;
+use crate::step::{self, ENOSYS, Errno};
+use crate::{init, step::Failure};
+
+/// Executes a plan. Its last operation, `op::RUN`, does not come back.
+pub fn run(mut plan: Plan, state: &mut State) -> ! {
+    for index in 0..plan.count {
+        let (code, body) = match next(&mut plan.cursor) {
+            Ok(operation) => operation,
+            Err(errno) => report::fail(index, 0, errno, 0),
+        };
+        if let Err(failure) = operation(code, body, state) {
+            report::fail(index, code, failure.errno, failure.detail);
+        }
+    }
+    report::end(0)
+}
+
+fn next(cursor: &mut Cursor) -> Result<(u32, Cursor), Errno> {
+    let code = cursor.u32()?;
+    let length = cursor.u32()? as usize;
+    Ok((code, cursor.part(length)?))
+}
+
+fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failure> {
+    let body = &mut body;
+    match code {
+        op::WRITE_FILE => step::file::write(body.text()?, body.text()?),
+        op::LOOPBACK_UP => step::network::loopback_up(),
+        op::HOST_NAME => step::root::host_name(body.text()?),
+        op::NEW_ROOT => step::root::new_root(body.text()?, body.text()?),
+        op::DIRECTORY => step::file::directory(body.text()?, body.u32()?),
+        op::FILE => step::file::empty(body.text()?),
+        op::SYMLINK => step::file::symlink(body.text()?, body.text()?),
+        op::REMOVE => step::file::remove(body.text()?),
+        op::BIND => step::root::bind(body),
+        op::MOUNT => step::root::mount(body.u32()?, body.text()?, body.text()?, body.text()?),
+        op::ENTER_ROOT => step::root::enter(),
+        op::CHANGE_DIRECTORY => step::file::change_directory(body.text()?),
+        op::RLIMIT => step::limits::rlimit(body.u32()?, body.u64()?),
+        op::UMASK => step::limits::umask(body.u32()?),
+        op::LANDLOCK_BEGIN => step::landlock::begin(body.text()?, state),
+        op::LANDLOCK_PATH => step::landlock::path(body.u64()?, body.text()?, state),
+        op::LANDLOCK_ENFORCE => step::landlock::enforce(state),
+        op::DROP_PRIVILEGES => step::privileges::drop(),
+        op::PROVE => step::privileges::prove(body.u32()?),
+        op::SECCOMP => step::seccomp::install(body.u32()?, body.text()?),
+        op::SUBREAPER => step::privileges::subreaper(),
+        op::TERMINAL => step::terminal::open(body.u16()?, body.u16()?, state),
+        op::RUN => init::run(body, state),
+        _ => Err(ENOSYS.into()),
+    }
+}

@@ -1,0 +1,145 @@
+//! The plan's format: what the supervisor writes and the launcher executes.
+//!
+//! Both sides include this one file, so that a number means the same to both. A plan is a header, then
+//! operations in the order in which they are to happen. All integers are little-endian; a text is its length
+//! (`u32`, without the final NUL), its bytes and a NUL, so that the launcher can hand it to the kernel where it lies.
+//!
+//! ```text
+//! header     magic u32 · length of the operations u32 · number of operations u32 · reserved u32
+//! operation  code u32 · length of the body u32 · body
+//! ```
+
+/// First word of a plan; changes with the format.
+pub const MAGIC: u32 = 0x3144_4643;
+
+/// Bytes in the header.
+pub const HEADER_LENGTH: usize = 16;
+
+/// Largest plan that is read, in bytes.
+pub const MAX_PLAN: usize = 64 << 20;
+
+/// The descriptor on which the launcher finds its end of the control socket.
+pub const CONTROL_FD: i32 = 3;
+
+/// The standard streams arrive with the header, in this order: input, output, error.
+pub const STREAM_COUNT: usize = 3;
+
+/// What to do. Each constant's comment lists its body.
+pub mod op {
+    /// path text, contents text: writes a file that exists.
+    pub const WRITE_FILE: u32 = 1;
+    /// Brings the loopback interface up.
+    pub const LOOPBACK_UP: u32 = 2;
+    /// name text: sets the host name.
+    pub const HOST_NAME: u32 = 3;
+    /// path text: makes every mount private, mounts an empty tmpfs on path and works in it from here on.
+    pub const NEW_ROOT: u32 = 4;
+    /// path text, mode u32: makes a directory.
+    pub const DIRECTORY: u32 = 5;
+    /// path text: makes an empty file, as a place to mount on.
+    pub const FILE: u32 = 6;
+    /// target text, path text.
+    pub const SYMLINK: u32 = 7;
+    /// flags u32, device u64, inode u64, source text, path text: see `bind`.
+    pub const BIND: u32 = 8;
+    /// flags u32, type text, options text, path text: mounts a file system; flags are those of mount(2).
+    pub const MOUNT: u32 = 9;
+    /// path text: removes an empty directory or a file of the new root that has done its work.
+    pub const REMOVE: u32 = 10;
+    /// flags u32: makes the new root read-only and the root of everything.
+    pub const ENTER_ROOT: u32 = 11;
+    /// path text.
+    pub const CHANGE_DIRECTORY: u32 = 12;
+    /// resource u32, limit u64: soft and hard.
+    pub const RLIMIT: u32 = 13;
+    /// attributes text (the bytes of `landlock_ruleset_attr`).
+    pub const LANDLOCK_BEGIN: u32 = 14;
+    /// access u64, path text; a path that is not there is passed over.
+    pub const LANDLOCK_PATH: u32 = 15;
+    /// Enforces the ruleset.
+    pub const LANDLOCK_ENFORCE: u32 = 16;
+    /// Empties all capability sets, locks them so, sets no_new_privs.
+    pub const DROP_PRIVILEGES: u32 = 17;
+    /// flags u32, instructions text: see `seccomp`.
+    pub const SECCOMP: u32 = 18;
+    /// rows u16, columns u16: opens a terminal in the new root's devpts and sends its master end.
+    pub const TERMINAL: u32 = 19;
+    /// flags u32, program text, argument count u32, arguments, variable count u32, variables: see `run`.
+    pub const RUN: u32 = 20;
+    /// Becomes the reaper of orphans: for tiers without a pid namespace.
+    pub const SUBREAPER: u32 = 21;
+    /// flags u32: reads back what must hold by now and refuses to go on if it does not; see `proof`.
+    pub const PROVE: u32 = 22;
+    /// oom_score_adj and the like cannot be set later: umask u32.
+    pub const UMASK: u32 = 23;
+}
+
+/// Flags of `op::BIND`.
+pub mod bind {
+    /// Read-only.
+    pub const READ_ONLY: u32 = 1;
+    /// Nothing in it can be executed.
+    pub const NO_EXEC: u32 = 2;
+    /// Keeps device nodes usable.
+    pub const DEVICES: u32 = 4;
+    /// With everything mounted beneath.
+    pub const RECURSIVE: u32 = 8;
+    /// Do not compare device and inode.
+    pub const ANY_OBJECT: u32 = 16;
+}
+
+/// Flags of `op::SECCOMP`.
+pub mod seccomp {
+    /// Makes a notification listener and sends it to the supervisor.
+    pub const LISTENER: u32 = 1;
+}
+
+/// Flags of `op::RUN`.
+pub mod run {
+    /// The standard streams are the terminal that `op::TERMINAL` opened.
+    pub const TERMINAL: u32 = 1;
+    /// There is no pid namespace: guard this process from the guest and end the guest's processes one by one.
+    pub const NO_PID_NAMESPACE: u32 = 2;
+}
+
+/// Flags of `op::PROVE`.
+pub mod proof {
+    /// No capability in any set.
+    pub const NO_CAPABILITIES: u32 = 1;
+    /// no_new_privs is set.
+    pub const NO_NEW_PRIVILEGES: u32 = 2;
+    /// A seccomp filter is in force.
+    pub const SECCOMP: u32 = 4;
+    /// This process is pid 1 of its namespace.
+    pub const PID_ONE: u32 = 8;
+}
+
+/// A message of the launcher: `kind u32, index u32, code u32, errno i32, values u64 × 4`, 48 bytes.
+pub mod message {
+    /// Bytes in a message.
+    pub const LENGTH: usize = 48;
+    /// An operation failed. index: which; code: its code; errno; values\[0\]: detail.
+    pub const FAILED: u32 = 1;
+    /// The program runs. values\[0\]: its pid inside.
+    pub const STARTED: u32 = 2;
+    /// The program was stopped. values\[0\]: signal.
+    pub const STOPPED: u32 = 3;
+    /// The program goes on.
+    pub const CONTINUED: u32 = 4;
+    /// The program ended. values\[0\]: wait status.
+    pub const EXITED: u32 = 5;
+    /// The terminal's master end comes with this message.
+    pub const TERMINAL: u32 = 6;
+    /// The seccomp listener comes with this message.
+    pub const LISTENER: u32 = 7;
+}
+
+/// A message of the supervisor: `kind u32, value u32`, 8 bytes.
+pub mod command {
+    /// Bytes in a command.
+    pub const LENGTH: usize = 8;
+    /// Sends the signal `value` to the program.
+    pub const SIGNAL_PROGRAM: u32 = 1;
+    /// Sends the signal `value` to the terminal's foreground group, or the program's group without a terminal.
+    pub const SIGNAL_FOREGROUND: u32 = 2;
+}

@@ -1,0 +1,256 @@
+//! Process 1: starts the program, reaps whatever ends, forwards signals, and ends with the control socket.
+
+use crate::format::{CONTROL_FD, command, message, run as flag};
+use crate::plan_reader::{Cursor, Text};
+use crate::raw_call::{call, nr, start_child};
+use crate::report::{self, Message, send};
+use crate::state::State;
+use crate::step::{EINTR, Errno, Failure, O_CLOEXEC, check, part};
+
+const CLONE_VM: usize = 0x100;
+const CLONE_VFORK: usize = 0x4000;
+const SIGCHLD: usize = 17;
+const SIGKILL: usize = 9;
+const LAST_SIGNAL: usize = 64;
+const SIG_SETMASK: usize = 2;
+const CLOSE_RANGE_CLOEXEC: usize = 4;
+const WNOHANG: usize = 1;
+const WUNTRACED: usize = 2;
+const WCONTINUED: usize = 8;
+const WALL: usize = 0x4000_0000;
+const TIOCSCTTY: usize = 0x540e;
+const TIOCGPGRP: usize = 0x540f;
+const TIOCSPGRP: usize = 0x5410;
+const POLLIN: i16 = 1;
+const EVERY_SIGNAL: u64 = u64::MAX;
+const CHILD_SIGNAL: u64 = 1 << (SIGCHLD - 1);
+const SFD_NONBLOCK_CLOEXEC: usize = 0o2_004_000;
+
+/// What the child process needs; it shares our memory until it executes the program.
+struct Start {
+    program: *const u8,
+    arguments: *const *const u8,
+    variables: *const *const u8,
+    terminal: i32,
+    errno: Errno,
+    detail: u64,
+}
+
+/// Most texts that argv and envp hold together: what fits beside the kernel's own bound of a quarter of the stack.
+const MOST_TEXTS: usize = 65_536;
+static mut TEXTS: [*const u8; MOST_TEXTS] = [core::ptr::null(); MOST_TEXTS];
+#[repr(align(16))]
+struct Stack {
+    _bytes: [u8; 16 * 1024],
+}
+static mut CHILD_STACK: Stack = Stack { _bytes: [0; 16 * 1024] };
+
+/// Starts the program and stays until it has ended. Does not come back unless the start failed.
+pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
+    let flags = body.u32()?;
+    let program = body.text()?;
+    let texts = (&raw mut TEXTS).cast::<*const u8>();
+    let variables_at = texts_from(body, texts, 0)?;
+    texts_from(body, texts, variables_at)?;
+    let mut start = Start {
+        program: program.at,
+        arguments: texts.cast_const(),
+        // SAFETY: `texts_from` stays within the table.
+        variables: unsafe { texts.add(variables_at) }.cast_const(),
+        terminal: if flags & flag::TERMINAL != 0 { state.terminal } else { -1 },
+        errno: 0,
+        detail: 0,
+    };
+    streams(state, start.terminal)?;
+    let pid = start_program(&mut start)?;
+    drop_streams();
+    send(&Message::new(message::STARTED, pid as u64), -1);
+    watch(pid, start.terminal >= 0)
+}
+
+/// Puts a count and that many texts into the table from `at` on, with a null after them; answers the place after it.
+fn texts_from(body: &mut Cursor, texts: *mut *const u8, mut at: usize) -> Result<usize, Failure> {
+    const E2BIG: Errno = 7;
+    let count = body.u32()? as usize;
+    if at.saturating_add(count) + 1 > MOST_TEXTS {
+        return Err(E2BIG.into());
+    }
+    for _ in 0..count {
+        let Text { at: text, .. } = body.text()?;
+        // SAFETY: `at` is below MOST_TEXTS, checked above.
+        unsafe { *texts.add(at) = text };
+        at += 1;
+    }
+    // SAFETY: as above.
+    unsafe { *texts.add(at) = core::ptr::null() };
+    Ok(at + 1)
+}
+
+/// Makes the session, its terminal, and descriptors 0 to 2.
+fn streams(state: &State, terminal: i32) -> Result<(), Failure> {
+    // SAFETY: integers only; a session leader without a terminal takes the slave end as its own.
+    unsafe {
+        part(call!(nr::SETSID), 1)?;
+        for (to, from) in state.streams.iter().enumerate() {
+            let from = if terminal >= 0 { terminal } else { *from };
+            part(call!(nr::DUP3, from, to, 0), 2)?;
+        }
+        if terminal >= 0 {
+            part(call!(nr::IOCTL, 0, TIOCSCTTY, 0), 3)?;
+        }
+        for from in state.streams {
+            call!(nr::CLOSE, from);
+        }
+    }
+    Ok(())
+}
+
+fn start_program(start: &mut Start) -> Result<isize, Failure> {
+    let every = EVERY_SIGNAL;
+    // SAFETY: the mask is 8 bytes; the stack is ours and used by one child at a time, since CLONE_VFORK suspends us
+    // until the child has executed the program or ended.
+    let pid = unsafe {
+        part(call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const every, 0, 8), 4)?;
+        let top = (&raw mut CHILD_STACK).cast::<u8>().add(size_of::<Stack>());
+        start_child(CLONE_VM | CLONE_VFORK | SIGCHLD, top, child, core::ptr::from_mut(start).cast())
+    };
+    part(pid, 5)?;
+    // SAFETY: `start` was written by the child, which is past its execve or gone.
+    let (errno, detail) = unsafe {
+        let start = core::ptr::from_mut(start);
+        (core::ptr::read_volatile(&raw const (*start).errno), core::ptr::read_volatile(&raw const (*start).detail))
+    };
+    if errno != 0 { Err(Failure { errno, detail }) } else { Ok(pid) }
+}
+
+/// The child: a process group of its own, in the foreground of the terminal if there is one, then the program.
+extern "C" fn child(argument: *mut u8) -> ! {
+    let start = argument.cast::<Start>();
+    let none = 0_u64;
+    // SAFETY: `start` outlives us, as the parent waits; the mask is 8 bytes; texts end with NUL, tables with null.
+    unsafe {
+        let group = call!(nr::GETPID) as i32;
+        call!(nr::SETPGID, 0, 0);
+        if (*start).terminal >= 0 {
+            call!(nr::IOCTL, 0, TIOCSPGRP, &raw const group);
+        }
+        // The guest gets the three streams and nothing else, above all not the control socket.
+        call!(nr::CLOSE_RANGE, CONTROL_FD, u32::MAX, CLOSE_RANGE_CLOEXEC);
+        // Signals that the host ignores (Rust programs ignore SIGPIPE) would stay ignored across execve.
+        let default = [0_u64; 4];
+        for signal in 1..=LAST_SIGNAL {
+            call!(nr::RT_SIGACTION, signal, &raw const default, 0, 8);
+        }
+        call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const none, 0, 8);
+        let failed = call!(nr::EXECVE, (*start).program, (*start).arguments, (*start).variables);
+        core::ptr::write_volatile(&raw mut (*start).errno, -(failed as i32));
+        core::ptr::write_volatile(&raw mut (*start).detail, 6);
+    }
+    report::end(127)
+}
+
+/// Our own streams go, so that a pipe ends when the program's end of it does.
+fn drop_streams() {
+    for descriptor in 0..3 {
+        // SAFETY: the descriptors are ours. With a terminal, our session keeps it as controlling terminal.
+        unsafe { call!(nr::CLOSE, descriptor) };
+    }
+}
+
+#[repr(C)]
+struct PollFd {
+    descriptor: i32,
+    events: i16,
+    happened: i16,
+}
+
+/// Waits for ends and commands until the program has ended or the supervisor is gone.
+fn watch(program: isize, terminal: bool) -> ! {
+    let mask = CHILD_SIGNAL;
+    // SAFETY: the mask is 8 bytes; SIGCHLD is blocked, so it stays pending for the descriptor.
+    let children = unsafe { call!(nr::SIGNALFD4, -1_isize, &raw const mask, 8, SFD_NONBLOCK_CLOEXEC) };
+    if let Err(errno) = check(children) {
+        report::fail(u32::MAX, 0, errno, 7);
+    }
+    let children = children as i32;
+    let mut watched = [
+        PollFd { descriptor: CONTROL_FD, events: POLLIN, happened: 0 },
+        PollFd { descriptor: children, events: POLLIN, happened: 0 },
+    ];
+    loop {
+        reap(program);
+        // SAFETY: two structures of poll(2); null time-out and mask wait for ever.
+        match check(unsafe { call!(nr::PPOLL, watched.as_mut_ptr(), 2, 0, 0, 0) }) {
+            Ok(_) | Err(EINTR) => {}
+            Err(_) => report::end(1),
+        }
+        let mut drained = [0_u8; 128];
+        // SAFETY: a signalfd_siginfo has 128 bytes; the descriptor does not block.
+        unsafe { call!(nr::READ, children, drained.as_mut_ptr(), drained.len()) };
+        if watched[0].happened != 0 {
+            obey(program, terminal);
+        }
+    }
+}
+
+/// Reaps all that ended. When it was the program, reports it and ends, and with us the whole namespace.
+fn reap(program: isize) {
+    loop {
+        let mut status = 0_i32;
+        let how = WNOHANG | WUNTRACED | WCONTINUED | WALL;
+        // SAFETY: the status lives until the call returns; no rusage is asked for.
+        let pid = unsafe { call!(nr::WAIT4, -1_isize, &raw mut status, how, 0) };
+        if pid <= 0 {
+            return;
+        }
+        if pid != program {
+            continue;
+        }
+        if status == 0xffff {
+            send(&Message::new(message::CONTINUED, 0), -1);
+        } else if status & 0xff == 0x7f {
+            send(&Message::new(message::STOPPED, ((status >> 8) & 0xff) as u64), -1);
+        } else {
+            send(&Message::new(message::EXITED, status as u32 as u64), -1);
+            report::end(0);
+        }
+    }
+}
+
+/// Reads one command. A closed socket means that the supervisor is gone, and that everything ends.
+fn obey(program: isize, terminal: bool) {
+    let mut words = [0_u32; 2];
+    // SAFETY: a command is 8 bytes.
+    let got = unsafe { call!(nr::READ, CONTROL_FD, words.as_mut_ptr(), command::LENGTH) };
+    if got != command::LENGTH as isize {
+        report::end(0);
+    }
+    let [kind, signal] = words;
+    let signal = (signal as usize).min(64);
+    let target = match kind {
+        command::SIGNAL_PROGRAM => program,
+        command::SIGNAL_FOREGROUND => -foreground(program, terminal),
+        _ => return,
+    };
+    // SAFETY: integers only; within this pid namespace a number can only name a process of the sandbox.
+    unsafe { call!(nr::KILL, target, signal) };
+    if signal == SIGKILL {
+        report::end(0);
+    }
+}
+
+/// The terminal's foreground group, or the program's own.
+fn foreground(program: isize, terminal: bool) -> isize {
+    let mut group = 0_i32;
+    if terminal {
+        // SAFETY: constant text and an int; the controlling terminal of our session.
+        unsafe {
+            let tty = call!(nr::OPENAT, crate::step::AT_FDCWD, c"/dev/tty".as_ptr(), O_CLOEXEC | 0o402);
+            if tty >= 0 {
+                call!(nr::IOCTL, tty, TIOCGPGRP, &raw mut group);
+                call!(nr::CLOSE, tty);
+            }
+        }
+    }
+    if group > 1 { group as isize } else { program }
+}

@@ -1,0 +1,39 @@
+//! The launcher: a freestanding static program that builds a sandbox around itself and is its first process.
+//!
+//! The supervisor starts it in fresh namespaces with a control socket as descriptor 3 and nothing else. It reads a
+//! plan (see `format`), executes the plan's operations in order, reports the first that fails, and once the program
+//! runs it reaps, forwards signals and waits for the end. It ends when the control socket closes, and with it,
+//! as pid 1, everything in the sandbox.
+//!
+//! It has no libc, since starting one costs more than all namespaces together; it allocates nothing; it decides nothing:
+//! what to mount and what to forbid was worked out by the supervisor, where it can be tested.
+
+#![no_std]
+#![no_main]
+#![no_builtins]
+
+mod execute;
+mod format;
+mod init;
+mod plan_reader;
+mod raw_call;
+mod report;
+mod state;
+mod step;
+
+use state::State;
+
+/// Where the kernel's entry point jumps to.
+extern "C" fn main() -> ! {
+    let mut state = State::new();
+    let plan = match plan_reader::receive(&mut state) {
+        Ok(plan) => plan,
+        Err(errno) => report::fail(u32::MAX, 0, errno, 0),
+    };
+    execute::run(plan, &mut state)
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    report::fail(u32::MAX, 0, step::ENOTRECOVERABLE, 1)
+}

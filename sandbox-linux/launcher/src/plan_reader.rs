@@ -1,0 +1,171 @@
+//! Receives the plan and reads it: a cursor over bytes that never goes past their end.
+
+use crate::format::{CONTROL_FD, HEADER_LENGTH, MAGIC, MAX_PLAN, STREAM_COUNT};
+use crate::raw_call::{call, nr};
+use crate::state::State;
+use crate::step::{EBADMSG, Errno, check};
+
+/// The operations of a plan and how many there are.
+pub struct Plan {
+    /// The bytes.
+    pub cursor: Cursor,
+    /// How many operations they hold.
+    pub count: u32,
+}
+
+#[repr(C)]
+struct IoVector {
+    base: *mut u8,
+    length: usize,
+}
+
+#[repr(C)]
+struct MessageHeader {
+    name: *mut u8,
+    name_length: u32,
+    vectors: *mut IoVector,
+    vector_count: usize,
+    control: *mut u8,
+    control_length: usize,
+    flags: i32,
+}
+
+#[repr(C, align(8))]
+struct Control {
+    length: usize,
+    level: i32,
+    kind: i32,
+    descriptors: [i32; STREAM_COUNT + 1],
+}
+
+const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+
+/// Reads header, descriptors and operations from the control socket.
+pub fn receive(state: &mut State) -> Result<Plan, Errno> {
+    let mut header = [0_u8; HEADER_LENGTH];
+    receive_header(&mut header, state)?;
+    let mut words = Cursor { at: header.as_ptr(), left: HEADER_LENGTH };
+    let (magic, length, count) = (words.u32()?, words.u32()? as usize, words.u32()?);
+    if magic != MAGIC || length > MAX_PLAN {
+        return Err(EBADMSG);
+    }
+    // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
+    let memory = check(unsafe { call6_mmap(length.max(1)) })? as *mut u8;
+    read_exactly(memory, length)?;
+    Ok(Plan { cursor: Cursor { at: memory, left: length }, count })
+}
+
+unsafe fn call6_mmap(length: usize) -> isize {
+    // SAFETY: see `receive`.
+    unsafe { crate::raw_call::call6(nr::MMAP, [0, length, 3, 0x22, usize::MAX, 0]) }
+}
+
+fn receive_header(header: &mut [u8; HEADER_LENGTH], state: &mut State) -> Result<(), Errno> {
+    let mut vector = IoVector { base: header.as_mut_ptr(), length: HEADER_LENGTH };
+    let mut control = Control { length: 0, level: 0, kind: 0, descriptors: [-1; STREAM_COUNT + 1] };
+    let mut message = MessageHeader {
+        name: core::ptr::null_mut(),
+        name_length: 0,
+        vectors: &raw mut vector,
+        vector_count: 1,
+        control: (&raw mut control).cast(),
+        control_length: size_of::<Control>(),
+        flags: 0,
+    };
+    // SAFETY: message and all it points to live until the call returns.
+    let got = check(unsafe { call!(nr::RECVMSG, CONTROL_FD, &raw mut message, MSG_CMSG_CLOEXEC) })?;
+    if got < HEADER_LENGTH {
+        let rest = header.get_mut(got..).ok_or(EBADMSG)?;
+        read_exactly(rest.as_mut_ptr(), rest.len())?;
+    }
+    // A cmsghdr is 16 bytes, each descriptor 4.
+    if control.length != 16 + 4 * STREAM_COUNT {
+        return Err(EBADMSG);
+    }
+    for (to, from) in state.streams.iter_mut().zip(control.descriptors) {
+        *to = from;
+    }
+    Ok(())
+}
+
+fn read_exactly(to: *mut u8, length: usize) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < length {
+        // SAFETY: `to` has `length` bytes, of which `done` are filled.
+        let got = check(unsafe { call!(nr::READ, CONTROL_FD, to.add(done), length - done) })?;
+        if got == 0 {
+            return Err(EBADMSG);
+        }
+        done += got;
+    }
+    Ok(())
+}
+
+/// A place in the plan and how much is left of it.
+#[derive(Clone, Copy)]
+pub struct Cursor {
+    at: *const u8,
+    left: usize,
+}
+
+/// A text in the plan: bytes, with a NUL after them.
+#[derive(Clone, Copy)]
+pub struct Text {
+    /// The first byte.
+    pub at: *const u8,
+    /// Bytes before the NUL.
+    pub length: usize,
+}
+
+impl Cursor {
+    fn take(&mut self, length: usize) -> Result<*const u8, Errno> {
+        if length > self.left {
+            return Err(EBADMSG);
+        }
+        let at = self.at;
+        // SAFETY: `length` bytes are left, so the new place is at most one past the end.
+        self.at = unsafe { at.add(length) };
+        self.left -= length;
+        Ok(at)
+    }
+
+    /// The next two bytes.
+    pub fn u16(&mut self) -> Result<u16, Errno> {
+        let at = self.take(2)?;
+        // SAFETY: `take` vouches for two bytes.
+        Ok(u16::from_le_bytes(unsafe { core::ptr::read_unaligned(at.cast()) }))
+    }
+
+    /// The next four bytes.
+    pub fn u32(&mut self) -> Result<u32, Errno> {
+        let at = self.take(4)?;
+        // SAFETY: `take` vouches for four bytes.
+        Ok(u32::from_le_bytes(unsafe { core::ptr::read_unaligned(at.cast()) }))
+    }
+
+    /// The next eight bytes.
+    pub fn u64(&mut self) -> Result<u64, Errno> {
+        let at = self.take(8)?;
+        // SAFETY: `take` vouches for eight bytes.
+        Ok(u64::from_le_bytes(unsafe { core::ptr::read_unaligned(at.cast()) }))
+    }
+
+    /// The next text, whose NUL was checked.
+    pub fn text(&mut self) -> Result<Text, Errno> {
+        let length = self.u32()? as usize;
+        let at = self.take(length)?;
+        let end = self.take(1)?;
+        // SAFETY: `take` vouches for the byte.
+        if unsafe { *end } != 0 {
+            return Err(EBADMSG);
+        }
+        Ok(Text { at, length })
+    }
+
+    /// The next `length` bytes as a cursor of their own.
+    pub fn part(&mut self, length: usize) -> Result<Self, Errno> {
+        let at = self.take(length)?;
+        Ok(Self { at, left: length })
+    }
+}

@@ -1,0 +1,19 @@
+//! What one operation leaves for a later one.
+
+use crate::format::STREAM_COUNT;
+
+/// Descriptors and facts gathered while the plan is executed. `-1`: none.
+pub struct State {
+    /// The standard streams, as they came with the plan.
+    pub streams: [i32; STREAM_COUNT],
+    /// The ruleset between its making and its enforcement.
+    pub landlock: i32,
+    /// The terminal's slave end.
+    pub terminal: i32,
+}
+
+impl State {
+    pub fn new() -> Self {
+        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1 }
+    }
+}

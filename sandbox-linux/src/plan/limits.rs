@@ -1,0 +1,32 @@
+//! Limits that a process carries with it: rlimits (getrlimit(2)).
+
+use crate::format::op;
+use crate::plan::encode::Plan;
+use cofferdam_bridge::limits::Limits;
+
+/// Adds the rlimits for `limits` to `plan`. They are inherited and can only be lowered inside.
+pub(crate) fn build(plan: &mut Plan, limits: &Limits) {
+    let mut set = |name: &str, resource: u32, value: u64| {
+        plan.add(op::RLIMIT, name).u32(resource).u64(value);
+    };
+    // A crash leaves no image of memory anywhere.
+    set("core", libc::RLIMIT_CORE, 0);
+    if let Some(files) = limits.open_files {
+        set("open_files", libc::RLIMIT_NOFILE, files);
+    }
+    if let Some(processes) = limits.processes {
+        // Counted in the sandbox's own user namespace; pid 1 is one of them. It does not bind root: a cgroup must.
+        set("processes", libc::RLIMIT_NPROC, processes.saturating_add(1));
+    }
+    if let Some(bytes) = limits.disk_bytes {
+        set("disk", libc::RLIMIT_FSIZE, bytes);
+    }
+    if let Some(milliseconds) = limits.cpu_ms {
+        // Per process, in whole seconds: a backstop beneath the sum that the supervisor watches.
+        set("cpu", libc::RLIMIT_CPU, milliseconds.div_ceil(1000).saturating_add(1));
+    }
+    if let Some(bytes) = limits.memory_bytes {
+        // Per process, private writable memory; address space is no measure, since runtimes reserve far more than they use.
+        set("memory", libc::RLIMIT_DATA, bytes);
+    }
+}

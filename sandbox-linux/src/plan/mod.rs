@@ -1,0 +1,8 @@
+//! What the launcher will do, worked out beforehand: the profile resolved to a view, the view to operations.
+
+pub(crate) mod encode;
+pub(crate) mod landlock;
+pub(crate) mod limits;
+pub(crate) mod resolve;
+pub(crate) mod root;
+pub(crate) mod view;

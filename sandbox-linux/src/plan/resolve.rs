@@ -1,0 +1,134 @@
+//! Resolves a rule's path on the host: the object it names now, and the symbolic links on the way to it.
+
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::profile::PathRule;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A host object under its canonical path.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    pub(crate) path: PathBuf,
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
+    pub(crate) directory: bool,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// As many links as path_resolution(7) lets a path follow.
+const MOST_LINKS: usize = 40;
+
+/// Most objects that one pattern may name when it is expanded.
+const MOST_MATCHES: usize = 4096;
+
+/// The object at `path`, or none when there is nothing. The root stands for the directories in it, since the
+/// sandbox has a root of its own.
+pub(crate) fn literal(path: &Path) -> Vec<Resolved> {
+    if path == Path::new("/") {
+        return children(path).iter().filter_map(|child| resolve(child)).collect();
+    }
+    resolve(path).into_iter().collect()
+}
+
+/// The objects that a pattern with wildcards names now. A pattern that allows must be bounded: `**` would need a walk of
+/// the whole tree at each start, so it is refused where it allows (it may deny: that is decided when a name is used).
+pub(crate) fn glob(pattern: &str, rule: &PathRule) -> Result<Vec<Resolved>, BridgeError> {
+    if pattern.split('/').any(|part| part == "**") {
+        let message = format!(
+            "`{}` ({}) allows by `**`, which would need a walk of the whole tree at each start; name the directory itself, which covers all beneath it",
+            rule.rule.text,
+            rule.rule.place()
+        );
+        return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message).with("pattern", pattern));
+    }
+    let mut places = vec![PathBuf::from("/")];
+    for part in pattern.split('/').filter(|part| !part.is_empty()) {
+        let mut next = Vec::new();
+        for place in &places {
+            if part.contains(['*', '?', '[', '\\']) {
+                let matching = children(place).into_iter().filter(|child| {
+                    child.file_name().and_then(|name| name.to_str()).is_some_and(|name| component_matches(part, name))
+                });
+                next.extend(matching);
+            } else {
+                next.push(place.join(part));
+            }
+            if next.len() > MOST_MATCHES {
+                let message = format!("`{}` names more than {MOST_MATCHES} objects; name their directory", rule.rule.text);
+                return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message).with("pattern", pattern));
+            }
+        }
+        places = next;
+    }
+    Ok(places.iter().filter_map(|place| resolve(place)).collect())
+}
+
+fn component_matches(pattern: &str, name: &str) -> bool {
+    use cofferdam_bridge::path_pattern::CompiledPattern;
+    use cofferdam_bridge::profile::PathPattern;
+    CompiledPattern::new(&PathPattern::Glob(format!("/{pattern}")))
+        .is_ok_and(|compiled| compiled.matches(&format!("/{name}")))
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let mut found: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    found.sort();
+    found
+}
+
+/// Walks `path` component by component, as the kernel would, and notes each link.
+fn resolve(path: &Path) -> Option<Resolved> {
+    let mut links = Vec::new();
+    let mut rest: Vec<PathBuf> = parts(path);
+    let mut at = PathBuf::from("/");
+    let mut last: Option<Metadata> = None;
+    while let Some(part) = rest.pop() {
+        if part == Path::new("..") {
+            at.pop();
+            last = None;
+            continue;
+        }
+        let place = at.join(&part);
+        let metadata = fs::symlink_metadata(&place).ok()?;
+        if metadata.is_symlink() {
+            let target = fs::read_link(&place).ok()?;
+            links.push((place, target.clone()));
+            if links.len() > MOST_LINKS {
+                return None;
+            }
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            rest.extend(parts(&target));
+        } else {
+            at = place;
+            last = Some(metadata);
+        }
+    }
+    let metadata = match last {
+        Some(metadata) => metadata,
+        None => fs::symlink_metadata(&at).ok()?,
+    };
+    Some(Resolved {
+        path: at,
+        links,
+        directory: metadata.is_dir(),
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
+}
+
+/// The components of a path, last first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let normal = path.components().filter_map(|component| match component {
+        Component::Normal(part) => Some(PathBuf::from(part)),
+        Component::ParentDir => Some(PathBuf::from("..")),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    });
+    let mut parts: Vec<_> = normal.collect();
+    parts.reverse();
+    parts
+}

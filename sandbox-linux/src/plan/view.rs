@@ -1,0 +1,189 @@
+//! From the profile's rules to what will be seen: which host objects appear where, and how.
+//!
+//! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
+//! inode, and the launcher refuses to mount anything else under its name.
+
+use crate::plan::resolve::{self, Resolved};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, Temporary};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What a path offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing.
+    None,
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// What stands at a path of the new root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// A host object.
+    Bind { access: Access, executable: bool, directory: bool, device: u64, inode: u64 },
+    /// A host object hidden.
+    Mask { directory: bool },
+    /// A hidden directory in which something is visible again.
+    Hollow,
+    /// Private temporary storage.
+    Temporary { executable: bool },
+}
+
+/// The whole view: nodes by absolute path, and symbolic links on the way to them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    pub(crate) nodes: BTreeMap<PathBuf, Node>,
+    pub(crate) links: BTreeMap<PathBuf, PathBuf>,
+}
+
+/// Where private temporary storage stands inside.
+pub(crate) const TEMPORARY: &str = "/tmp";
+
+/// Paths that the launcher makes itself; no rule puts a host directory there.
+const OWN: [&str; 3] = ["/proc", "/dev", "/sys"];
+
+type Effects = BTreeMap<PathBuf, PathEffect>;
+type Executables = BTreeMap<PathBuf, bool>;
+
+impl View {
+    /// Works out the view of `profile` on this host.
+    pub(crate) fn new(profile: &ExecutionProfile) -> Result<Self, BridgeError> {
+        let mut view = Self::default();
+        let mut objects = BTreeMap::new();
+        let effects = view.effects(profile, &mut objects)?;
+        let executables = view.executables(profile, &mut objects);
+        if profile.filesystem.temporary == Temporary::Private {
+            let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
+            view.nodes.insert(TEMPORARY.into(), Node::Temporary { executable });
+            objects.remove(Path::new(TEMPORARY));
+        }
+        for (path, object) in &objects {
+            view.place(path, object, &effects, &executables);
+        }
+        Ok(view)
+    }
+
+    /// The node that covers `path`: its own, or its nearest ancestor's.
+    pub(crate) fn covering(&self, path: &Path) -> Option<(&Path, &Node)> {
+        path.ancestors().find_map(|place| self.nodes.get_key_value(place)).map(|(place, node)| (place.as_path(), node))
+    }
+
+    /// What `path` offers: to the guest, as far as mounts can say.
+    pub(crate) fn access(&self, path: &Path) -> Access {
+        match self.covering(path) {
+            Some((_, Node::Bind { access, .. })) => *access,
+            Some((_, Node::Temporary { .. })) => Access::Write,
+            Some((_, Node::Mask { .. } | Node::Hollow)) | None => Access::None,
+        }
+    }
+
+    fn effects(
+        &mut self,
+        profile: &ExecutionProfile,
+        objects: &mut BTreeMap<PathBuf, Resolved>,
+    ) -> Result<Effects, BridgeError> {
+        let mut effects = Effects::new();
+        for rule in &profile.filesystem.rules {
+            let places = match (&rule.pattern, rule.effect) {
+                (PathPattern::Literal(path), _) => resolve::literal(Path::new(path)),
+                (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => resolve::glob(pattern, rule)?,
+                // Globs that take away are held by the broker, name by name.
+                _ => Vec::new(),
+            };
+            for resolved in places {
+                let path = resolved.path.clone();
+                if OWN.iter().any(|own| path == Path::new(own)) {
+                    continue;
+                }
+                self.links.extend(resolved.links.iter().cloned());
+                let effect = effects.entry(path.clone()).or_insert(rule.effect);
+                if strength(rule.effect) > strength(*effect) {
+                    *effect = rule.effect;
+                }
+                objects.insert(path, resolved);
+            }
+        }
+        Ok(effects)
+    }
+
+    fn executables(
+        &mut self,
+        profile: &ExecutionProfile,
+        objects: &mut BTreeMap<PathBuf, Resolved>,
+    ) -> Executables {
+        let mut executables = Executables::new();
+        let rules = profile.commands.allow.iter().map(|rule| (rule, true));
+        for (rule, allowed) in rules.chain(profile.commands.deny.iter().map(|rule| (rule, false))) {
+            for resolved in resolve::literal(Path::new(&rule.prefix)) {
+                let verdict = executables.entry(resolved.path.clone()).or_insert(allowed);
+                *verdict = *verdict && allowed;
+                objects.entry(resolved.path.clone()).or_insert(resolved);
+            }
+            if Path::new(&rule.prefix) == Path::new(TEMPORARY) {
+                executables.insert(TEMPORARY.into(), allowed);
+            }
+        }
+        executables
+    }
+
+    fn place(&mut self, path: &Path, object: &Resolved, effects: &Effects, executables: &Executables) {
+        let executable = nearest(executables, path).copied().unwrap_or(false);
+        let above = path.parent().and_then(|parent| self.covering(parent));
+        let access = effective(path, effects);
+        let now = match above {
+            Some((_, Node::Bind { access, executable, .. })) => (*access, *executable),
+            _ => (Access::None, false),
+        };
+        if access == Access::None {
+            if now.0 != Access::None {
+                self.nodes.insert(path.into(), Node::Mask { directory: object.directory });
+            }
+            return;
+        }
+        if now == (access, executable) {
+            return;
+        }
+        if let Some((place, Node::Mask { .. })) = above {
+            let place = place.to_path_buf();
+            self.nodes.insert(place, Node::Hollow);
+        }
+        let Resolved { directory, device, inode, .. } = *object;
+        self.nodes.insert(path.into(), Node::Bind { access, executable, directory, device, inode });
+    }
+}
+
+/// The effect of the most specific rule. `protect` gives reading only where something above it gives it.
+fn effective(path: &Path, effects: &Effects) -> Access {
+    for place in path.ancestors() {
+        match effects.get(place) {
+            Some(PathEffect::Read) => return Access::Read,
+            Some(PathEffect::Write) => return Access::Write,
+            Some(PathEffect::Protect) => {
+                let above = place.parent().map_or(Access::None, |parent| effective(parent, effects));
+                return if above == Access::None { Access::None } else { Access::Read };
+            }
+            Some(_) => return Access::None,
+            None => {}
+        }
+    }
+    Access::None
+}
+
+fn nearest<'a, T>(map: &'a BTreeMap<PathBuf, T>, path: &Path) -> Option<&'a T> {
+    path.ancestors().find_map(|place| map.get(place))
+}
+
+/// Which of two rules for one path wins.
+fn strength(effect: PathEffect) -> u8 {
+    match effect {
+        PathEffect::Read => 0,
+        PathEffect::Write => 1,
+        PathEffect::Protect => 2,
+        // A kind of rule that this plane does not know takes away.
+        _ => 3,
+    }
+}

@@ -1,0 +1,245 @@
+//! Starts one sandbox: launcher, plan, and the wait until the program runs or a step failed.
+
+use crate::format::{message, op};
+use crate::launcher::Launcher;
+use crate::plan::encode::Plan;
+use crate::spawn::{Spawned, spawn};
+use crate::step_report;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// A sandbox whose program runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) process: Spawned,
+    /// Commands go in, messages come out; closing it ends the sandbox.
+    pub(crate) control: OwnedFd,
+    /// The master end of the guest's terminal, if it has one.
+    pub(crate) terminal: Option<OwnedFd>,
+}
+
+/// Called with the process and the seccomp listener before the program starts.
+pub(crate) type OnListener<'a> = &'a mut dyn FnMut(&Spawned, OwnedFd) -> Result<(), BridgeError>;
+
+/// Called with the process as soon as it exists, before it has done anything.
+pub(crate) type OnSpawned<'a> = &'a mut dyn FnMut(&Spawned) -> Result<(), BridgeError>;
+
+/// A message of the launcher.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) kind: u32,
+    pub(crate) index: u32,
+    pub(crate) code: u32,
+    pub(crate) errno: i32,
+    pub(crate) value: u64,
+    pub(crate) descriptor: Option<OwnedFd>,
+}
+
+/// Starts the launcher in the namespaces of `flags`, hands it `plan` and the standard streams, and waits.
+pub(crate) fn start(
+    launcher: &Launcher,
+    flags: i32,
+    plan: &Plan,
+    streams: [BorrowedFd<'_>; 3],
+    on_spawned: OnSpawned<'_>,
+    on_listener: OnListener<'_>,
+) -> Result<Running, BridgeError> {
+    let bytes = plan.encode()?;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(|errno| failed("control socket", errno.into()))?;
+    let process = spawn(launcher.as_fd(), theirs.as_fd(), flags).map_err(|error| step_report::spawn_failed(&error))?;
+    drop(theirs);
+    let mut running = Running { process, control: ours, terminal: None };
+    let outcome = on_spawned(&running.process)
+        .and_then(|()| send_plan(running.control.as_fd(), &bytes, streams))
+        .and_then(|()| wait_until_started(&mut running, plan, on_listener));
+    match outcome {
+        Ok(()) => Ok(running),
+        Err(error) => {
+            drop(running.control);
+            // The launcher ends with its control socket; reaping it here leaves nothing behind.
+            let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(running.process.pid), None);
+            Err(error)
+        }
+    }
+}
+
+fn send_plan(control: BorrowedFd<'_>, bytes: &[u8], streams: [BorrowedFd<'_>; 3]) -> Result<(), BridgeError> {
+    let descriptors: [RawFd; 3] = streams.map(|stream| stream.as_raw_fd());
+    let mut with: &[ControlMessage<'_>] = &[ControlMessage::ScmRights(&descriptors)];
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let vector = [IoSlice::new(rest)];
+        match sendmsg::<()>(control.as_raw_fd(), &vector, with, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(sent) => {
+                rest = rest.get(sent..).unwrap_or_default();
+                with = &[];
+            }
+            Err(nix::errno::Errno::EINTR) => {}
+            // The launcher has ended; what it said before tells why.
+            Err(nix::errno::Errno::EPIPE) => return Ok(()),
+            Err(errno) => return Err(failed("plan", errno.into())),
+        }
+    }
+    Ok(())
+}
+
+fn wait_until_started(running: &mut Running, plan: &Plan, on_listener: OnListener<'_>) -> Result<(), BridgeError> {
+    loop {
+        let Some(message) = receive(running.control.as_fd()).map_err(|error| failed("report", error))? else {
+            return Err(BridgeError::new(
+                ErrorCode::SandboxSetupFailed,
+                "the launcher ended without a word; a security module or an out-of-memory kill may have ended it, see the kernel's log",
+            )
+            .with("step", "launcher"));
+        };
+        match message.kind {
+            message::STARTED => return Ok(()),
+            message::FAILED => return Err(step_report::explain(&message, plan)),
+            message::TERMINAL => running.terminal = message.descriptor,
+            message::LISTENER => {
+                let Some(listener) = message.descriptor else { continue };
+                on_listener(&running.process, listener)?;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Receives one message; `None` when the launcher has closed its end.
+pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Message>> {
+    let mut bytes = [0_u8; message::LENGTH];
+    let mut filled = 0;
+    let mut descriptor = None;
+    while filled < bytes.len() {
+        let mut space = nix::cmsg_space!(RawFd);
+        let Some(rest) = bytes.get_mut(filled..) else { break };
+        let mut vector = [IoSliceMut::new(rest)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = match recvmsg::<()>(control.as_raw_fd(), &mut vector, Some(&mut space), flags) {
+            Ok(received) => received,
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        for control_message in received.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(descriptors) = control_message {
+                descriptor = descriptors.into_iter().map(adopt).next_back();
+            }
+        }
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        filled += received.bytes;
+    }
+    Ok(Some(parse(&bytes, descriptor)))
+}
+
+fn parse(bytes: &[u8; message::LENGTH], descriptor: Option<OwnedFd>) -> Message {
+    let word = |at: usize| {
+        let mut four = [0; 4];
+        four.copy_from_slice(bytes.get(at..at + 4).unwrap_or(&[0; 4]));
+        u32::from_le_bytes(four)
+    };
+    let value = u64::from(word(16)) | u64::from(word(20)) << 32;
+    Message { kind: word(0), index: word(4), code: word(8), errno: word(12).cast_signed(), value, descriptor }
+}
+
+#[expect(unsafe_code, reason = "nix hands received descriptors out as numbers")]
+fn adopt(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the kernel made this descriptor for us in recvmsg; nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+fn failed(step: &str, error: io::Error) -> BridgeError {
+    BridgeError::new(
+        ErrorCode::SandboxSetupFailed,
+        format!("the sandbox could not be started: {step}: {error}; the host may be at its limit of descriptors or processes"),
+    )
+    .with("step", step)
+    .with("errno", error.raw_os_error().unwrap_or(0))
+}
+
+/// Whether a failed start failed in executing the program, which is the guest's fault and not the sandbox's.
+pub(crate) fn is_program(code: u32) -> bool {
+    code == op::RUN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{landlock, limits, root, view::View};
+    use cofferdam_bridge::profile::{CommandRule, ExecutionProfile, PathEffect, PathPattern, PathRule};
+    use cofferdam_bridge::verdict::RuleRef;
+    use std::fs::File;
+    use std::io::Read;
+
+    fn everything() -> i32 {
+        libc::CLONE_NEWUSER
+            | libc::CLONE_NEWNS
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWNET
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWCGROUP
+    }
+
+    fn plan_for(command: &str) -> Plan {
+        let mut profile = ExecutionProfile::closed("test");
+        let rule = RuleRef::new("test", None, "read");
+        for path in ["/usr", "/bin", "/lib", "/lib64", "/sbin", "/etc/ld.so.cache"] {
+            let pattern = PathPattern::Literal(path.to_owned());
+            profile.filesystem.rules.push(PathRule::new(PathEffect::Read, pattern, rule.clone()));
+        }
+        profile.commands.allow.push(CommandRule::new("/usr", rule));
+        let view = View::new(&profile).unwrap();
+        let mut plan = Plan::default();
+        let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+        plan.add(op::UMASK, "").u32(0);
+        plan.add(op::WRITE_FILE, "setgroups").text("/proc/self/setgroups").text("deny");
+        plan.add(op::WRITE_FILE, "uid_map").text("/proc/self/uid_map").text(format!("{uid} {uid} 1\n"));
+        plan.add(op::WRITE_FILE, "gid_map").text("/proc/self/gid_map").text(format!("{gid} {gid} 1\n"));
+        plan.add(op::LOOPBACK_UP, "lo");
+        plan.add(op::HOST_NAME, "host").text("cofferdam");
+        root::build(&mut plan, &view, None);
+        limits::build(&mut plan, &profile.limits);
+        landlock::build(&mut plan, &view, landlock::Rights::of(7), false, true);
+        plan.add(op::DROP_PRIVILEGES, "");
+        plan.add(op::PROVE, "").u32(crate::format::proof::PID_ONE | crate::format::proof::NO_CAPABILITIES);
+        let arguments = [b"sh".to_vec(), b"-c".to_vec(), command.as_bytes().to_vec()];
+        plan.add(op::RUN, "/bin/sh").u32(0).text("/bin/sh").texts(&arguments).texts(&[]);
+        plan
+    }
+
+    #[test]
+    fn a_program_runs_in_a_fresh_root_and_its_output_arrives() {
+        let launcher = Launcher::new().unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let started = std::time::Instant::now();
+        let running = start(
+            &launcher,
+            everything(),
+            &plan_for("echo $$; ls -la / /dev /proc/self/fd; cat /proc/self/status | grep -E 'Cap|NoNew|Sec|^Uid'; id; cat /proc/self/mountinfo; ls /tmp; hostname"),
+            [null.as_fd(), writer.as_fd(), writer.as_fd()],
+            &mut |_| Ok(()),
+            &mut |_, _| Ok(()),
+        );
+        let running = match running {
+            Ok(running) => running,
+            Err(error) => panic!("{error} {:?}", error.details),
+        };
+        eprintln!("started in {:?}", started.elapsed());
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let message = receive(running.control.as_fd()).unwrap().unwrap();
+        eprintln!("{text}\n{message:?} {:?}", started.elapsed());
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(running.process.pid), None).unwrap();
+        assert!(text.contains("cofferdam"));
+    }
+}

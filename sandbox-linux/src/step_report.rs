@@ -1,0 +1,87 @@
+//! Turns the launcher's report of a failed step into an error that names step, path and errno, and says what to do.
+
+use crate::plan::encode::{Plan, step_name};
+use crate::start::{Message, is_program};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use nix::errno::Errno;
+use std::io;
+
+/// The detail with which the launcher marks the execve(2) itself.
+const EXECUTE: u64 = 6;
+
+/// The error for a step that failed inside.
+pub(crate) fn explain(message: &Message, plan: &Plan) -> BridgeError {
+    let errno = Errno::from_raw(message.errno);
+    let subject = plan.subject(message.index).unwrap_or_default();
+    if is_program(message.code) && message.value == EXECUTE {
+        return program(errno, subject);
+    }
+    let step = step_name(message.code);
+    let about = if subject.is_empty() { String::new() } else { format!(" `{subject}`") };
+    let text = format!("building the sandbox failed at step {step}{about}: {}; {}", errno.desc(), advice(step, errno));
+    BridgeError::new(code(step, errno), text)
+        .with("step", step)
+        .with("path", subject)
+        .with("errno", message.errno)
+        .with("part", message.value)
+}
+
+/// The error for a launcher that could not be started at all.
+pub(crate) fn spawn_failed(error: &io::Error) -> BridgeError {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+    let (code, advice) = match errno {
+        Errno::EPERM | Errno::ENOSPC | Errno::EUSERS | Errno::EACCES => (
+            ErrorCode::SandboxBackendUnavailable,
+            "this machine refuses new namespaces to this user; `cofferdam doctor` names the layer and the command that mends it",
+        ),
+        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
+            (ErrorCode::SpawnFailed, "the host is at its limit of processes, memory or descriptors; try again with fewer at once")
+        }
+        _ => (ErrorCode::SpawnFailed, "`cofferdam doctor` examines what the kernel offers"),
+    };
+    let error = BridgeError::new(code, format!("the sandbox's first process could not be started: {}; {advice}", errno.desc()))
+        .with("step", "namespaces")
+        .with("errno", errno as i32);
+    if code == ErrorCode::SpawnFailed && matches!(errno, Errno::EAGAIN | Errno::ENOMEM) { error.retryable() } else { error }
+}
+
+fn program(errno: Errno, program: &str) -> BridgeError {
+    let (code, text) = match errno {
+        Errno::ENOENT => (
+            ErrorCode::ProgramNotFound,
+            format!("`{program}` or the interpreter it names is not there inside the sandbox; a `read` rule for it may be missing"),
+        ),
+        Errno::EACCES => (
+            ErrorCode::ProgramNotExecutable,
+            format!("`{program}` may not be executed: it lacks the execute bit, or no `commands.allow` prefix covers it or its interpreter"),
+        ),
+        Errno::ENOEXEC => {
+            (ErrorCode::ProgramNotExecutable, format!("`{program}` is no program and has no `#!` line; name its interpreter"))
+        }
+        Errno::E2BIG => (ErrorCode::SpawnFailed, "arguments and environment are too large for execve(2)".to_owned()),
+        _ => (ErrorCode::SpawnFailed, format!("`{program}` could not be executed: {}", errno.desc())),
+    };
+    BridgeError::new(code, text).with("step", "execute").with("path", program).with("errno", errno as i32)
+}
+
+fn code(step: &str, errno: Errno) -> ErrorCode {
+    match (step, errno) {
+        ("id_map" | "new_root" | "loopback" | "mount", Errno::EPERM | Errno::EACCES) => ErrorCode::SandboxBackendUnavailable,
+        _ => ErrorCode::SandboxSetupFailed,
+    }
+}
+
+fn advice(step: &str, errno: Errno) -> &'static str {
+    match (step, errno) {
+        ("bind", Errno::ESTALE) => "the path was exchanged while the sandbox was built; nothing was run",
+        ("working_directory", _) => "the working directory is not visible inside; give one that a rule allows",
+        ("id_map" | "new_root" | "loopback", Errno::EPERM | Errno::EACCES) => {
+            "user namespaces are restricted here (often by AppArmor); `cofferdam doctor` names the command that mends it"
+        }
+        ("mount", Errno::EPERM) => {
+            "this place hides parts of /proc, as containers do, so no new /proc may be mounted; `cofferdam doctor` tells more"
+        }
+        _ => "`cofferdam doctor` examines what this machine offers",
+    }
+}

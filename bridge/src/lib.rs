@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod decide;
 pub mod descriptor;
 pub mod enforcement;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod execution;
 pub mod exit_cause;
 pub mod ids;
 pub mod limits;
+pub mod path_pattern;
 pub mod profile;
 pub mod usage;
 pub mod verdict;

@@ -1,0 +1,187 @@
+//! Deciding by a profile's rules: the one meaning that kernel and planes share.
+
+use crate::error::BridgeError;
+use crate::path_pattern::{CompiledPattern, Specificity, check_path};
+use crate::profile::{CommandProfile, CommandRule, FilesystemProfile, PathEffect, PathRule};
+use crate::verdict::RuleRef;
+
+/// What is asked of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileAccess {
+    /// Reading, listing, looking at metadata.
+    Read,
+    /// Anything that changes it or its metadata, or makes or removes it.
+    Write,
+}
+
+/// The answer about a path or program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuleDecision {
+    /// Whether it may be.
+    pub allowed: bool,
+    /// The effect of the path rule that decided, where one did.
+    pub effect: Option<PathEffect>,
+    /// The rule that decided; none where no rule matched, which refuses.
+    pub rule: Option<RuleRef>,
+}
+
+impl RuleDecision {
+    fn nothing_matches() -> Self {
+        Self { allowed: false, effect: None, rule: None }
+    }
+}
+
+/// A file-system profile made ready for many decisions.
+#[derive(Clone, Debug)]
+pub struct FilesystemRules {
+    rules: Vec<(CompiledPattern, PathEffect, RuleRef)>,
+}
+
+impl FilesystemRules {
+    /// Compiles the rules of `profile`.
+    ///
+    /// # Errors
+    /// `path_invalid` for a rule whose pattern is none.
+    pub fn new(profile: &FilesystemProfile) -> Result<Self, BridgeError> {
+        let compile = |rule: &PathRule| Ok((CompiledPattern::new(&rule.pattern)?, rule.effect, rule.rule.clone()));
+        let mut rules = profile.rules.iter().map(compile).collect::<Result<Vec<_>, BridgeError>>()?;
+        // Most telling first, so that the first match decides.
+        rules.sort_by_key(|(pattern, effect, _)| std::cmp::Reverse((pattern.specificity(), strength(*effect))));
+        Ok(Self { rules })
+    }
+
+    /// Decides about an absolute, normalised path.
+    ///
+    /// # Errors
+    /// `path_invalid` for any other path.
+    pub fn decide(&self, path: &str, access: FileAccess) -> Result<RuleDecision, BridgeError> {
+        check_path(path)?;
+        Ok(self.decide_from(path, access, None))
+    }
+
+    fn decide_from(&self, path: &str, access: FileAccess, below: Option<Specificity>) -> RuleDecision {
+        let matching = self
+            .rules
+            .iter()
+            .find(|(pattern, _, _)| below.is_none_or(|below| pattern.specificity() < below) && pattern.matches(path));
+        let Some((pattern, effect, rule)) = matching else { return RuleDecision::nothing_matches() };
+        let allowed = match (effect, access) {
+            (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => true,
+            // Protection takes writing away and leaves reading as it would be without it.
+            (PathEffect::Protect, FileAccess::Read) => {
+                return self.decide_from(path, access, Some(pattern.specificity()));
+            }
+            // A new kind of effect or access never means allow.
+            _ => false,
+        };
+        RuleDecision { allowed, effect: Some(*effect), rule: Some(rule.clone()) }
+    }
+}
+
+/// Which of two equally specific rules wins: deny, protect, write, read.
+fn strength(effect: PathEffect) -> u8 {
+    match effect {
+        PathEffect::Read => 0,
+        PathEffect::Write => 1,
+        PathEffect::Protect => 2,
+        PathEffect::Deny => 3,
+    }
+}
+
+impl CommandProfile {
+    /// Decides about a program by its canonical path: the longest prefix wins, at a tie deny does.
+    pub fn decide(&self, canonical: &str) -> RuleDecision {
+        if check_path(canonical).is_err() {
+            return RuleDecision::nothing_matches();
+        }
+        let longest = |rules: &[CommandRule]| {
+            let matching = rules.iter().filter(|rule| covers(&rule.prefix, canonical));
+            matching.max_by_key(|rule| rule.prefix.trim_end_matches('/').len()).cloned()
+        };
+        let (allow, deny) = (longest(&self.allow), longest(&self.deny));
+        let length = |rule: &CommandRule| rule.prefix.trim_end_matches('/').len();
+        let (allowed, rule) = match (allow, deny) {
+            (Some(allow), Some(deny)) if length(&allow) > length(&deny) => (true, allow),
+            (_, Some(deny)) => (false, deny),
+            (Some(allow), None) => (true, allow),
+            (None, None) => return RuleDecision::nothing_matches(),
+        };
+        RuleDecision { allowed, effect: None, rule: Some(rule.rule) }
+    }
+}
+
+/// Whether `path` is `prefix` or lies beneath it, by components: `/usr/binx` is not beneath `/usr/bin`.
+fn covers(prefix: &str, path: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::PathPattern;
+
+    fn rules(entries: &[(PathEffect, &str)]) -> FilesystemRules {
+        let mut profile = FilesystemProfile::default();
+        for (effect, text) in entries {
+            let pattern = if text.contains('*') {
+                PathPattern::Glob((*text).into())
+            } else {
+                PathPattern::Literal((*text).into())
+            };
+            profile.rules.push(PathRule::new(*effect, pattern, RuleRef::new("test", None, *text)));
+        }
+        FilesystemRules::new(&profile).unwrap()
+    }
+
+    fn allowed(rules: &FilesystemRules, path: &str, access: FileAccess) -> bool {
+        rules.decide(path, access).unwrap().allowed
+    }
+
+    #[test]
+    fn nothing_named_is_refused() {
+        let decision = rules(&[]).decide("/etc", FileAccess::Read).unwrap();
+        assert_eq!((decision.allowed, decision.rule), (false, None));
+    }
+
+    #[test]
+    fn the_most_specific_rule_wins_in_either_direction() {
+        let rules = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, "/ws/s"), (PathEffect::Read, "/ws/s/open")]);
+        assert!(allowed(&rules, "/ws/a", FileAccess::Write));
+        assert!(!allowed(&rules, "/ws/s/x", FileAccess::Read));
+        assert!(allowed(&rules, "/ws/s/open/x", FileAccess::Read));
+        assert!(!allowed(&rules, "/ws/s/open/x", FileAccess::Write));
+    }
+
+    #[test]
+    fn a_tie_goes_to_deny() {
+        let rules = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, "/ws")]);
+        assert!(!allowed(&rules, "/ws", FileAccess::Read));
+    }
+
+    #[test]
+    fn protect_leaves_reading_as_it_was() {
+        let rules = rules(&[
+            (PathEffect::Write, "/ws"),
+            (PathEffect::Protect, "/ws/.git/hooks"),
+            (PathEffect::Protect, "/other"),
+        ]);
+        assert!(allowed(&rules, "/ws/.git/hooks/x", FileAccess::Read));
+        assert!(!allowed(&rules, "/ws/.git/hooks/x", FileAccess::Write));
+        assert!(!allowed(&rules, "/other", FileAccess::Read));
+    }
+
+    #[test]
+    fn x2_prefixes_of_programs_are_compared_by_components() {
+        let mut commands = CommandProfile::default();
+        commands.allow.push(CommandRule::new("/usr/bin/", RuleRef::new("test", None, "allow")));
+        commands.deny.push(CommandRule::new("/usr/bin/sudo", RuleRef::new("test", None, "deny")));
+        assert!(commands.decide("/usr/bin/git").allowed);
+        assert!(!commands.decide("/usr/binx").allowed);
+        assert!(!commands.decide("/usr/bin/sudo").allowed);
+        assert!(commands.decide("/usr/bin/sudoedit").allowed);
+        assert!(!commands.decide("/usr/bin/../sbin/x").allowed);
+    }
+}

@@ -1,0 +1,298 @@
+//! Matching paths against a rule's pattern. Pure text work on paths that are absolute and normalised already.
+//!
+//! Time is bounded by the product of the lengths of pattern and path: no pattern makes it explode.
+
+use crate::error::BridgeError;
+use crate::error_code::ErrorCode;
+use crate::profile::PathPattern;
+
+/// A pattern made ready for many matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompiledPattern {
+    parts: Vec<Part>,
+    specificity: Specificity,
+}
+
+/// How specific a pattern is. Greater is more specific: a longer literal prefix, then fewer wildcards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Specificity {
+    literal_prefix: usize,
+    fewer_wildcards: std::cmp::Reverse<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// A component that must be equal.
+    Literal(String),
+    /// A component with wildcards.
+    Wild(Vec<Token>),
+    /// `**`: any number of components, none included.
+    AnyDepth,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Char(char),
+    AnyChar,
+    AnyText,
+    Set { negated: bool, ranges: Vec<(char, char)> },
+}
+
+impl CompiledPattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// `path_invalid` for a pattern that is not absolute, holds a NUL byte or `..`, or leaves a bracket open.
+    pub fn new(pattern: &PathPattern) -> Result<Self, BridgeError> {
+        let (text, glob) = match pattern {
+            PathPattern::Literal(text) => (text, false),
+            PathPattern::Glob(text) => (text, true),
+        };
+        check_path(text)?;
+        let mut parts = Vec::new();
+        for component in text.split('/').filter(|component| !component.is_empty() && *component != ".") {
+            parts.push(match component {
+                literal if !glob => Part::Literal(literal.to_owned()),
+                "**" => Part::AnyDepth,
+                other => component_of(other).ok_or_else(|| {
+                    let message =
+                        format!("the pattern `{text}` has a `[` without its `]`; write `\\[` for the character itself");
+                    BridgeError::new(ErrorCode::PathInvalid, message).with("pattern", text.as_str())
+                })?,
+            });
+        }
+        let specificity = specificity(&parts);
+        Ok(Self { parts, specificity })
+    }
+
+    /// Whether the pattern covers `path`: it matches the path itself or a directory above it.
+    pub fn matches(&self, path: &str) -> bool {
+        let components: Vec<&str> = path.split('/').filter(|component| !component.is_empty()).collect();
+        // reachable[i]: the parts so far match the first i components.
+        let mut reachable = vec![false; components.len() + 1];
+        if let Some(first) = reachable.first_mut() {
+            *first = true;
+        }
+        for part in &self.parts {
+            let mut next = vec![false; components.len() + 1];
+            let mut open = false;
+            for (at, here) in reachable.iter().enumerate() {
+                open |= *here;
+                if *part == Part::AnyDepth {
+                    set(&mut next, at, open);
+                } else if *here && components.get(at).is_some_and(|component| part.matches(component)) {
+                    set(&mut next, at + 1, true);
+                }
+            }
+            reachable = next;
+        }
+        reachable.contains(&true)
+    }
+
+    /// How specific the pattern is.
+    pub fn specificity(&self) -> Specificity {
+        self.specificity
+    }
+}
+
+fn set(flags: &mut [bool], at: usize, value: bool) {
+    if let Some(flag) = flags.get_mut(at) {
+        *flag = *flag || value;
+    }
+}
+
+/// Refuses what is no absolute, normalised path.
+///
+/// # Errors
+/// `path_invalid`, with a sentence that says why.
+pub fn check_path(path: &str) -> Result<(), BridgeError> {
+    let fault = if !path.starts_with('/') {
+        "is not absolute"
+    } else if path.contains('\0') {
+        "holds a NUL byte"
+    } else if path.split('/').any(|component| component == "..") {
+        "holds `..`"
+    } else {
+        return Ok(());
+    };
+    let shown = path.replace('\0', "\\0");
+    Err(BridgeError::new(ErrorCode::PathInvalid, format!("the path `{shown}` {fault}")).with("path", shown))
+}
+
+impl Part {
+    fn matches(&self, component: &str) -> bool {
+        match self {
+            Self::Literal(literal) => literal == component,
+            Self::Wild(tokens) => tokens_match(tokens, component),
+            Self::AnyDepth => true,
+        }
+    }
+}
+
+/// Greedy matching with one place to come back to, which is enough for `*` (each later star makes the earlier ones moot).
+fn tokens_match(tokens: &[Token], text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    let (mut token, mut at) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        match (tokens.get(token), text.get(at)) {
+            (Some(Token::AnyText), _) => {
+                star = Some((token, at));
+                token += 1;
+            }
+            (Some(one), Some(character)) if one.matches(*character) => {
+                token += 1;
+                at += 1;
+            }
+            (None, None) => return true,
+            _ => match star {
+                Some((star_token, star_at)) if star_at < text.len() => {
+                    star = Some((star_token, star_at + 1));
+                    token = star_token + 1;
+                    at = star_at + 1;
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+impl Token {
+    fn matches(&self, character: char) -> bool {
+        match self {
+            Self::Char(own) => *own == character,
+            Self::AnyChar => true,
+            Self::AnyText => false,
+            Self::Set { negated, ranges } => {
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&character)) != *negated
+            }
+        }
+    }
+}
+
+/// A component of a glob; `None` when a bracket stays open.
+fn component_of(text: &str) -> Option<Part> {
+    let mut tokens = Vec::new();
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        tokens.push(match character {
+            '*' => Token::AnyText,
+            '?' => Token::AnyChar,
+            '\\' => Token::Char(rest.next().unwrap_or('\\')),
+            '[' => set_of(&mut rest)?,
+            other => Token::Char(other),
+        });
+    }
+    if tokens.iter().all(|token| matches!(token, Token::Char(_))) {
+        let literal = tokens.iter().filter_map(|token| if let Token::Char(own) = token { Some(*own) } else { None });
+        return Some(Part::Literal(literal.collect()));
+    }
+    Some(Part::Wild(tokens))
+}
+
+fn set_of(rest: &mut std::str::Chars<'_>) -> Option<Token> {
+    let mut negated = false;
+    let mut ranges: Vec<(char, char)> = Vec::new();
+    let mut first = true;
+    loop {
+        let character = rest.next()?;
+        match character {
+            '!' | '^' if first && !negated => {
+                negated = true;
+                continue;
+            }
+            ']' if !first => return Some(Token::Set { negated, ranges }),
+            start => {
+                let start = if start == '\\' { rest.next()? } else { start };
+                let mut ahead = rest.clone();
+                let end = match (ahead.next(), ahead.next()) {
+                    (Some('-'), Some(end)) if end != ']' => {
+                        *rest = ahead;
+                        end
+                    }
+                    _ => start,
+                };
+                ranges.push((start, end));
+            }
+        }
+        first = false;
+    }
+}
+
+fn specificity(parts: &[Part]) -> Specificity {
+    let literal =
+        parts.iter().map_while(|part| if let Part::Literal(text) = part { Some(text.len() + 1) } else { None });
+    let wildcards = parts.iter().map(|part| match part {
+        Part::Literal(_) => 0,
+        Part::AnyDepth => 1,
+        Part::Wild(tokens) => tokens.iter().filter(|token| !matches!(token, Token::Char(_))).count(),
+    });
+    Specificity { literal_prefix: literal.sum(), fewer_wildcards: std::cmp::Reverse(wildcards.sum()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn glob(pattern: &str) -> CompiledPattern {
+        CompiledPattern::new(&PathPattern::Glob(pattern.to_owned())).unwrap()
+    }
+
+    fn literal(pattern: &str) -> CompiledPattern {
+        CompiledPattern::new(&PathPattern::Literal(pattern.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn fs_24_a_literal_covers_itself_and_what_is_beneath_but_no_sibling() {
+        let pattern = literal("/ws");
+        for (path, covered) in [("/ws", true), ("/ws/a/b", true), ("/ws-evil", false), ("/", false), ("/w", false)] {
+            assert_eq!(pattern.matches(path), covered, "{path}");
+        }
+    }
+
+    #[test]
+    fn fs_22_a_literal_has_no_wildcards() {
+        let pattern = literal("/home/a[1]*?");
+        assert!(pattern.matches("/home/a[1]*?/x"));
+        assert!(!pattern.matches("/home/a1xy"));
+    }
+
+    #[test]
+    fn a_star_stops_at_a_slash_and_two_cross_it() {
+        assert!(glob("/ws/*.rs").matches("/ws/a.rs"));
+        assert!(!glob("/ws/*.rs").matches("/ws/d/a.rs"));
+        assert!(glob("/ws/**/.env").matches("/ws/.env"));
+        assert!(glob("/ws/**/.env").matches("/ws/a/b/.env"));
+        assert!(!glob("/ws/**/.env").matches("/ws/a/b/.envrc"));
+    }
+
+    #[test]
+    fn sets_ranges_and_escapes() {
+        assert!(glob("/a/[a-c]x").matches("/a/bx"));
+        assert!(!glob("/a/[!a-c]x").matches("/a/bx"));
+        assert!(glob(r"/a/\*").matches("/a/*"));
+        assert!(!glob(r"/a/\*").matches("/a/b"));
+        assert!(glob("/a/[]]").matches("/a/]"));
+    }
+
+    #[test]
+    fn an_open_bracket_and_a_relative_path_are_refused() {
+        for text in ["/a/[b", "a", "", "/a/../b", "/a\0"] {
+            let error = CompiledPattern::new(&PathPattern::Glob(text.to_owned())).unwrap_err();
+            assert_eq!(error.code, ErrorCode::PathInvalid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_longer_literal_prefix_is_more_specific_then_fewer_wildcards() {
+        assert!(literal("/ws/a").specificity() > literal("/ws").specificity());
+        assert!(literal("/ws/a/b").specificity() > glob("/ws/a/*").specificity());
+        assert!(glob("/ws/*/x").specificity() > glob("/ws/**/*").specificity());
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_is_answered_at_once() {
+        let pattern = glob(&format!("/{}b", "a*".repeat(200)));
+        assert!(!pattern.matches(&format!("/{}", "a".repeat(4000))));
+    }
+}

@@ -10,8 +10,25 @@
 
 #[path = "../launcher/src/format.rs"]
 mod format;
+mod cgroup;
+mod context;
+mod counting;
+mod execution;
 mod launcher;
+mod limit_watch;
+mod output;
 mod plan;
+mod plane;
+mod preflight;
+mod program;
+mod reap;
+mod seccomp;
 mod spawn;
 mod start;
 mod step_report;
+mod streams;
+mod supervise;
+mod terminal;
+mod tree_usage;
+
+pub use plane::LinuxPlane;

@@ -63,7 +63,7 @@ pub(crate) fn start(
         Err(error) => {
             drop(running.control);
             // The launcher ends with its control socket; reaping it here leaves nothing behind.
-            let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(running.process.pid), None);
+            let _ = crate::reap::reap(running.process.pid);
             Err(error)
         }
     }
@@ -87,6 +87,11 @@ fn send_plan(control: BorrowedFd<'_>, bytes: &[u8], streams: [BorrowedFd<'_>; 3]
         }
     }
     Ok(())
+}
+
+/// Sends a plan whose process uses no streams: it gets its own control socket in their place.
+pub(crate) fn send_with_streams(control: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    send_plan(control, bytes, [control; 3]).map_err(io::Error::other)
 }
 
 fn wait_until_started(running: &mut Running, plan: &Plan, on_listener: OnListener<'_>) -> Result<(), BridgeError> {

@@ -52,6 +52,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::SECCOMP => step::seccomp::install(body.u32()?, body.text()?),
         op::SUBREAPER => step::privileges::subreaper(),
         op::TERMINAL => step::terminal::open(body.u16()?, body.u16()?, state),
+        op::REMOVE_AFTERWARDS => step::afterwards::remove(body),
         op::RUN => init::run(body, state),
         _ => Err(ENOSYS.into()),
     }

@@ -70,8 +70,11 @@ pub mod op {
     pub const SUBREAPER: u32 = 21;
     /// flags u32: reads back what must hold by now and refuses to go on if it does not; see `proof`.
     pub const PROVE: u32 = 22;
-    /// oom_score_adj and the like cannot be set later: umask u32.
+    /// mask u32: sets the file mode mask.
     pub const UMASK: u32 = 23;
+    /// count u32, path texts: waits for the end of the control socket, then removes these directories as soon as they
+    /// are empty. For cgroups, which the death of a supervisor would leave behind.
+    pub const REMOVE_AFTERWARDS: u32 = 24;
 }
 
 /// Flags of `op::BIND`.

@@ -130,6 +130,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::SECCOMP => "seccomp",
         op::SUBREAPER => "subreaper",
         op::TERMINAL => "terminal",
+        op::REMOVE_AFTERWARDS => "remove_afterwards",
         op::RUN => "run",
         _ => "plan",
     }

@@ -44,6 +44,11 @@ impl Rights {
         Self { abi }
     }
 
+    /// The version itself.
+    pub(crate) fn abi(self) -> u32 {
+        self.abi
+    }
+
     fn handled(self) -> u64 {
         let mut rights = EXECUTE | WRITE | MAKE_CHAR | MAKE_BLOCK | MAKE_SYM;
         if self.abi >= 2 {

@@ -1,5 +1,6 @@
 //! The operations, a file for each kind of thing they change.
 
+pub mod afterwards;
 pub mod file;
 pub mod landlock;
 pub mod limits;

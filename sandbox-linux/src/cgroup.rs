@@ -1,0 +1,208 @@
+//! A cgroup for one execution, where this process may make one: version 2 where a subtree is delegated, version 1 where
+//! root has the controllers (cgroups(7)). The kernel's counters in it are the evidence for limits.
+
+use crate::format::op;
+use crate::launcher::Launcher;
+use crate::plan::encode::Plan;
+use crate::reap::reap;
+use crate::spawn::spawn;
+use cofferdam_bridge::limits::Limits;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Where version 1 mounts its controllers.
+const MOUNTS: &str = "/sys/fs/cgroup";
+
+/// How often the removal of an emptied cgroup is tried; the kernel needs a moment after the last process.
+const REMOVAL_TRIES: u32 = 200;
+
+/// What a cgroup of ours counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    Unified,
+    Separate,
+}
+
+/// The cgroup of one execution. Dropping it removes it; a helper process removes it when we cannot.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    layout: Layout,
+    memory: Option<PathBuf>,
+    processes: Option<PathBuf>,
+    afterwards: Option<Afterwards>,
+}
+
+/// The process that clears up when this one is killed.
+#[derive(Debug)]
+struct Afterwards {
+    control: Option<OwnedFd>,
+    pid: i32,
+}
+
+impl Cgroup {
+    /// A cgroup with the limits of `limits` that a cgroup can hold, or none where none may be made.
+    pub(crate) fn create(limits: &Limits, launcher: &Launcher) -> Option<Self> {
+        if limits.memory_bytes.is_none() && limits.processes.is_none() {
+            return None;
+        }
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let mut group = Self::unified(&own).or_else(|| Self::separate(&own))?;
+        if group.limit(limits).is_err() {
+            return None;
+        }
+        // Without somebody to clear up after us, a cgroup could stay behind; then none is made.
+        group.afterwards = Some(Afterwards::start(&group.directories(), launcher).ok()?);
+        Some(group)
+    }
+
+    /// Version 2: below our own group, if its controllers are handed down.
+    fn unified(own: &str) -> Option<Self> {
+        let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let parent = Path::new(MOUNTS).join(path.trim_start_matches('/'));
+        let handed_down = fs::read_to_string(parent.join("cgroup.subtree_control")).ok()?;
+        let has = |name: &str| handed_down.split_whitespace().any(|controller| controller == name);
+        if !has("memory") || !has("pids") {
+            return None;
+        }
+        let directory = make(&parent)?;
+        Some(Self { layout: Layout::Unified, memory: Some(directory.clone()), processes: Some(directory), afterwards: None })
+    }
+
+    /// Version 1: one group for each controller that is mounted and writable.
+    fn separate(own: &str) -> Option<Self> {
+        let parent = |controller: &str| {
+            let path = own.lines().find_map(|line| {
+                let mut fields = line.splitn(3, ':').skip(1);
+                let controllers = fields.next()?;
+                let path = fields.next()?;
+                controllers.split(',').any(|name| name == controller).then_some(path)
+            })?;
+            Some(Path::new(MOUNTS).join(controller).join(path.trim_start_matches('/')))
+        };
+        let memory = parent("memory").and_then(|parent| make(&parent));
+        let processes = parent("pids").and_then(|parent| make(&parent));
+        let group = Self { layout: Layout::Separate, memory, processes, afterwards: None };
+        (group.memory.is_some() || group.processes.is_some()).then_some(group)
+    }
+
+    fn limit(&self, limits: &Limits) -> io::Result<()> {
+        if let (Some(directory), Some(bytes)) = (&self.memory, limits.memory_bytes) {
+            let file = if self.layout == Layout::Unified { "memory.max" } else { "memory.limit_in_bytes" };
+            fs::write(directory.join(file), bytes.to_string())?;
+            if self.layout == Layout::Unified {
+                // Swapped-out memory would count for nothing; kernels without swap accounting have no such file.
+                let _ = fs::write(directory.join("memory.swap.max"), "0");
+                let _ = fs::write(directory.join("memory.oom.group"), "1");
+            } else {
+                let _ = fs::write(directory.join("memory.memsw.limit_in_bytes"), bytes.to_string());
+            }
+        }
+        if let (Some(directory), Some(count)) = (&self.processes, limits.processes) {
+            // Pid 1 of the sandbox is one of them.
+            fs::write(directory.join("pids.max"), count.saturating_add(1).to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Puts a process into it.
+    pub(crate) fn add(&self, pid: i32) -> io::Result<()> {
+        self.directories().iter().try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
+    }
+
+    /// Whether the kernel had to end a process for want of memory.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        let file = if self.layout == Layout::Unified { "memory.events" } else { "memory.oom_control" };
+        counter(self.memory.as_deref(), file, "oom_kill") > 0
+    }
+
+    /// Whether the kernel refused a process.
+    pub(crate) fn ran_out_of_processes(&self) -> bool {
+        counter(self.processes.as_deref(), "pids.events", "max") > 0
+    }
+
+    /// The most memory that was used at one time, in bytes.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let file = if self.layout == Layout::Unified { "memory.peak" } else { "memory.max_usage_in_bytes" };
+        fs::read_to_string(self.memory.as_ref()?.join(file)).ok()?.trim().parse().ok()
+    }
+
+    /// Whether it holds the memory limit.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Whether it holds the limit on processes.
+    pub(crate) fn holds_processes(&self) -> bool {
+        self.processes.is_some()
+    }
+
+    /// What to call it in a result.
+    pub(crate) fn label(&self, controller: &str) -> String {
+        format!("cgroup {} {controller}", if self.layout == Layout::Unified { "v2" } else { "v1" })
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        let mut directories: Vec<PathBuf> = self.memory.iter().chain(&self.processes).cloned().collect();
+        directories.dedup();
+        directories
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for directory in self.directories() {
+            for _ in 0..REMOVAL_TRIES {
+                match fs::remove_dir(&directory) {
+                    Ok(()) => break,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    Err(_) => thread::sleep(Duration::from_millis(1)),
+                }
+            }
+        }
+    }
+}
+
+impl Afterwards {
+    fn start(directories: &[PathBuf], launcher: &Launcher) -> io::Result<Self> {
+        let mut plan = Plan::default();
+        let paths: Vec<Vec<u8>> = directories.iter().map(|path| path.as_os_str().as_encoded_bytes().to_vec()).collect();
+        drop(plan.add(op::REMOVE_AFTERWARDS, "cgroup").texts(&paths));
+        let bytes = plan.encode().map_err(io::Error::other)?;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+        let process = spawn(launcher.as_fd(), theirs.as_fd(), 0)?;
+        let started = Self { control: Some(ours), pid: process.pid };
+        if let Some(control) = &started.control {
+            crate::start::send_with_streams(control.as_fd(), &bytes)?;
+        }
+        Ok(started)
+    }
+}
+
+impl Drop for Afterwards {
+    fn drop(&mut self) {
+        self.control = None;
+        let _ = reap(self.pid);
+    }
+}
+
+fn make(parent: &Path) -> Option<PathBuf> {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let directory = parent.join(format!("cofferdam-{}-{number}", std::process::id()));
+    fs::create_dir(&directory).ok()?;
+    Some(directory)
+}
+
+/// The value behind `name` in a file of `name value` lines; 0 where there is none.
+fn counter(directory: Option<&Path>, file: &str, name: &str) -> u64 {
+    let text = directory.and_then(|directory| fs::read_to_string(directory.join(file)).ok()).unwrap_or_default();
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
+    text.lines().find_map(value).unwrap_or(0)
+}

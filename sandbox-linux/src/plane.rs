@@ -1,0 +1,252 @@
+//! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
+
+use crate::context::Context;
+use crate::execution::Shared;
+use crate::launcher::Launcher;
+use crate::limit_watch::LimitWatch;
+use crate::output::Output;
+use crate::preflight::Offer;
+use crate::seccomp::FilterOptions;
+use crate::start::{Running, start};
+use crate::streams::StreamSet;
+use crate::supervise::Supervision;
+use crate::tree_usage::TreeProbe;
+use crate::counting::Counting;
+use crate::program;
+use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
+use cofferdam_bridge::enforcement::Tier;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::event::ExecutionEventSink;
+use cofferdam_bridge::execution::{
+    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
+    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
+};
+use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
+use cofferdam_bridge::limits::LimitName;
+use cofferdam_bridge::profile::ExecutionProfile;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+/// A supervisor's thread needs little: it waits, reads into the heap, and sums up.
+const SUPERVISOR_STACK: usize = 256 * 1024;
+
+/// Runs programs in sandboxes of their own on Linux, without root.
+///
+/// Dropping the plane ends everything it started.
+#[derive(Debug)]
+pub struct LinuxPlane {
+    launcher: Launcher,
+    offer: Offer,
+    contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
+    executions: Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>,
+    next_context: AtomicU64,
+}
+
+impl LinuxPlane {
+    /// Makes the plane. Starts nothing.
+    ///
+    /// # Errors
+    /// `sandbox_setup_failed` where the kernel gives no memory file for the launcher.
+    pub fn new() -> Result<Self, BridgeError> {
+        Ok(Self {
+            launcher: Launcher::new()?,
+            offer: Offer::new(),
+            contexts: Mutex::default(),
+            executions: Arc::default(),
+            next_context: AtomicU64::new(1),
+        })
+    }
+
+    fn find(&self, execution: &ExecutionRef) -> Result<Arc<Shared>, BridgeError> {
+        let executions = lock(&self.executions);
+        match executions.get(&execution.execution_id) {
+            Some((vm_id, shared)) if *vm_id == execution.vm_id => Ok(shared.clone()),
+            _ => Err(BridgeError::new(
+                ErrorCode::UnknownExecution,
+                "there is no such execution in this VM; it was never started or has ended",
+            )),
+        }
+    }
+
+    fn launch(
+        &self,
+        context: &Arc<Context>,
+        request: &StartExecutionRequest,
+        events: Arc<dyn ExecutionEventSink>,
+    ) -> Result<StartedExecution, BridgeError> {
+        let directory = Path::new(&request.working_directory);
+        let search_path = request.environment.get("PATH").map(String::as_str);
+        let commands = &context.profile.commands;
+        let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
+        let plan = context.plan(request, &program);
+        let streams = StreamSet::open(request.streams, &context.profile.limits).map_err(|error| no_streams(&error))?;
+        let started = Instant::now();
+        let mut counting = Counting::new(&context.profile.limits, &self.launcher);
+        let running = start(
+            &self.launcher,
+            context.namespaces,
+            &plan,
+            streams.guest(),
+            &mut |process| {
+                counting.add(process.pid);
+                Ok(())
+            },
+            &mut |_, _| Ok(()),
+        )?;
+        let process_id = u32::try_from(running.process.pid).ok();
+        let (input, mut outputs) = streams.into_ours();
+        let shared = Arc::new(share(&running, input).map_err(|error| no_streams(&error))?);
+        if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
+            let master = terminal_output(terminal).map_err(|error| no_streams(&error))?;
+            outputs.push(Output::new(master, LimitName::Stdout, context.profile.limits.stdout_bytes));
+        }
+        let probe = if context.tier == Tier::Full { TreeProbe::new(running.process.pid).ok() } else { None };
+        let (counter, reports) = counting.into_parts(&context.profile.limits);
+        let mut enforcement = self.offer.preflight(&context.profile).enforcement;
+        enforcement.mechanisms.extend(reports);
+        let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, started);
+        lock(&self.executions).insert(request.execution_id.clone(), (request.vm_id.clone(), shared.clone()));
+        let (executions, id) = (self.executions.clone(), request.execution_id.clone());
+        let supervision = Supervision {
+            running,
+            outputs,
+            sink: events,
+            shared: shared.clone(),
+            limits,
+            enforcement,
+            started,
+            finish: Box::new(move |_| {
+                lock(&executions).remove(&id);
+            }),
+        };
+        let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
+        if let Err(error) = thread.spawn(move || supervision.run()) {
+            shared.kill();
+            lock(&self.executions).remove(&request.execution_id);
+            return Err(no_streams(&error));
+        }
+        Ok(StartedExecution::new(process_id))
+    }
+}
+
+impl BridgeTypes for LinuxPlane {
+    type Error = BridgeError;
+}
+
+impl ExecutionBridge for LinuxPlane {
+    fn describe(&self) -> PlaneDescriptor {
+        let mut descriptor = PlaneDescriptor::new("linux_native", env!("CARGO_PKG_VERSION"));
+        descriptor.tiers = vec![Tier::Landlock, Tier::Full];
+        descriptor.features = vec![
+            Feature::Commands,
+            Feature::Stdin,
+            Feature::Signals,
+            Feature::Terminal,
+            Feature::InheritedStreams,
+            Feature::FilesystemRules,
+            Feature::NetworkDeny,
+            Feature::CommandRules,
+        ];
+        descriptor.limits = vec![
+            LimitName::Wall,
+            LimitName::Cpu,
+            LimitName::Memory,
+            LimitName::Processes,
+            LimitName::OpenFiles,
+            LimitName::Disk,
+            LimitName::Stdout,
+            LimitName::Stderr,
+        ];
+        descriptor
+    }
+
+    fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
+        self.offer.preflight(profile)
+    }
+
+    fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
+        let filter = FilterOptions { tier: self.offer.tier, broker_names: false, broker_opens: false, broker_connect: false };
+        let context = Context::new(request.vm_id, request.profile, &self.offer, &filter)?;
+        let number = self.next_context.fetch_add(1, Ordering::Relaxed);
+        let id = ContextId::new(format!("linux-{number}"));
+        lock(&self.contexts).insert(id.clone(), Arc::new(context));
+        Ok(CreatedContext::new(id))
+    }
+
+    fn start_execution(
+        &self,
+        request: StartExecutionRequest,
+        events: Arc<dyn ExecutionEventSink>,
+    ) -> Result<StartedExecution, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        match context {
+            Some(context) if context.vm_id == request.vm_id => self.launch(&context, &request, events),
+            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
+        }
+    }
+
+    fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
+        self.find(execution)?.write(bytes)
+    }
+
+    fn close_stdin(&self, execution: &ExecutionRef) -> Result<(), BridgeError> {
+        // An execution that has ended has its input closed.
+        self.find(execution).map_or(Ok(()), |shared| shared.close_input())
+    }
+
+    fn kill_execution(&self, execution: &ExecutionRef, signal: ExecutionSignal) -> Result<(), BridgeError> {
+        self.find(execution).map_or(Ok(()), |shared| shared.deliver(signal))
+    }
+
+    fn resize_terminal(&self, execution: &ExecutionRef, size: TerminalSize) -> Result<(), BridgeError> {
+        self.find(execution)?.resize(size)
+    }
+
+    fn forget_vm(&self, vm_id: &VmId) {
+        lock(&self.contexts).retain(|_, context| context.vm_id != *vm_id);
+        for (owner, shared) in lock(&self.executions).values() {
+            if owner == vm_id {
+                shared.kill_for_host();
+            }
+        }
+    }
+}
+
+impl Drop for LinuxPlane {
+    fn drop(&mut self) {
+        for (_, shared) in lock(&self.executions).values() {
+            shared.kill_for_host();
+        }
+    }
+}
+
+fn share(running: &Running, input: Option<std::os::fd::OwnedFd>) -> std::io::Result<Shared> {
+    let terminal = running.terminal.as_ref().map(std::os::fd::OwnedFd::try_clone).transpose()?;
+    Ok(Shared::new(running.process.pidfd.try_clone()?, running.control.try_clone()?, input, terminal))
+}
+
+/// The master end, for reading: a copy, since writing goes through another.
+fn terminal_output(terminal: &std::os::fd::OwnedFd) -> std::io::Result<std::os::fd::OwnedFd> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let copy = terminal.try_clone()?;
+    fcntl(&copy, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(copy)
+}
+
+fn no_streams(error: &std::io::Error) -> BridgeError {
+    BridgeError::new(
+        ErrorCode::SpawnFailed,
+        format!("descriptors or threads for the run could not be had: {error}; the host may be at its limit"),
+    )
+    .with("errno", error.raw_os_error().unwrap_or(0))
+    .retryable()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

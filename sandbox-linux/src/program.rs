@@ -1,0 +1,78 @@
+//! Finds the program that a request names, as the guest would see it, and asks the policy about it.
+
+use crate::plan::view::{Access, View};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::profile::CommandProfile;
+use cofferdam_bridge::verdict::Denial;
+use nix::unistd::{AccessFlags, access};
+use std::path::{Path, PathBuf};
+
+/// The absolute path under which the guest will execute the program.
+///
+/// Policy is asked before existence, so that no answer tells whether a file lies where the guest may not look.
+pub(crate) fn find(
+    program: &str,
+    search_path: Option<&str>,
+    directory: &Path,
+    view: &View,
+    commands: &CommandProfile,
+) -> Result<PathBuf, BridgeError> {
+    if program.is_empty() || program.contains('\0') {
+        return Err(BridgeError::new(ErrorCode::PathInvalid, "the program's name is empty or holds a NUL byte"));
+    }
+    if program.contains('/') {
+        let path = directory.join(program);
+        return visible(&path, view, commands).map(|()| path);
+    }
+    let mut refused = None;
+    for place in search_path.unwrap_or_default().split(':').filter(|place| place.starts_with('/')) {
+        let path = Path::new(place).join(program);
+        match visible(&path, view, commands) {
+            Ok(()) => return Ok(path),
+            // A directory of PATH that the guest may not see is no news; a program that is there and forbidden is.
+            Err(error) if error.code == ErrorCode::DeniedByPolicy && in_sight(&path, view) => refused = refused.or(Some(error)),
+            Err(_) => {}
+        }
+    }
+    Err(refused.unwrap_or_else(|| {
+        let message = format!(
+            "`{program}` is in no directory of PATH that can be seen inside; name it by its path, or allow its directory by `filesystem.read` and `commands.allow`"
+        );
+        BridgeError::new(ErrorCode::ProgramNotFound, message).with("program", program)
+    }))
+}
+
+fn in_sight(path: &Path, view: &View) -> bool {
+    std::fs::canonicalize(path).is_ok_and(|canonical| view.access(&canonical) != Access::None)
+}
+
+fn visible(path: &Path, view: &View, commands: &CommandProfile) -> Result<(), BridgeError> {
+    let canonical = std::fs::canonicalize(path);
+    let object = canonical.as_deref().unwrap_or(path);
+    let subject = object.to_string_lossy().into_owned();
+    let decision = commands.decide(&subject);
+    if !decision.allowed {
+        let mut denial = Denial::new("command.execute", subject.clone());
+        denial.remedy = Some(match &decision.rule {
+            Some(rule) => format!("remove `{}` ({})", rule.text, rule.place()),
+            None => format!("commands.allow = [\"{subject}\"]"),
+        });
+        denial.rule = decision.rule;
+        return Err(BridgeError::denied(&denial));
+    }
+    if view.access(object) == Access::None {
+        let mut denial = Denial::new("filesystem.read", subject.clone());
+        denial.remedy = Some(format!("filesystem.read = [\"{subject}\"]"));
+        return Err(BridgeError::denied(&denial));
+    }
+    let Ok(canonical) = canonical else {
+        let message = format!("there is no program `{}`", path.display());
+        return Err(BridgeError::new(ErrorCode::ProgramNotFound, message).with("path", subject));
+    };
+    if !canonical.is_file() || access(&canonical, AccessFlags::X_OK).is_err() {
+        let message = format!("`{}` is no executable file; `chmod +x` makes it one", path.display());
+        return Err(BridgeError::new(ErrorCode::ProgramNotExecutable, message).with("path", subject));
+    }
+    Ok(())
+}

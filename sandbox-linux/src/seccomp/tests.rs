@@ -1,0 +1,154 @@
+//! The filter, interpreted instruction by instruction as the kernel does, over every number.
+
+use super::*;
+
+fn options(tier: Tier, names: bool, opens: bool, connect: bool) -> FilterOptions {
+    FilterOptions { tier, broker_names: names, broker_opens: opens, broker_connect: connect }
+}
+
+fn run(program: &[BpfInstruction], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+    let load = |at: u32| match at {
+        0 => number,
+        4 => architecture,
+        at => {
+            let value = arguments[(at as usize - 16) / 8];
+            if at % 8 == 0 { value as u32 } else { (value >> 32) as u32 }
+        }
+    };
+    let (mut at, mut accumulator) = (0, 0);
+    loop {
+        let BpfInstruction { code, jt, jf, k } = program[at];
+        at += 1;
+        let held = match code {
+            0x20 => {
+                accumulator = load(k);
+                continue;
+            }
+            0x54 => {
+                accumulator &= k;
+                continue;
+            }
+            0x05 => {
+                at += k as usize;
+                continue;
+            }
+            0x06 => return k,
+            0x15 => accumulator == k,
+            0x35 => accumulator >= k,
+            0x45 => accumulator & k != 0,
+            other => panic!("instruction {other:#x}"),
+        };
+        at += usize::from(if held { jt } else { jf });
+    }
+}
+
+fn verdict(number: libc::c_long, arguments: [u64; 6]) -> u32 {
+    run(&compile(&options(Tier::Full, false, false, false)), ARCHITECTURE, number as u32, arguments)
+}
+
+const ALLOW: u32 = 0x7fff_0000;
+const REFUSE: u32 = 0x0005_0000 | libc::EPERM as u32;
+const ABSENT: u32 = 0x0005_0000 | libc::ENOSYS as u32;
+
+#[test]
+fn every_option_gives_a_program_that_the_kernel_takes() {
+    for tier in [Tier::Full, Tier::Landlock] {
+        for bits in 0..8 {
+            let program = compile(&options(tier, bits & 1 != 0, bits & 2 != 0, bits & 4 != 0));
+            assert!(program.len() < 4096, "BPF_MAXINSNS");
+            for number in 0..1024 {
+                run(&program, ARCHITECTURE, number, [u64::MAX; 6]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_verdict_of_every_number() {
+    let mut text = String::new();
+    let mut last = String::new();
+    for number in 0..600 {
+        let verdict = match (verdict(number, [0; 6]), verdict(number, [u64::MAX; 6])) {
+            (one, other) if one == other => format!("{one:#010x}"),
+            (one, other) => format!("{one:#010x} or {other:#010x} by its arguments"),
+        };
+        if verdict != last {
+            text += &format!("{number:>3} and on: {verdict}\n");
+            last = verdict;
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn sys_02_and_03_calls_of_other_architectures_are_absent() {
+    const I386: u32 = 0x4000_0003;
+    let program = compile(&options(Tier::Full, false, false, false));
+    for number in 0..600 {
+        assert_eq!(run(&program, I386, number, [0; 6]), ABSENT, "32-bit call {number}");
+        assert_eq!(run(&program, ARCHITECTURE, 0x4000_0000 | number, [0; 6]), ABSENT, "x32 call {number}");
+    }
+}
+
+#[test]
+fn sys_05_a_namespace_cannot_be_made() {
+    for flag in [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000, 0x80] {
+        assert_eq!(verdict(libc::SYS_clone, [flag | 17, 0, 0, 0, 0, 0]), REFUSE, "{flag:#x}");
+    }
+    assert_eq!(verdict(libc::SYS_clone, [0x003d_0f00, 0, 0, 0, 0, 0]), ALLOW, "a thread");
+    assert_eq!(verdict(libc::SYS_clone3, [0; 6]), ABSENT);
+    assert_eq!(verdict(libc::SYS_unshare, [0; 6]), REFUSE);
+}
+
+#[test]
+fn sys_04_typing_on_a_terminal_is_refused_whatever_the_high_bits() {
+    assert_eq!(verdict(libc::SYS_ioctl, [0, 0x5412, 0, 0, 0, 0]), REFUSE);
+    assert_eq!(verdict(libc::SYS_ioctl, [0, 0x5412 + (1 << 32), 0, 0, 0, 0]), REFUSE);
+    assert_eq!(verdict(libc::SYS_ioctl, [0, 0x5413, 0, 0, 0, 0]), ALLOW, "TIOCGWINSZ");
+}
+
+#[test]
+fn net_04_06_07_and_ipc_08_families_and_protocols() {
+    let socket = |family: i32, kind: i32, protocol: u64| verdict(libc::SYS_socket, [family as u64, kind as u64, protocol, 0, 0, 0]);
+    assert_eq!(socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0), ALLOW);
+    assert_eq!(socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0), ALLOW);
+    assert_eq!(socket(libc::AF_NETLINK, libc::SOCK_RAW, 0), ALLOW, "getifaddrs");
+    for (family, kind, protocol) in [
+        (libc::AF_INET, libc::SOCK_STREAM, 262),
+        (libc::AF_INET, libc::SOCK_RAW, 1),
+        (libc::AF_INET6, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 58),
+        (libc::AF_PACKET, libc::SOCK_RAW, 0),
+        (libc::AF_VSOCK, libc::SOCK_STREAM, 0),
+        (libc::AF_ALG, libc::SOCK_SEQPACKET, 0),
+        (libc::AF_TIPC, libc::SOCK_STREAM, 0),
+        (libc::AF_NETLINK, libc::SOCK_RAW, 12),
+    ] {
+        assert_ne!(socket(family, kind, protocol), ALLOW, "{family} {kind} {protocol}");
+    }
+}
+
+#[test]
+fn sys_12_set_id_modes_are_refused() {
+    assert_eq!(verdict(libc::SYS_fchmodat, [0, 0, 0o4755, 0, 0, 0]), REFUSE);
+    assert_eq!(verdict(libc::SYS_fchmodat, [0, 0, 0o0755, 0, 0, 0]), ALLOW);
+    let create = libc::O_CREAT as u64 | 1;
+    assert_eq!(verdict(libc::SYS_openat, [0, 0, create, 0o2755, 0, 0]), REFUSE);
+    assert_eq!(verdict(libc::SYS_openat, [0, 0, 0, 0o6755, 0, 0]), ALLOW, "the mode is not used");
+}
+
+#[test]
+fn what_makes_names_is_brokered_and_what_reads_is_not() {
+    const BROKER: u32 = 0x7fc0_0000;
+    let program = compile(&options(Tier::Full, true, false, true));
+    let at = |number: libc::c_long, arguments| run(&program, ARCHITECTURE, number as u32, arguments);
+    assert_eq!(at(libc::SYS_openat, [0, 0, 0, 0, 0, 0]), ALLOW);
+    assert_eq!(at(libc::SYS_openat, [0, 0, libc::O_WRONLY as u64, 0, 0, 0]), BROKER);
+    assert_eq!(at(libc::SYS_openat, [0, 0, libc::O_DIRECTORY as u64, 0, 0, 0]), ALLOW);
+    assert_eq!(at(libc::SYS_openat, [0, 0, libc::O_TMPFILE as u64, 0, 0, 0]), BROKER);
+    assert_eq!(at(libc::SYS_mkdirat, [0, 0, 0o755, 0, 0, 0]), BROKER);
+    assert_eq!(at(libc::SYS_mkdirat, [0, 0, 0o4755, 0, 0, 0]), REFUSE);
+    assert_eq!(at(libc::SYS_renameat2, [0; 6]), BROKER);
+    assert_eq!(at(libc::SYS_unlinkat, [0; 6]), ALLOW);
+    assert_eq!(at(libc::SYS_unlinkat, [0, 0, 0x200, 0, 0, 0]), BROKER);
+    assert_eq!(at(libc::SYS_connect, [0; 6]), BROKER);
+}

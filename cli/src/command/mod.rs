@@ -1,0 +1,33 @@
+//! The commands, one file each.
+
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod policy;
+mod policy_check;
+mod policy_explain;
+mod policy_init;
+mod policy_show;
+pub(crate) mod run;
+
+use crate::arguments::{Arguments, Commands};
+use crate::failure::{Failure, io};
+use std::io::{ErrorKind, Write};
+
+/// Does what the command line asks and answers the exit code.
+pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
+    match arguments.command {
+        Commands::Run(run) => run.execute(),
+        Commands::Doctor(doctor) => doctor.execute(),
+        Commands::Policy(policy) => policy.execute(),
+        Commands::Completions(completions) => completions.execute(),
+    }
+}
+
+/// Prints a result. A reader that has gone away has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io("the result cannot be printed", &error)),
+        _ => Ok(()),
+    }
+}

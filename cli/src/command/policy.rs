@@ -1,0 +1,29 @@
+//! `cofferdam policy`: writes, checks, explains and shows policies.
+
+use super::policy_check::Check;
+use super::policy_explain::Explain;
+use super::policy_init::Init;
+use super::policy_show::Show;
+use crate::failure::Failure;
+use clap::Subcommand;
+
+/// Writes, checks, explains and shows policies.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  cofferdam policy init && cofferdam policy check cofferdam.toml")]
+pub(crate) enum PolicyCommand {
+    Init(Init),
+    Check(Check),
+    Explain(Explain),
+    Show(Show),
+}
+
+impl PolicyCommand {
+    pub(crate) fn execute(self) -> Result<u8, Failure> {
+        match self {
+            Self::Init(init) => init.execute(),
+            Self::Check(check) => check.execute(),
+            Self::Explain(explain) => explain.execute(),
+            Self::Show(show) => show.execute(),
+        }
+    }
+}

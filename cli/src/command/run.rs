@@ -1,0 +1,200 @@
+//! `cofferdam run`: runs one program under a policy.
+
+use crate::compose::{self, PlaneName, Places, absolute};
+use crate::failure::{Failure, io};
+use crate::report::{human, json};
+use crate::terminal::relay::{self, Captured, Mode};
+use crate::{exit_code, policy_file};
+use clap::Args;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::execution::StreamMode;
+use cofferdam_kernel::policy::Policy;
+use cofferdam_kernel::{Command, Vm};
+use serde_json::{Map, Value, json};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// Runs a program under a policy.
+///
+/// The program may change the workspace, which is the current directory unless it is named, and
+/// has no network. Nothing that it starts outlives it. Standard input, output and error are
+/// handed through; at a terminal the program gets a terminal of its own.
+#[derive(Debug, Args)]
+#[command(after_help = concat_help(), override_usage = "cofferdam run [OPTIONS] -- PROGRAM [ARGUMENTS]...")]
+pub(crate) struct Run {
+    /// The policy: a built-in's name or a file.
+    #[arg(long, value_name = "FILE|NAME", default_value = "dev")]
+    policy: String,
+    /// The directory that is worked in; the current one unless given.
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// Let it read this path too.
+    #[arg(long, value_name = "PATH")]
+    read: Vec<PathBuf>,
+    /// Let it change this path too.
+    #[arg(long, value_name = "PATH")]
+    write: Vec<PathBuf>,
+    /// Set a variable, or hand on the one of that name.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// End it after this time, such as 30s or 5m.
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+    /// End it when it uses more memory, such as 512MiB.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Let it have at most so many processes and threads.
+    #[arg(long, value_name = "COUNT")]
+    processes: Option<u64>,
+    /// End it when it uses more processor time, such as 60s.
+    #[arg(long, value_name = "TIME")]
+    cpu: Option<String>,
+    /// Start in this directory; the workspace unless given.
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// Capture what it prints and tell everything as one JSON object.
+    #[arg(long, conflicts_with = "tty")]
+    json: bool,
+    /// Print the JSON Schema of what --json prints, and run nothing.
+    #[arg(long)]
+    json_schema: bool,
+    /// Give it a terminal of its own even when standard output is none.
+    #[arg(long, conflicts_with = "no_tty")]
+    tty: bool,
+    /// Give it no terminal of its own.
+    #[arg(long)]
+    no_tty: bool,
+    /// Where it runs.
+    #[arg(long, value_enum, default_value = "linux")]
+    plane: PlaneName,
+    /// The program and its arguments.
+    #[arg(last = true, required_unless_present = "json_schema", value_name = "PROGRAM")]
+    program: Vec<String>,
+}
+
+fn concat_help() -> String {
+    format!(
+        "{}\n\nExamples:\n  cofferdam run -- make test\n  \
+         cofferdam run --policy strict --read /srv/data --timeout 30s -- python3 count.py\n  \
+         cofferdam run --json -- ./untrusted | jq .cause",
+        exit_code::HELP
+    )
+}
+
+impl Run {
+    pub(crate) fn execute(self) -> Result<u8, Failure> {
+        if self.json_schema {
+            super::print(&json::schema())?;
+            return Ok(0);
+        }
+        match self.run() {
+            Err(failure) if self.json => {
+                super::print(&json::of_failure(&self.identity(""), &failure))?;
+                Ok(failure.exit_code())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn run(&self) -> Result<u8, Failure> {
+        let places = Places::find(self.workspace.as_deref())?;
+        let policy = self.narrowed(policy_file::find(&self.policy)?)?;
+        let vm = compose::vm(self.plane, policy, &places)?;
+        let mode = self.mode();
+        let command = self.command(&vm, &mode)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| io("the run cannot be waited for", &error))?;
+        let (report, captured) = runtime.block_on(relay::run(command, mode))?;
+        // A thread that still types for the program holds nothing that must be waited for.
+        runtime.shutdown_background();
+        self.tell(&vm, &report, &captured)?;
+        Ok(exit_code::of_cause(&report.cause))
+    }
+
+    fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured) -> Result<(), Failure> {
+        if self.json {
+            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured));
+        }
+        human::print(report);
+        Ok(())
+    }
+
+    fn identity<'a>(&'a self, plane: &'a str) -> json::Identity<'a> {
+        let program = self.program.first().map_or("", String::as_str);
+        json::Identity { program, arguments: self.program.len().saturating_sub(1), policy: &self.policy, plane }
+    }
+
+    fn mode(&self) -> Mode {
+        let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        match (self.json, self.tty || (terminals && !self.no_tty)) {
+            (true, _) => Mode::Captured,
+            (false, true) => Mode::Terminal,
+            (false, false) => Mode::Inherited,
+        }
+    }
+
+    fn command(&self, vm: &Vm, mode: &Mode) -> Result<Command, Failure> {
+        let (program, arguments) = self.program.split_first().ok_or_else(|| {
+            Failure::new(ErrorCode::RequestInvalid, "no program is named").hint("cofferdam run -- PROGRAM ARGUMENTS")
+        })?;
+        let output = if *mode == Mode::Captured { StreamMode::Piped } else { StreamMode::Inherit };
+        let program = if program.contains('/') { absolute_unresolved(program)? } else { program.clone() };
+        let mut command = vm.command(program).args(arguments.iter().cloned());
+        command = command.stdin(StreamMode::Inherit).stdout(output).stderr(output);
+        for variable in &self.env {
+            let (name, value) = match variable.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None => (variable.as_str(), host_value(variable)?),
+            };
+            command = command.env(name, value);
+        }
+        if let Some(directory) = &self.workdir {
+            command = command.current_dir(absolute(directory)?);
+        }
+        Ok(command)
+    }
+
+    /// The policy with what the options say. Options are the host's own words, so they may widen it.
+    fn narrowed(&self, policy: Policy) -> Result<Policy, Failure> {
+        let mut limits = Map::new();
+        let options = [("wall", &self.timeout), ("memory", &self.memory), ("cpu", &self.cpu)];
+        for (name, value) in options {
+            if let Some(value) = value {
+                limits.insert(name.to_owned(), Value::from(value.as_str()));
+            }
+        }
+        if let Some(processes) = self.processes {
+            limits.insert("processes".to_owned(), Value::from(processes));
+        }
+        if limits.is_empty() && self.read.is_empty() && self.write.is_empty() {
+            return Ok(policy);
+        }
+        let lines = json!({
+            "version": 1,
+            "filesystem": { "read": entries(&self.read)?, "write": entries(&self.write)? },
+            "limits": limits,
+        });
+        Ok(policy.with_lines(&lines.to_string(), "command line")?)
+    }
+}
+
+/// Paths as entries that mean just what was typed: no wildcards.
+fn entries(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    paths.iter().map(|path| Ok(format!("literal:{}", absolute(path)?))).collect()
+}
+
+/// A program's path as it was typed: links are followed by the plane, which decides by where they lead.
+fn absolute_unresolved(program: &str) -> Result<String, Failure> {
+    let path = std::path::absolute(program).map_err(|error| io(&format!("the path `{program}` cannot be used"), &error))?;
+    compose::utf8(path)
+}
+
+fn host_value(name: &str) -> Result<String, Failure> {
+    std::env::var(name).map_err(|_| {
+        Failure::new(ErrorCode::RequestInvalid, format!("the variable `{name}` is not set here, or is no text"))
+            .hint(format!("give it a value: --env {name}=VALUE"))
+    })
+}

@@ -1,0 +1,99 @@
+//! Puts together what a run needs: policy, places, environment, plane.
+
+use crate::failure::{Failure, io};
+use clap::ValueEnum;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_kernel::policy::{Placeholders, Policy};
+use cofferdam_kernel::{Kernel, Vm, VmSpec};
+use cofferdam_sandbox_linux::LinuxPlane;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where programs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlaneName {
+    /// A sandbox of namespaces, Landlock and seccomp.
+    Linux,
+}
+
+/// The directories and the user that a policy's placeholders stand for.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) workspace: String,
+    home: Option<String>,
+    user: Option<String>,
+}
+
+impl Places {
+    /// The workspace is `given`, or the current directory unless that is the root or the home directory.
+    pub(crate) fn find(given: Option<&Path>) -> Result<Self, Failure> {
+        let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
+        let path = given.unwrap_or(Path::new("."));
+        let workspace =
+            path.canonicalize().map_err(|error| io(&format!("the workspace `{}` cannot be used", path.display()), &error))?;
+        if given.is_none() {
+            refuse_wide(&workspace, home.as_deref())?;
+        }
+        let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+        Ok(Self { workspace: utf8(workspace)?, home, user })
+    }
+
+    /// As the policy takes them.
+    pub(crate) fn placeholders(&self) -> Placeholders {
+        let mut places = Placeholders::default();
+        places.workspace = Some(self.workspace.clone());
+        places.home.clone_from(&self.home);
+        places.user.clone_from(&self.user);
+        places
+    }
+}
+
+/// The whole of a home directory or of the machine is nothing to hand to a program by accident.
+fn refuse_wide(workspace: &Path, home: Option<&str>) -> Result<(), Failure> {
+    let is_home = home.and_then(|home| Path::new(home).canonicalize().ok()).is_some_and(|home| home == workspace);
+    if workspace != Path::new("/") && !is_home {
+        return Ok(());
+    }
+    let what = if is_home { "your home directory" } else { "the root directory" };
+    let sentence = format!("the current directory is {what}, and the run could change everything in it");
+    Err(Failure::new(ErrorCode::RequestInvalid, sentence).hint(format!(
+        "go to a project first, or name the workspace: cofferdam run --workspace {} -- PROGRAM",
+        workspace.display()
+    )))
+}
+
+/// A path as text; the policy knows only such paths.
+pub(crate) fn utf8(path: PathBuf) -> Result<String, Failure> {
+    path.into_os_string().into_string().map_err(|path| {
+        Failure::new(ErrorCode::PathInvalid, format!("the path `{}` is not UTF-8; rename it", path.display()))
+    })
+}
+
+/// The absolute path that `path` names here.
+pub(crate) fn absolute(path: &Path) -> Result<String, Failure> {
+    match path.canonicalize().or_else(|_| std::path::absolute(path)) {
+        Ok(path) => utf8(path),
+        Err(error) => Err(io(&format!("the path `{}` cannot be used", path.display()), &error)),
+    }
+}
+
+/// This process's environment, as far as it is text.
+pub(crate) fn host_environment() -> BTreeMap<String, String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// A VM under `policy` on `plane`.
+pub(crate) fn vm(plane: PlaneName, policy: Policy, places: &Places) -> Result<Vm, Failure> {
+    let kernel = match plane {
+        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?).build()?,
+    };
+    let mut spec = VmSpec::new(policy).workspace(&places.workspace).host_environment(host_environment());
+    if let Some(home) = &places.home {
+        spec = spec.home(home);
+    }
+    if let Some(user) = &places.user {
+        spec = spec.user(user);
+    }
+    Ok(kernel.create_vm(spec)?)
+}

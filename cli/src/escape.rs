@@ -1,0 +1,60 @@
+//! Text that comes from a guest or a file, made safe to show: it can neither steer the terminal nor forge a line.
+
+use std::fmt::Write;
+
+/// As many characters of one path or name as a person will read.
+const MOST: usize = 200;
+
+/// Escapes control characters, direction marks and invisible characters, and leaves out the middle of what is long.
+pub(crate) fn shown(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= MOST {
+        return escaped(text.chars());
+    }
+    let half = MOST / 2;
+    let (head, tail) = (escaped(text.chars().take(half)), escaped(text.chars().skip(length - half)));
+    format!("{head}…{tail}")
+}
+
+/// As [`shown`], but for our own sentences: lines stay lines and nothing is left out.
+pub(crate) fn sentences(text: &str) -> String {
+    text.lines().map(|line| escaped(line.chars())).collect::<Vec<_>>().join("\n")
+}
+
+fn escaped(characters: impl Iterator<Item = char>) -> String {
+    let mut text = String::new();
+    for character in characters {
+        if character.is_control() || steers(character) {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+/// Characters that change direction or are not seen, and line separators.
+fn steers(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped() {
+        for text in ["\u{1b}[2J", "\u{9b}2J", "\u{202e}x", "a\nb", "a\rb", "\u{7f}"] {
+            let shown = shown(text);
+            assert!(shown.chars().all(|c| !c.is_control() && !steers(c)), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_loses_its_middle() {
+        let shown = shown(&format!("begin{}end", "x".repeat(5000)));
+        assert!(shown.starts_with("begin") && shown.ends_with("end"));
+        assert_eq!(shown.chars().count(), MOST + 1);
+    }
+}

@@ -1,0 +1,124 @@
+//! The last lines on standard error: what ended the run, what was refused, and what to write to allow it.
+//!
+//! They tell only what the report holds for certain; they never guess from output or exit codes.
+
+use crate::escape::{sentences, shown};
+use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::limits::LimitName;
+use cofferdam_bridge::verdict::Denial;
+use std::io::{IsTerminal, Write};
+
+/// Prints what there is to tell. When standard error cannot be written there is nobody to tell.
+pub(crate) fn print(report: &ExecutionReport) {
+    let lines = lines(report);
+    if lines.is_empty() {
+        return;
+    }
+    let mut stderr = std::io::stderr().lock();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !stderr.is_terminal();
+    for line in lines {
+        let _ = if plain { writeln!(stderr, "{line}") } else { writeln!(stderr, "\u{1b}[33m{line}\u{1b}[0m") };
+    }
+}
+
+fn lines(report: &ExecutionReport) -> Vec<String> {
+    let mut lines = cause(&report.cause);
+    if !report.cause.success() {
+        lines.extend(report.denials.iter().flat_map(denial));
+    }
+    if !report.executable_later.is_empty() {
+        lines.push("cofferdam: the run made or changed files that other tools may execute later:".to_owned());
+        lines.extend(report.executable_later.iter().map(|path| format!("  {}", shown(path))));
+    }
+    lines
+}
+
+fn cause(cause: &ExitCause) -> Vec<String> {
+    match cause {
+        ExitCause::TimedOut { limit_ms } => vec![
+            format!("cofferdam: the run was ended after {limit_ms} ms, its time limit"),
+            "hint: --timeout TIME sets it, within `limits.wall` of the policy".to_owned(),
+        ],
+        ExitCause::Limit { limit, value, observed, held_by } => {
+            let (name, unit, raise) = words(*limit);
+            vec![
+                format!("cofferdam: the {name} limit of {value}{unit} ended the run; {observed}{unit} seen by {}", shown(held_by)),
+                format!("hint: {raise}"),
+            ]
+        }
+        ExitCause::Killed => vec!["cofferdam: the run was killed".to_owned()],
+        ExitCause::RefusedByPolicy { denial: refused } => denial(refused),
+        ExitCause::PlaneFault { error } => vec![format!("cofferdam: {}", sentences(&error.message))],
+        _ => Vec::new(),
+    }
+}
+
+/// A limit's name, its unit, and what raises it.
+fn words(limit: LimitName) -> (&'static str, &'static str, &'static str) {
+    match limit {
+        LimitName::Wall => ("time", " ms", "--timeout TIME raises it, or `limits.wall` in the policy"),
+        LimitName::Cpu => ("processor-time", " ms", "--cpu TIME raises it, or `limits.cpu` in the policy"),
+        LimitName::Memory => ("memory", " bytes", "--memory SIZE raises it, or `limits.memory` in the policy"),
+        LimitName::Processes => ("process", "", "--processes COUNT raises it, or `limits.processes` in the policy"),
+        LimitName::OpenFiles => ("open-files", "", "`limits.open_files` in the policy raises it"),
+        LimitName::Disk => ("disk", " bytes", "`limits.disk` in the policy raises it"),
+        LimitName::Stdin => ("standard-input", " bytes", "`limits.stdin` in the policy raises it"),
+        LimitName::Stdout => ("standard-output", " bytes", "`limits.stdout` in the policy raises it"),
+        LimitName::Stderr => ("standard-error", " bytes", "`limits.stderr` in the policy raises it"),
+        _ => ("policy's", "", "the policy's `limits` section raises it"),
+    }
+}
+
+fn denial(denial: &Denial) -> Vec<String> {
+    let by = denial.rule.as_ref().map_or_else(
+        || "no rule allows it".to_owned(),
+        |rule| format!("refused by `{}` ({})", shown(&rule.text), shown(&rule.place())),
+    );
+    let program = denial.program.as_ref().map(|program| format!(" for {}", shown(program))).unwrap_or_default();
+    let mut lines = vec![format!("cofferdam: {} of {}{program}: {by}", shown(&denial.access), shown(&denial.subject))];
+    lines.extend(denial.remedy.as_ref().map(|remedy| format!("hint: to allow it, write in the policy: {}", sentences(remedy))));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cofferdam_bridge::enforcement::{Enforcement, Tier};
+    use cofferdam_bridge::usage::Usage;
+    use cofferdam_bridge::verdict::RuleRef;
+
+    fn report(cause: ExitCause) -> ExecutionReport {
+        let mut report = ExecutionReport::new(cause, Usage::default(), Enforcement::new(Tier::Full));
+        let mut denial = Denial::new("filesystem.write", "/srv/\u{1b}[2J\nx");
+        denial.rule = Some(RuleRef::new("ci.toml", Some(7), "filesystem.deny \"/srv\""));
+        denial.remedy = Some("remove `filesystem.deny \"/srv\"` (ci.toml:7)".to_owned());
+        report.denials.push(denial);
+        report
+    }
+
+    #[test]
+    fn a_failed_run_tells_what_was_refused_by_which_line_and_what_to_write() {
+        let text = lines(&report(ExitCause::Exited { code: 1 })).join("\n");
+        assert_eq!(
+            text,
+            "cofferdam: filesystem.write of /srv/\\u{1b}[2J\\u{a}x: refused by `filesystem.deny \"/srv\"` (ci.toml:7)\n\
+             hint: to allow it, write in the policy: remove `filesystem.deny \"/srv\"` (ci.toml:7)"
+        );
+    }
+
+    #[test]
+    fn a_run_that_succeeds_is_silent() {
+        assert!(lines(&report(ExitCause::Exited { code: 0 })).is_empty());
+    }
+
+    #[test]
+    fn a_limit_names_value_observation_mechanism_and_option() {
+        let limit =
+            ExitCause::Limit { limit: LimitName::Memory, value: 10, observed: 12, held_by: "cgroup v1 memory".to_owned() };
+        let text = cause(&limit).join("\n");
+        for part in ["10 bytes", "12 bytes", "cgroup v1 memory", "--memory"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The one object that `--json` prints.
+
+use crate::failure::Failure;
+use crate::terminal::relay::Captured;
+use crate::{base64, exit_code};
+use cofferdam_bridge::enforcement::Enforcement;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::usage::Usage;
+use cofferdam_bridge::verdict::Denial;
+use schemars::{JsonSchema, schema_for};
+use serde::Serialize;
+
+/// What was run, under what, and where.
+pub(crate) struct Identity<'a> {
+    pub(crate) program: &'a str,
+    pub(crate) arguments: usize,
+    pub(crate) policy: &'a str,
+    pub(crate) plane: &'a str,
+}
+
+/// The result of `cofferdam run --json`.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RunResult<'a> {
+    /// The version of this format: 1.
+    version: u32,
+    /// The program as it was named.
+    program: &'a str,
+    /// How many arguments it had; they may hold secrets, so they are not told.
+    arguments_count: usize,
+    /// The policy as it was named.
+    policy: &'a str,
+    /// The plane that it ran on; empty when none was reached.
+    plane: &'a str,
+    /// The command's exit code.
+    exit_code: u8,
+    /// Why the run ended; absent when it did not start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a ExitCause>,
+    /// Standard output, when it is UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout: Option<&'a str>,
+    /// Standard output in base64, when it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stdout_base64: Option<String>,
+    /// Standard error, when it is UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr: Option<&'a str>,
+    /// Standard error in base64, when it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr_base64: Option<String>,
+    /// What the run used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<&'a Usage>,
+    /// What held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforcement: Option<&'a Enforcement>,
+    /// What was refused.
+    denials: Vec<Denial>,
+    /// Files that other tools may execute later.
+    executable_later: &'a [String],
+    /// Why the run did not start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a BridgeError>,
+}
+
+impl<'a> RunResult<'a> {
+    fn new(identity: &Identity<'a>, exit_code: u8) -> Self {
+        Self {
+            version: 1,
+            program: identity.program,
+            arguments_count: identity.arguments,
+            policy: identity.policy,
+            plane: identity.plane,
+            exit_code,
+            cause: None,
+            stdout: None,
+            stdout_base64: None,
+            stderr: None,
+            stderr_base64: None,
+            usage: None,
+            enforcement: None,
+            denials: Vec::new(),
+            executable_later: &[],
+            error: None,
+        }
+    }
+
+    fn line(&self) -> String {
+        // Texts, numbers and lists always have a JSON form.
+        let mut line = serde_json::to_string(self).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+}
+
+/// The object of a run that ended.
+pub(crate) fn of_report(identity: &Identity<'_>, report: &ExecutionReport, captured: &Captured) -> String {
+    let mut result = RunResult::new(identity, exit_code::of_cause(&report.cause));
+    (result.stdout, result.stdout_base64) = text(&captured.stdout);
+    (result.stderr, result.stderr_base64) = text(&captured.stderr);
+    result.cause = Some(&report.cause);
+    result.usage = Some(&report.usage);
+    result.enforcement = Some(&report.enforcement);
+    result.denials.clone_from(&report.denials);
+    result.executable_later = &report.executable_later;
+    result.line()
+}
+
+/// The object of a run that did not start.
+pub(crate) fn of_failure(identity: &Identity<'_>, failure: &Failure) -> String {
+    let mut result = RunResult::new(identity, failure.exit_code());
+    result.denials.extend(failure.error().denial());
+    result.error = Some(failure.error());
+    result.line()
+}
+
+/// The JSON Schema of the object.
+pub(crate) fn schema() -> String {
+    let schema = schema_for!(RunResult<'_>);
+    format!("{}\n", serde_json::to_string_pretty(&schema).unwrap_or_default())
+}
+
+fn text(bytes: &[u8]) -> (Option<&str>, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(text), None),
+        Err(_) => (None, Some(base64::encode(bytes))),
+    }
+}

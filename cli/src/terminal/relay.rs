@@ -1,0 +1,139 @@
+//! Stays with a run: hands on bytes and signals, stops when the program stops, and gathers what is to be captured.
+
+use super::raw::{self, RawTerminal};
+use super::signals::{Received, Signals};
+use crate::failure::{Failure, io};
+use cofferdam_bridge::event::{ExecutionEvent, ExecutionReport};
+use cofferdam_bridge::execution::ExecutionSignal;
+use cofferdam_kernel::{Command, Controller, Execution};
+use nix::sys::signal::{Signal, raise};
+use std::io::{Read, Write};
+use tokio::sync::mpsc;
+
+/// Where the program's streams go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Our own are handed through.
+    Inherited,
+    /// The program has a terminal of its own, and ours shows it.
+    Terminal,
+    /// Output and error are gathered.
+    Captured,
+}
+
+/// What was gathered.
+#[derive(Default)]
+pub(crate) struct Captured {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+struct Relay {
+    execution: Execution,
+    controller: Controller,
+    terminal: Option<RawTerminal>,
+    captured: Captured,
+    asked_to_end: bool,
+}
+
+/// Starts the program and stays with it to its end.
+pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport, Captured), Failure> {
+    let mut signals = Signals::take().map_err(|error| io("signals cannot be handed on", &error))?;
+    let command = if mode == Mode::Terminal { command.terminal(raw::size()) } else { command };
+    let execution = command.spawn().await?;
+    let controller = execution.controller();
+    let terminal = match mode {
+        Mode::Terminal => {
+            let raw = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
+            type_for(controller.clone())?;
+            Some(raw)
+        }
+        Mode::Inherited | Mode::Captured => None,
+    };
+    let mut relay = Relay { execution, controller, terminal, captured: Captured::default(), asked_to_end: false };
+    loop {
+        tokio::select! {
+            event = relay.execution.next_event() => match event {
+                Some(event) => relay.follow(event)?,
+                None => break,
+            },
+            received = signals.next() => relay.forward(received)?,
+        }
+    }
+    let report = relay.execution.wait().await;
+    Ok((report, relay.captured))
+}
+
+impl Relay {
+    fn follow(&mut self, event: ExecutionEvent) -> Result<(), Failure> {
+        match event {
+            ExecutionEvent::Stdout { bytes } if self.terminal.is_some() => {
+                let mut stdout = std::io::stdout().lock();
+                if stdout.write_all(&bytes).and_then(|()| stdout.flush()).is_err() {
+                    // Nobody sees the terminal any more: the program hears what it would hear from a real one.
+                    self.controller.signal(ExecutionSignal::Hangup)?;
+                }
+            }
+            ExecutionEvent::Stdout { bytes } => self.captured.stdout.extend(bytes),
+            ExecutionEvent::Stderr { bytes } => self.captured.stderr.extend(bytes),
+            ExecutionEvent::Stopped { .. } => self.stop()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Stops with the program, so that the shell has its terminal back, and goes on with it.
+    fn stop(&self) -> Result<(), Failure> {
+        let failed = |errno: nix::errno::Errno| io("the terminal cannot be used", &errno.into());
+        if let Some(terminal) = &self.terminal {
+            terminal.restore();
+        }
+        raise(Signal::SIGSTOP).map_err(failed)?;
+        if let Some(terminal) = &self.terminal {
+            terminal.again().map_err(failed)?;
+            self.controller.resize(raw::size())?;
+        }
+        Ok(self.controller.signal(ExecutionSignal::Continue)?)
+    }
+
+    fn forward(&mut self, received: Received) -> Result<(), Failure> {
+        let signal = match received {
+            Received::Resized if self.terminal.is_some() => return Ok(self.controller.resize(raw::size())?),
+            Received::Resized => return Ok(()),
+            Received::Forward(signal) => signal,
+        };
+        let ends = matches!(signal, ExecutionSignal::Interrupt | ExecutionSignal::Terminate);
+        let signal = if ends && self.asked_to_end { ExecutionSignal::Kill } else { signal };
+        self.asked_to_end |= ends;
+        Ok(self.controller.signal(signal)?)
+    }
+}
+
+/// Types on the program's terminal what comes on standard input. Reading waits, so it has a thread of its own, which
+/// ends with the process.
+fn type_for(controller: Controller) -> Result<(), Failure> {
+    let (sender, mut typed) = mpsc::channel::<Vec<u8>>(4);
+    std::thread::Builder::new()
+        .name("cofferdam-typing".to_owned())
+        .stack_size(128 * 1024)
+        .spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = std::io::stdin().read(&mut buffer) {
+                let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+                if sender.blocking_send(bytes).is_err() {
+                    break;
+                }
+            }
+        })
+        .map_err(|error| io("standard input cannot be read", &error))?;
+    tokio::spawn(async move {
+        while let Some(bytes) = typed.recv().await {
+            if controller.write_stdin(bytes).await.is_err() {
+                return;
+            }
+        }
+        // A run that has ended has its input closed.
+        let _ = controller.close_stdin().await;
+    });
+    Ok(())
+}

@@ -13,10 +13,12 @@ pub struct CompiledPattern {
     specificity: Specificity,
 }
 
-/// How specific a pattern is. Greater is more specific: a longer literal prefix, then fewer wildcards.
+/// How specific a pattern is. Greater is more specific: a longer literal prefix, then more that is literal after it (a
+/// pattern beneath a directory says more than the directory), then fewer wildcards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Specificity {
     literal_prefix: usize,
+    literal_in_all: usize,
     fewer_wildcards: std::cmp::Reverse<usize>,
 }
 
@@ -227,7 +229,13 @@ fn specificity(parts: &[Part]) -> Specificity {
         Part::AnyDepth => 1,
         Part::Wild(tokens) => tokens.iter().filter(|token| !matches!(token, Token::Char(_))).count(),
     });
-    Specificity { literal_prefix: literal.sum(), fewer_wildcards: std::cmp::Reverse(wildcards.sum()) }
+    let characters = |part: &Part| match part {
+        Part::Literal(text) => text.len() + 1,
+        Part::AnyDepth => 0,
+        Part::Wild(tokens) => tokens.iter().filter(|token| matches!(token, Token::Char(_))).count(),
+    };
+    let literal_in_all = parts.iter().map(characters).sum();
+    Specificity { literal_prefix: literal.sum(), literal_in_all, fewer_wildcards: std::cmp::Reverse(wildcards.sum()) }
 }
 
 #[cfg(test)]
@@ -288,6 +296,7 @@ mod tests {
         assert!(literal("/ws/a").specificity() > literal("/ws").specificity());
         assert!(literal("/ws/a/b").specificity() > glob("/ws/a/*").specificity());
         assert!(glob("/ws/*/x").specificity() > glob("/ws/**/*").specificity());
+        assert!(glob("/ws/**/.env").specificity() > literal("/ws").specificity());
     }
 
     #[test]

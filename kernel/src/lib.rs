@@ -1,1 +1,34 @@
-//! Placeholder page, replaced by the crate itself.
+//! The kernel: runs what its host does not trust, under one policy, on whichever plane the host picks.
+//!
+//! It decides, compiles the policy to a profile, hands that to an execution plane, and carries what comes back. It never
+//! reads a file, starts a process, looks at the environment or opens a socket itself: planes and the host do.
+//!
+//! ```
+//! use cofferdam_kernel::{Kernel, VmSpec, policy::Policy};
+//! # use cofferdam_bridge::{error::BridgeError, execution::ExecutionBridge};
+//! # type Failure = Box<dyn std::error::Error>;
+//! # #[expect(dead_code, reason = "an example to read and to compile")]
+//! async fn greet(plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> Result<(), Failure> {
+//!     let kernel = Kernel::builder(plane).build()?;
+//!     let vm = kernel.create_vm(VmSpec::new(Policy::builtin("dev")?).workspace("/srv/project"))?;
+//!     let output = vm.command("git").args(["log", "--oneline"]).output().await?;
+//!     println!("{}: {}", output.success(), String::from_utf8_lossy(&output.stdout));
+//!     Ok(())
+//! }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod error;
+mod execution;
+mod kernel;
+pub mod policy;
+mod queue;
+mod vm;
+
+pub use command::{Command, Output};
+pub use error::KernelError;
+pub use execution::{Controller, Execution};
+pub use kernel::{Kernel, KernelBuilder};
+pub use vm::{Vm, VmSpec};

@@ -1,0 +1,206 @@
+//! A command to run: reads like `std::process::Command`.
+
+use crate::error::KernelError;
+use crate::execution::Execution;
+use crate::queue::EventQueue;
+use crate::vm::SharedVm;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::execution::{ExecutionRef, StartExecutionRequest, StreamMode, Streams, TerminalSize};
+use cofferdam_bridge::verdict::{Denial, Verdict};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::Access;
+
+/// A program, its arguments and its surroundings.
+#[must_use]
+pub struct Command {
+    vm: Arc<SharedVm>,
+    program: String,
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
+    working_directory: Option<String>,
+    stdin: StreamMode,
+    stdout: StreamMode,
+    stderr: StreamMode,
+    terminal: Option<TerminalSize>,
+    timeout: Option<Duration>,
+}
+
+/// Arguments and values stay out of logs.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("program", &self.program).field("argument_count", &self.arguments.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a run printed, and how it ended.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Output {
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// Why it ended, what it used, what held.
+    pub report: ExecutionReport,
+}
+
+/// What a guest prints stays out of logs.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (out, err) = (self.stdout.len(), self.stderr.len());
+        f.debug_struct("Output").field("stdout_bytes", &out).field("stderr_bytes", &err).field("report", &self.report).finish()
+    }
+}
+
+impl Output {
+    pub(crate) fn new(stdout: Vec<u8>, stderr: Vec<u8>, report: ExecutionReport) -> Self {
+        Self { stdout, stderr, report }
+    }
+
+    /// Whether the program ended by itself with code 0.
+    pub fn success(&self) -> bool {
+        self.report.cause.success()
+    }
+}
+
+impl Command {
+    /// No arguments, the policy's environment, the VM's directory; input null, output and error piped.
+    pub(crate) fn new(vm: Arc<SharedVm>, program: String) -> Self {
+        Self {
+            vm,
+            program,
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            working_directory: None,
+            stdin: StreamMode::Null,
+            stdout: StreamMode::Piped,
+            stderr: StreamMode::Piped,
+            terminal: None,
+            timeout: None,
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<T: Into<String>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable. This is the host's own act: it is not asked of the policy.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Starts in another directory: an absolute path inside.
+    pub fn current_dir(mut self, path: impl Into<String>) -> Self {
+        self.working_directory = Some(path.into());
+        self
+    }
+
+    /// Where standard input comes from; null unless set.
+    pub fn stdin(mut self, mode: StreamMode) -> Self {
+        self.stdin = mode;
+        self
+    }
+
+    /// Where standard output goes; piped unless set.
+    pub fn stdout(mut self, mode: StreamMode) -> Self {
+        self.stdout = mode;
+        self
+    }
+
+    /// Where standard error goes; piped unless set.
+    pub fn stderr(mut self, mode: StreamMode) -> Self {
+        self.stderr = mode;
+        self
+    }
+
+    /// Gives the program a terminal of its own in place of the three streams.
+    pub fn terminal(mut self, size: TerminalSize) -> Self {
+        self.terminal = Some(size);
+        self
+    }
+
+    /// Ends the run after this time, if the policy's wall limit does not end it before.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = Some(time);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
+    pub async fn spawn(self) -> Result<Execution, KernelError> {
+        let Self { vm, program, arguments, environment, working_directory, terminal, timeout, .. } = self;
+        decide(&vm, &program)?;
+        check_texts(&arguments, &environment)?;
+        let id = vm.next_execution();
+        let execution = ExecutionRef::new(vm.id.clone(), id.clone());
+        let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
+        request.arguments = arguments;
+        request.environment.clone_from(&vm.compiled.environment);
+        request.environment.extend(environment);
+        request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
+        request.streams = match terminal {
+            Some(size) => Streams::Terminal { size },
+            None => Streams::Separate { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr },
+        };
+        let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
+        let timeout = [timeout, most].into_iter().flatten().min();
+        let queue = Arc::new(EventQueue::default());
+        // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
+        // runtime's latency, so it is done here.
+        vm.plane.start_execution(request, queue.clone())?;
+        Ok(Execution::new(vm, execution, queue, timeout))
+    }
+
+    /// Runs it to its end and gathers what it printed.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn). A program that fails is no error: see [`Output::success`].
+    pub async fn output(self) -> Result<Output, KernelError> {
+        Ok(self.spawn().await?.gather().await)
+    }
+}
+
+/// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
+fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
+    if !program.starts_with('/') {
+        return Ok(());
+    }
+    // A path with links in it is decided by where it leads, which only the plane can see; what is refused as written and
+    // as reached is refused here already when no rule could allow it.
+    let decision = vm.compiled.decide(&Access::Execute(program.to_owned()))?;
+    let by_rule = decision.verdict != Verdict::Allow && decision.rule.is_some();
+    if !by_rule {
+        return Ok(());
+    }
+    let mut denial = Denial::new("command.execute", program);
+    denial.rule = decision.rule;
+    denial.remedy = decision.remedy;
+    Err(BridgeError::denied(&denial).into())
+}
+
+fn check_texts(arguments: &[String], environment: &BTreeMap<String, String>) -> Result<(), KernelError> {
+    let names = environment.keys().any(|name| name.is_empty() || name.contains(['=', '\0']));
+    let nul = arguments.iter().chain(environment.values()).any(|text| text.contains('\0'));
+    if names || nul {
+        let message = "an argument or a variable holds a NUL byte, or a variable's name is empty or holds `=`";
+        return Err(BridgeError::new(ErrorCode::RequestInvalid, message).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The kernel: planes, and the VMs that run on them.
+
+use crate::error::KernelError;
+use crate::vm::{Vm, VmSpec};
+use cofferdam_bridge::descriptor::{CONTRACT_GENERATION, Feature, PlaneDescriptor, Preflight};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::execution::ExecutionBridge;
+use cofferdam_bridge::ids::VmId;
+use cofferdam_bridge::profile::ExecutionProfile;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A plane as the kernel holds it.
+pub(crate) type Plane = Arc<dyn ExecutionBridge<Error = BridgeError>>;
+
+/// Makes VMs and runs things in them, on the planes it was built with.
+#[derive(Clone)]
+pub struct Kernel {
+    planes: Arc<[Plane]>,
+    next_vm: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").field("planes", &self.descriptors()).finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Kernel`].
+pub struct KernelBuilder {
+    planes: Vec<Plane>,
+}
+
+impl fmt::Debug for KernelBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KernelBuilder").field("planes", &self.planes.len()).finish()
+    }
+}
+
+impl Kernel {
+    /// Begins a kernel that runs on `plane`.
+    #[must_use]
+    pub fn builder(plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> KernelBuilder {
+        KernelBuilder { planes: vec![Arc::new(plane)] }
+    }
+
+    /// Makes a VM: a tenant with a policy, a workspace and an environment of its own.
+    ///
+    /// # Errors
+    /// `policy_invalid` where the policy does not fit the spec; `sandbox_backend_unavailable` or
+    /// `unsupported_backend_feature` where no plane can enforce it here, with what is missing and what mends it.
+    pub fn create_vm(&self, spec: VmSpec) -> Result<Vm, KernelError> {
+        let number = self.next_vm.fetch_add(1, Ordering::Relaxed);
+        let compiled = spec.compile()?;
+        let plane = self.choose(&compiled.profile)?;
+        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec)
+    }
+
+    /// The planes, in the order in which they are tried.
+    pub fn descriptors(&self) -> Vec<PlaneDescriptor> {
+        self.planes.iter().map(|plane| plane.describe()).collect()
+    }
+
+    /// The first plane that runs programs and can enforce the whole profile. Nothing is ever dropped in silence.
+    fn choose(&self, profile: &ExecutionProfile) -> Result<Plane, KernelError> {
+        let mut refusals = Vec::new();
+        for plane in self.planes.iter() {
+            let descriptor = plane.describe();
+            if !descriptor.has(Feature::Commands) || descriptor.contract_generation != CONTRACT_GENERATION {
+                continue;
+            }
+            let preflight = plane.preflight(profile);
+            if preflight.accepted() {
+                return Ok(plane.clone());
+            }
+            refusals.push((descriptor.name, preflight));
+        }
+        Err(refused(profile, &refusals).into())
+    }
+}
+
+impl KernelBuilder {
+    /// Adds a plane that is tried after those before it.
+    #[must_use]
+    pub fn plane(mut self, plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> Self {
+        self.planes.push(Arc::new(plane));
+        self
+    }
+
+    /// Builds the kernel.
+    ///
+    /// # Errors
+    /// `invalid_state` when no plane speaks this kernel's contract generation.
+    pub fn build(self) -> Result<Kernel, KernelError> {
+        if !self.planes.iter().any(|plane| plane.describe().contract_generation == CONTRACT_GENERATION) {
+            let message = format!("no plane speaks generation {CONTRACT_GENERATION} of the contract; build planes and kernel from one release");
+            return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
+        }
+        Ok(Kernel { planes: self.planes.into(), next_vm: Arc::new(AtomicU64::new(1)) })
+    }
+}
+
+fn refused(profile: &ExecutionProfile, refusals: &[(String, Preflight)]) -> BridgeError {
+    let mut message = format!("no plane here can enforce the policy `{}`", profile.name);
+    let mut code = ErrorCode::UnsupportedBackendFeature;
+    for (plane, preflight) in refusals {
+        if preflight.enforcement.tier < profile.isolation.require {
+            code = ErrorCode::SandboxBackendUnavailable;
+        }
+        for shortfall in preflight.shortfalls.iter().filter(|shortfall| shortfall.blocking) {
+            message.push_str(&format!("\n  {plane}: {}", shortfall.message));
+            if let Some(fix) = &shortfall.fix {
+                message.push_str(&format!("; to mend it: {fix}"));
+            }
+        }
+    }
+    BridgeError::new(code, message).with("policy", profile.name.as_str())
+}

@@ -1,0 +1,199 @@
+//! From a policy to the profile that a plane is handed: placeholders filled in, layers merged, lists that always hold added.
+
+use super::builtin::{PROTECTED, SECRETS};
+use super::document::{Document, Entry, set_limit};
+use super::entry::{EntryFault, Placeholders};
+use super::tree::invalid;
+use super::validated::Policy;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::profile::{
+    CommandRule, ExecutionProfile, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
+};
+use cofferdam_bridge::verdict::RuleRef;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// A policy compiled for one VM.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompiledPolicy {
+    /// What a plane enforces.
+    pub profile: ExecutionProfile,
+    /// The whole environment of a run. Holds values, so it is never logged.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Environment values stay out of logs.
+impl std::fmt::Debug for CompiledPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompiledPolicy").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+impl Policy {
+    /// Compiles the policy. `host_environment` is where `environment.pass` takes its values from.
+    ///
+    /// # Errors
+    /// `policy_invalid` with file and line: an entry that names no place, a placeholder without a value, a rule that
+    /// denies the directory worked in.
+    pub fn compile(
+        &self,
+        places: &Placeholders,
+        host_environment: &BTreeMap<String, String>,
+    ) -> Result<CompiledPolicy, BridgeError> {
+        let mut profile = ExecutionProfile::closed(self.name());
+        profile.filesystem.workspace.clone_from(&places.workspace);
+        let mut environment = BTreeMap::new();
+        for layer in &self.layers {
+            filesystem(&mut profile, layer, places)?;
+            network(&mut profile, layer);
+            commands(&mut profile, layer, places)?;
+            pass(&mut environment, layer, host_environment);
+            for (name, value) in &layer.set {
+                match places.expand(value, false) {
+                    Ok(value) => drop(environment.insert(name.clone(), value)),
+                    Err(EntryFault::Unset(_)) if is_builtin(layer) => {}
+                    Err(fault) => return Err(told(layer, None, &fault)),
+                }
+            }
+            for (name, value) in &layer.limits {
+                set_limit(&mut profile.limits, name, *value);
+            }
+            if let Some(require) = layer.require {
+                profile.isolation.require = require;
+            }
+            profile.isolation.allow_degraded.extend_from_slice(&layer.allow_degraded);
+        }
+        self.secrets(&mut profile, places);
+        self.protected(&mut profile, places);
+        self.check_working_directory(&profile, places)?;
+        Ok(CompiledPolicy { profile, environment })
+    }
+
+    fn secrets(&self, profile: &mut ExecutionProfile, places: &Placeholders) {
+        let named: HashSet<PathPattern> =
+            profile.filesystem.rules.iter().filter(|rule| allows(rule.effect)).map(|rule| rule.pattern.clone()).collect();
+        for text in SECRETS {
+            let Ok(pattern) = places.pattern(text) else { continue };
+            if !named.contains(&pattern) {
+                let rule = RuleRef::new("built-in secrets", None, format!("filesystem.deny \"{text}\""));
+                profile.filesystem.rules.push(PathRule::new(PathEffect::Deny, pattern, rule));
+            }
+        }
+    }
+
+    fn protected(&self, profile: &mut ExecutionProfile, places: &Placeholders) {
+        let freed: BTreeSet<&str> =
+            self.layers.iter().flat_map(|layer| &layer.unprotect).map(|entry| entry.text.as_str()).collect();
+        for name in PROTECTED.into_iter().filter(|name| !freed.contains(name)) {
+            let rule = RuleRef::new("built-in protect", None, format!("filesystem.protect \"{name}\""));
+            for text in [format!("{{workspace}}/{name}"), format!("{{workspace}}/**/{name}")] {
+                if let Ok(pattern) = places.pattern(&text) {
+                    profile.filesystem.rules.push(PathRule::new(PathEffect::Protect, pattern, rule.clone()));
+                }
+            }
+        }
+    }
+
+    /// A deny that covers the directory worked in would leave nothing to work on: surely not what was meant.
+    fn check_working_directory(&self, profile: &ExecutionProfile, places: &Placeholders) -> Result<(), BridgeError> {
+        use cofferdam_bridge::path_pattern::CompiledPattern;
+        let Some(workspace) = &places.workspace else { return Ok(()) };
+        for rule in profile.filesystem.rules.iter().filter(|rule| rule.effect == PathEffect::Deny) {
+            if CompiledPattern::new(&rule.pattern)?.matches(workspace) && rule.rule.source != "built-in secrets" {
+                let why = format!("`{}` covers the workspace `{workspace}` itself", rule.rule.text);
+                let place = rule.rule.line.map(|line| super::tree::Place { line, column: 1 });
+                return Err(invalid(&rule.rule.source, place, &why));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn allows(effect: PathEffect) -> bool {
+    matches!(effect, PathEffect::Read | PathEffect::Write)
+}
+
+fn is_builtin(layer: &Document) -> bool {
+    layer.source.starts_with("built-in ")
+}
+
+fn told(layer: &Document, entry: Option<&Entry>, fault: &EntryFault) -> BridgeError {
+    let place = entry.and_then(|entry| entry.place);
+    match fault {
+        EntryFault::Wrong(why) => invalid(&layer.source, place, why),
+        EntryFault::Unset(name) => {
+            invalid(&layer.source, place, &format!("`{{{name}}}` has no value here; give one, or name the path itself"))
+        }
+    }
+}
+
+/// The pattern of an entry; a built-in's entry about something that this VM has not got is passed over.
+fn pattern(layer: &Document, entry: &Entry, places: &Placeholders) -> Result<Option<PathPattern>, BridgeError> {
+    match places.pattern(&entry.text) {
+        Ok(pattern) => Ok(Some(pattern)),
+        Err(EntryFault::Unset(_)) if is_builtin(layer) => Ok(None),
+        Err(fault) => Err(told(layer, Some(entry), &fault)),
+    }
+}
+
+fn filesystem(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {
+    let lists = [
+        (PathEffect::Read, &layer.read),
+        (PathEffect::Write, &layer.write),
+        (PathEffect::Deny, &layer.deny),
+        (PathEffect::Protect, &layer.protect),
+    ];
+    for (effect, entries) in lists {
+        for entry in entries {
+            let Some(pattern) = pattern(layer, entry, places)? else { continue };
+            if entry.text == "{tmp}" && effect == PathEffect::Write {
+                profile.filesystem.temporary = Temporary::Private;
+            }
+            profile.filesystem.rules.push(PathRule::new(effect, pattern, entry.rule.clone()));
+        }
+    }
+    if let Some(changes) = layer.changes {
+        profile.filesystem.changes = changes;
+    }
+    Ok(())
+}
+
+fn network(profile: &mut ExecutionProfile, layer: &Document) {
+    if let Some(mode) = layer.network_mode {
+        profile.network.mode = mode;
+    }
+    for (host, entry) in &layer.network_allow {
+        profile.network.allow.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
+    }
+    profile.network.listen.extend_from_slice(&layer.listen);
+}
+
+fn commands(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {
+    for (entries, allow) in [(&layer.commands_allow, true), (&layer.commands_deny, false)] {
+        for entry in entries {
+            let prefix = match pattern(layer, entry, places)? {
+                None => continue,
+                Some(PathPattern::Literal(prefix)) => prefix,
+                Some(_) => {
+                    let why = format!("`{}` has wildcards; programs are named by path or by the directory they lie in", entry.text);
+                    return Err(invalid(&layer.source, entry.place, &why));
+                }
+            };
+            let list = if allow { &mut profile.commands.allow } else { &mut profile.commands.deny };
+            list.push(CommandRule::new(prefix, entry.rule.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn pass(environment: &mut BTreeMap<String, String>, layer: &Document, host: &BTreeMap<String, String>) {
+    for entry in &layer.pass {
+        let matching = |name: &String| match entry.text.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => *name == entry.text,
+        };
+        for (name, value) in host.iter().filter(|(name, _)| matching(name)) {
+            environment.insert(name.clone(), value.clone());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Deciding by a compiled policy, and explaining the decision.
+
+use super::compile::CompiledPolicy;
+use cofferdam_bridge::decide::{FileAccess, FilesystemRules, RuleDecision};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::profile::{NetworkMode, PathEffect, Temporary};
+use cofferdam_bridge::verdict::{RuleRef, Verdict};
+
+/// Something that a run may ask to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Reading the file or directory at an absolute path.
+    Read(String),
+    /// Changing, making or removing it.
+    Write(String),
+    /// Executing the program at an absolute, canonical path.
+    Execute(String),
+    /// Connecting to a host and port.
+    Connect(String, u16),
+    /// Having an environment variable of this name.
+    Environment(String),
+}
+
+/// A verdict with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decision {
+    /// Whether it may happen.
+    pub verdict: Verdict,
+    /// The rule that decided; none where no rule matched, which refuses.
+    pub rule: Option<RuleRef>,
+    /// For a refusal: what to write to allow it.
+    pub remedy: Option<String>,
+}
+
+impl Decision {
+    fn allow(rule: Option<RuleRef>) -> Self {
+        Self { verdict: Verdict::Allow, rule, remedy: None }
+    }
+
+    fn deny(rule: Option<RuleRef>, remedy: String) -> Self {
+        Self { verdict: Verdict::Deny, rule, remedy: Some(remedy) }
+    }
+
+    /// The decision as sentences for a person.
+    pub fn explain(&self, access: &Access) -> String {
+        let what = match access {
+            Access::Read(path) => format!("reading {path}"),
+            Access::Write(path) => format!("writing {path}"),
+            Access::Execute(path) => format!("executing {path}"),
+            Access::Connect(host, port) => format!("connecting to {host}:{port}"),
+            Access::Environment(name) => format!("the variable {name}"),
+        };
+        let verdict = match self.verdict {
+            Verdict::Allow => "allowed",
+            Verdict::Prompt => "asked of the host",
+            _ => "refused",
+        };
+        let rule = match &self.rule {
+            Some(rule) => format!("by `{}` ({})", rule.text, rule.place()),
+            None => "since no rule names it".to_owned(),
+        };
+        let mut text = format!("{what}: {verdict} {rule}");
+        if let Some(remedy) = &self.remedy {
+            text.push_str(&format!("\nto allow it: {remedy}"));
+        }
+        text
+    }
+}
+
+impl CompiledPolicy {
+    /// Decides about one access. A pure function of policy and access.
+    ///
+    /// # Errors
+    /// `path_invalid` for a path that is not absolute and normalised.
+    pub fn decide(&self, access: &Access) -> Result<Decision, BridgeError> {
+        Ok(match access {
+            Access::Read(path) => self.file(path, FileAccess::Read, "read")?,
+            Access::Write(path) => self.file(path, FileAccess::Write, "write")?,
+            Access::Execute(path) => {
+                let decision = self.profile.commands.decide(path);
+                from_rule(decision, || format!("commands.allow = [\"{path}\"]"))
+            }
+            Access::Connect(host, port) => self.connect(host, *port),
+            Access::Environment(name) => match self.environment.contains_key(name) {
+                true => Decision::allow(None),
+                false => Decision::deny(None, format!("environment.pass = [\"{name}\"]")),
+            },
+        })
+    }
+
+    fn file(&self, path: &str, access: FileAccess, key: &str) -> Result<Decision, BridgeError> {
+        let decision = FilesystemRules::new(&self.profile.filesystem)?.decide(path, access)?;
+        let protected = decision.effect == Some(PathEffect::Protect);
+        let name = self.protected_name(path);
+        Ok(from_rule(decision, || match name.filter(|_| protected) {
+            Some(name) => format!("filesystem.unprotect = [\"{name}\"]"),
+            None => format!("filesystem.{key} = [\"{path}\"]"),
+        }))
+    }
+
+    /// The entry of the protect list under which `path` falls.
+    fn protected_name(&self, path: &str) -> Option<&'static str> {
+        let holds = |name: &&&str| path.contains(&format!("/{name}/")) || path.ends_with(&format!("/{name}"));
+        super::builtin::PROTECTED.iter().find(holds).copied()
+    }
+
+    fn connect(&self, host: &str, port: u16) -> Decision {
+        let network = &self.profile.network;
+        let remedy = || format!("network.mode = \"allowlist\" and network.allow = [\"{host}:{port}\"]");
+        match network.mode {
+            NetworkMode::Inherit => Decision::allow(None),
+            NetworkMode::Allowlist => {
+                let matching = network.allow.iter().find(|rule| {
+                    (rule.port_first..=rule.port_last).contains(&port) && names(&rule.host, host)
+                });
+                match matching {
+                    Some(rule) => Decision::allow(Some(rule.rule.clone())),
+                    None => Decision::deny(None, remedy()),
+                }
+            }
+            // A mode that is not known here never means allow.
+            _ => Decision::deny(None, remedy()),
+        }
+    }
+
+    /// Whether runs have private temporary folders.
+    pub fn has_temporary(&self) -> bool {
+        self.profile.filesystem.temporary == Temporary::Private
+    }
+}
+
+fn from_rule(decision: RuleDecision, remedy: impl FnOnce() -> String) -> Decision {
+    if decision.allowed {
+        return Decision::allow(decision.rule);
+    }
+    let remedy = match &decision.rule {
+        Some(rule) if rule.source == "built-in secrets" => format!("{} (it is on the list of secrets: name the very file)", remedy()),
+        Some(rule) if decision.effect != Some(PathEffect::Protect) && rule.text.contains("deny") => {
+            format!("remove `{}` ({})", rule.text, rule.place())
+        }
+        _ => remedy(),
+    };
+    Decision::deny(decision.rule, remedy)
+}
+
+/// Whether a host rule names a host: `*` all, `*.name` every name below, else equality.
+fn names(rule: &str, host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    match rule.strip_prefix("*.") {
+        Some(below) => host.strip_suffix(below).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
+        None => rule == "*" || rule == host,
+    }
+}

@@ -1,0 +1,302 @@
+//! A policy file, read and checked on its own: keys, types, units. What it extends is not looked at here.
+
+use super::network_rule::{HostRule, host_rule};
+use super::quantity;
+use super::tree::{Kind, Node, Place, invalid, read};
+use cofferdam_bridge::enforcement::{Mechanism, Tier};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::limits::Limits;
+use cofferdam_bridge::profile::{Changes, NetworkMode};
+use cofferdam_bridge::verdict::RuleRef;
+use serde::de::DeserializeOwned;
+
+/// One entry of a list and the line it stands in.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) text: String,
+    pub(super) rule: RuleRef,
+    pub(super) place: Option<Place>,
+}
+
+/// What a file says. Lists hold what stands there; `None` is what it leaves open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Document {
+    pub(super) source: String,
+    pub(super) extends: Option<Entry>,
+    pub(super) include: Vec<Entry>,
+    pub(super) read: Vec<Entry>,
+    pub(super) write: Vec<Entry>,
+    pub(super) deny: Vec<Entry>,
+    pub(super) protect: Vec<Entry>,
+    pub(super) unprotect: Vec<Entry>,
+    pub(super) changes: Option<Changes>,
+    pub(super) network_mode: Option<NetworkMode>,
+    pub(super) network_allow: Vec<(HostRule, Entry)>,
+    pub(super) listen: Vec<u16>,
+    pub(super) commands_allow: Vec<Entry>,
+    pub(super) commands_deny: Vec<Entry>,
+    pub(super) pass: Vec<Entry>,
+    pub(super) set: Vec<(String, String)>,
+    pub(super) limits: Vec<(&'static str, Option<u64>)>,
+    pub(super) require: Option<Tier>,
+    pub(super) allow_degraded: Vec<Mechanism>,
+    pub(super) prompt: Vec<(String, Entry)>,
+}
+
+const SECTIONS: [&str; 10] =
+    ["version", "extends", "include", "filesystem", "network", "commands", "environment", "limits", "isolation", "prompt"];
+
+/// Names of limits with how their values are written.
+const TIMES: [&str; 2] = ["wall", "cpu"];
+const SIZES: [&str; 5] = ["memory", "disk", "stdin", "stdout", "stderr"];
+const COUNTS: [&str; 2] = ["processes", "open_files"];
+
+impl Document {
+    /// Reads a policy file.
+    pub(super) fn parse(text: &str, source: &str) -> Result<Self, BridgeError> {
+        let mut document = Self { source: source.to_owned(), ..Self::default() };
+        let mut version = false;
+        for (key, place, node) in table(read(text, source)?, source)? {
+            match key.as_str() {
+                "version" => {
+                    version = matches!(node.kind, Kind::Whole(1));
+                    if !version {
+                        return Err(invalid(source, node.place, "this version of policies is not known; write `version = 1`"));
+                    }
+                }
+                "extends" => document.extends = Some(document.entry(node, "extends")?),
+                "include" => document.include = document.list(node, "include")?,
+                "filesystem" => document.filesystem(node)?,
+                "network" => document.network(node)?,
+                "commands" => document.commands(node)?,
+                "environment" => document.environment(node)?,
+                "limits" => document.limits(node)?,
+                "isolation" => document.isolation(node)?,
+                "prompt" => document.prompt(node)?,
+                other => return Err(unknown(source, place, other, &SECTIONS)),
+            }
+        }
+        if version { Ok(document) } else { Err(invalid(source, None, "`version = 1` is missing")) }
+    }
+
+    fn filesystem(&mut self, node: Node) -> Result<(), BridgeError> {
+        for (key, place, node) in table(node, &self.source)? {
+            match key.as_str() {
+                "read" => self.read = self.list(node, "filesystem.read")?,
+                "write" => self.write = self.list(node, "filesystem.write")?,
+                "deny" => self.deny = self.list(node, "filesystem.deny")?,
+                "protect" => self.protect = self.list(node, "filesystem.protect")?,
+                "unprotect" => self.unprotect = self.list(node, "filesystem.unprotect")?,
+                "changes" => self.changes = Some(self.word(node, "\"direct\" or \"overlay\"")?),
+                other => {
+                    let known = ["read", "write", "deny", "protect", "unprotect", "changes"];
+                    return Err(unknown(&self.source, place, other, &known));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn network(&mut self, node: Node) -> Result<(), BridgeError> {
+        for (key, place, node) in table(node, &self.source)? {
+            match key.as_str() {
+                "mode" => self.network_mode = Some(self.word(node, "\"deny\", \"allowlist\" or \"inherit\"")?),
+                "allow" => {
+                    for entry in self.list(node, "network.allow")? {
+                        let rule = host_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
+                        self.network_allow.push((rule, entry));
+                    }
+                }
+                "listen" => {
+                    for item in items(node, &self.source)? {
+                        let port = if let Kind::Whole(port) = item.kind { u16::try_from(port).ok() } else { None };
+                        let port = port.filter(|port| *port > 0);
+                        self.listen.push(port.ok_or_else(|| invalid(&self.source, item.place, "a port is a number from 1 to 65535"))?);
+                    }
+                }
+                other => return Err(unknown(&self.source, place, other, &["mode", "allow", "listen"])),
+            }
+        }
+        Ok(())
+    }
+
+    fn commands(&mut self, node: Node) -> Result<(), BridgeError> {
+        for (key, place, node) in table(node, &self.source)? {
+            match key.as_str() {
+                "allow" => self.commands_allow = self.list(node, "commands.allow")?,
+                "deny" => self.commands_deny = self.list(node, "commands.deny")?,
+                other => return Err(unknown(&self.source, place, other, &["allow", "deny"])),
+            }
+        }
+        Ok(())
+    }
+
+    fn environment(&mut self, node: Node) -> Result<(), BridgeError> {
+        for (key, place, node) in table(node, &self.source)? {
+            match key.as_str() {
+                "pass" => self.pass = self.list(node, "environment.pass")?,
+                "set" => {
+                    for (name, place, node) in table(node, &self.source)? {
+                        if name.is_empty() || name.contains(['=', '\0']) {
+                            return Err(invalid(&self.source, place, "a variable's name is empty or holds `=` or NUL"));
+                        }
+                        let value = text_of(node, &self.source)?;
+                        self.set.push((name, value));
+                    }
+                }
+                other => return Err(unknown(&self.source, place, other, &["pass", "set"])),
+            }
+        }
+        Ok(())
+    }
+
+    fn limits(&mut self, node: Node) -> Result<(), BridgeError> {
+        for (key, place, node) in table(node, &self.source)? {
+            let at = node.place;
+            let find = |names: &[&'static str]| names.iter().find(|name| **name == key).copied();
+            let (name, value) = if let Some(name) = find(&TIMES) {
+                (name, quantity::milliseconds(&text_of(node, &self.source)?))
+            } else if let Some(name) = find(&SIZES) {
+                (name, quantity::bytes(&text_of(node, &self.source)?))
+            } else if let Some(name) = find(&COUNTS) {
+                let count = if let Kind::Whole(count) = node.kind { u64::try_from(count).ok().filter(|count| *count > 0) } else { None };
+                (name, count.map(Some).ok_or_else(|| format!("`limits.{name}` is a whole number above 0")))
+            } else {
+                let known: Vec<_> = TIMES.into_iter().chain(SIZES).chain(COUNTS).collect();
+                return Err(unknown(&self.source, place, &key, &known));
+            };
+            self.limits.push((name, value.map_err(|why| invalid(&self.source, at, &why))?));
+        }
+        Ok(())
+    }
+
+    fn isolation(&mut self, node: Node) -> Result<(), BridgeError> {
+        for (key, place, node) in table(node, &self.source)? {
+            match key.as_str() {
+                "require" => self.require = Some(self.word(node, "\"full\", \"landlock\" or \"none\"")?),
+                "allow_degraded" => {
+                    for item in items(node, &self.source)? {
+                        self.allow_degraded.push(self.word(item, "the name of a mechanism, such as \"landlock\" or \"network_namespace\"")?);
+                    }
+                }
+                other => return Err(unknown(&self.source, place, other, &["require", "allow_degraded"])),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be asked of the host: `network`, `filesystem.read`, `filesystem.write`, and how long an answer holds.
+    fn prompt(&mut self, node: Node) -> Result<(), BridgeError> {
+        for (key, place, node) in table(node, &self.source)? {
+            match key.as_str() {
+                "network" => self.prompts(node, "network")?,
+                "filesystem" => {
+                    for (key, place, node) in table(node, &self.source)? {
+                        match key.as_str() {
+                            "read" | "write" => self.prompts(node, &format!("filesystem.{key}"))?,
+                            other => return Err(unknown(&self.source, place, other, &["read", "write"])),
+                        }
+                    }
+                }
+                "remember" => {
+                    let text = text_of(node, &self.source)?;
+                    if !["once", "session", "always"].contains(&text.as_str()) {
+                        return Err(invalid(&self.source, place, "`remember` is \"once\", \"session\" or \"always\""));
+                    }
+                }
+                other => return Err(unknown(&self.source, place, other, &["network", "filesystem", "remember"])),
+            }
+        }
+        Ok(())
+    }
+
+    fn prompts(&mut self, node: Node, what: &str) -> Result<(), BridgeError> {
+        let entries = self.list(node, &format!("prompt.{what}"))?;
+        self.prompt.extend(entries.into_iter().map(|entry| (what.to_owned(), entry)));
+        Ok(())
+    }
+
+    fn list(&self, node: Node, key: &str) -> Result<Vec<Entry>, BridgeError> {
+        items(node, &self.source)?.into_iter().map(|item| self.entry(item, key)).collect()
+    }
+
+    fn entry(&self, node: Node, key: &str) -> Result<Entry, BridgeError> {
+        let place = node.place;
+        let text = text_of(node, &self.source)?;
+        if text.is_empty() || text.contains('\0') {
+            return Err(invalid(&self.source, place, &format!("an entry of `{key}` is empty or holds a NUL byte")));
+        }
+        let rule = RuleRef::new(&self.source, place.map(|place| place.line), format!("{key} \"{text}\""));
+        Ok(Entry { text, rule, place })
+    }
+
+    /// A word out of a fixed set, by the names its type has in JSON.
+    fn word<T: DeserializeOwned>(&self, node: Node, known: &str) -> Result<T, BridgeError> {
+        let place = node.place;
+        let text = text_of(node, &self.source)?;
+        serde_json::from_value(serde_json::Value::String(text.clone()))
+            .map_err(|_| invalid(&self.source, place, &format!("`{text}` is not known here; write {known}")))
+    }
+}
+
+/// Sets a limit by its name in a policy.
+pub(super) fn set_limit(limits: &mut Limits, name: &str, value: Option<u64>) {
+    match name {
+        "wall" => limits.wall_ms = value,
+        "cpu" => limits.cpu_ms = value,
+        "memory" => limits.memory_bytes = value,
+        "disk" => limits.disk_bytes = value,
+        "stdin" => limits.stdin_bytes = value,
+        "stdout" => limits.stdout_bytes = value,
+        "stderr" => limits.stderr_bytes = value,
+        "processes" => limits.processes = value,
+        "open_files" => limits.open_files = value,
+        _ => {}
+    }
+}
+
+fn table(node: Node, source: &str) -> Result<Vec<(String, Option<Place>, Node)>, BridgeError> {
+    match node.kind {
+        Kind::Table(entries) => Ok(entries),
+        other => Err(invalid(source, node.place, &format!("a table is needed here, not {}", other.name()))),
+    }
+}
+
+fn items(node: Node, source: &str) -> Result<Vec<Node>, BridgeError> {
+    match node.kind {
+        Kind::List(items) => Ok(items),
+        other => Err(invalid(source, node.place, &format!("a list is needed here, not {}", other.name()))),
+    }
+}
+
+fn text_of(node: Node, source: &str) -> Result<String, BridgeError> {
+    match node.kind {
+        Kind::Text(text) => Ok(text),
+        other => Err(invalid(source, node.place, &format!("a text in quotes is needed here, not {}", other.name()))),
+    }
+}
+
+fn unknown(source: &str, place: Option<Place>, key: &str, known: &[&str]) -> BridgeError {
+    let close = known.iter().min_by_key(|name| distance(name, key)).filter(|name| distance(name, key) <= 3);
+    let hint = close.map_or_else(|| format!("known here: {}", known.join(", ")), |name| format!("did you mean `{name}`?"));
+    invalid(source, place, &format!("the key `{key}` is not known; {hint}"))
+}
+
+/// Edit distance, for suggestions.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (at, left) in one.chars().enumerate() {
+        let mut diagonal = at;
+        let mut before = at + 1;
+        for (cell, right) in row.iter_mut().skip(1).zip(other.chars()) {
+            let cost = diagonal + usize::from(left != right);
+            diagonal = *cell;
+            *cell = cost.min(before + 1).min(diagonal + 1);
+            before = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = at + 1;
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}

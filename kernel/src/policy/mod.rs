@@ -1,0 +1,19 @@
+//! The policy: what a person writes, validated, compiled to a profile, and asked for decisions.
+//!
+//! The order of safety is in the types: text → [`Policy`] (validated) → [`CompiledPolicy`] (placeholders filled in) →
+//! profile → execution. Everything that a policy does not allow is refused.
+
+mod builtin;
+mod compile;
+mod decide;
+mod document;
+mod entry;
+mod network_rule;
+mod quantity;
+mod tree;
+mod validated;
+
+pub use compile::CompiledPolicy;
+pub use decide::{Access, Decision};
+pub use entry::Placeholders;
+pub use validated::{NoFiles, Policy, PolicySource};

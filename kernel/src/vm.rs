@@ -1,0 +1,160 @@
+//! A VM: a tenant with a policy, a workspace and an environment. Nothing crosses from one to another.
+
+use crate::command::Command;
+use crate::error::KernelError;
+use crate::kernel::Plane;
+use crate::policy::{Access, CompiledPolicy, Decision, Placeholders, Policy};
+use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::execution::CreateCommandContextRequest;
+use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
+use cofferdam_bridge::profile::ExecutionProfile;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a VM is to be.
+#[derive(Clone)]
+#[must_use]
+pub struct VmSpec {
+    policy: Policy,
+    places: Placeholders,
+    host_environment: BTreeMap<String, String>,
+}
+
+impl VmSpec {
+    /// A VM under `policy`, without workspace, home or host environment.
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, places: Placeholders::default(), host_environment: BTreeMap::new() }
+    }
+
+    /// The directory that is worked in: `{workspace}` of the policy, and where programs start. Absolute and canonical.
+    pub fn workspace(mut self, path: impl Into<String>) -> Self {
+        self.places.workspace = Some(path.into());
+        self
+    }
+
+    /// The user's home directory: `{home}` of the policy.
+    pub fn home(mut self, path: impl Into<String>) -> Self {
+        self.places.home = Some(path.into());
+        self
+    }
+
+    /// The user's name: `{user}` of the policy.
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.places.user = Some(name.into());
+        self
+    }
+
+    /// The working directory of runs: `{cwd}` of the policy.
+    pub fn working_directory(mut self, path: impl Into<String>) -> Self {
+        self.places.cwd = Some(path.into());
+        self
+    }
+
+    /// Where `environment.pass` takes values from. Nothing of it crosses that the policy does not name.
+    pub fn host_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.host_environment = variables.into_iter().collect();
+        self
+    }
+
+    pub(crate) fn compile(&self) -> Result<CompiledPolicy, BridgeError> {
+        self.policy.compile(&self.places, &self.host_environment)
+    }
+
+    fn start_directory(&self) -> String {
+        let places = &self.places;
+        places.cwd.clone().or_else(|| places.workspace.clone()).unwrap_or_else(|| "/".to_owned())
+    }
+}
+
+/// A VM under the policy `strict`.
+impl Default for VmSpec {
+    fn default() -> Self {
+        Self::new(Policy::strict())
+    }
+}
+
+/// Environment values stay out of logs.
+impl fmt::Debug for VmSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VmSpec").field("policy", &self.policy.name()).field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+/// A VM. Clones share it; when the last is dropped, everything that runs in it is ended and forgotten.
+#[derive(Clone, Debug)]
+pub struct Vm {
+    shared: Arc<SharedVm>,
+}
+
+pub(crate) struct SharedVm {
+    pub(crate) id: VmId,
+    pub(crate) plane: Plane,
+    pub(crate) context: ContextId,
+    pub(crate) compiled: CompiledPolicy,
+    pub(crate) start_directory: String,
+    next_execution: AtomicU64,
+}
+
+impl fmt::Debug for SharedVm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vm").field("id", &self.id).field("policy", &self.compiled.profile.name).finish_non_exhaustive()
+    }
+}
+
+impl SharedVm {
+    pub(crate) fn next_execution(&self) -> ExecutionId {
+        let number = self.next_execution.fetch_add(1, Ordering::Relaxed);
+        ExecutionId::new(format!("{}-run-{number}", self.id))
+    }
+}
+
+impl Drop for SharedVm {
+    fn drop(&mut self) {
+        self.plane.forget_vm(&self.id);
+    }
+}
+
+impl Vm {
+    pub(crate) fn new(id: VmId, plane: Plane, compiled: CompiledPolicy, spec: VmSpec) -> Result<Self, KernelError> {
+        let request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
+        let context = plane.create_command_context(request)?.context_id;
+        let (start_directory, next_execution) = (spec.start_directory(), AtomicU64::new(1));
+        Ok(Self { shared: Arc::new(SharedVm { id, plane, context, compiled, start_directory, next_execution }) })
+    }
+
+    /// A command to run in this VM: an absolute path, or a name that is looked up in the run's `PATH`.
+    pub fn command(&self, program: impl Into<String>) -> Command {
+        Command::new(self.shared.clone(), program.into())
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &VmId {
+        &self.shared.id
+    }
+
+    /// The profile that its plane enforces.
+    pub fn profile(&self) -> &ExecutionProfile {
+        &self.shared.compiled.profile
+    }
+
+    /// The plane that it runs on.
+    pub fn plane(&self) -> PlaneDescriptor {
+        self.shared.plane.describe()
+    }
+
+    /// What holds here, and what is missing.
+    pub fn preflight(&self) -> Preflight {
+        self.shared.plane.preflight(self.profile())
+    }
+
+    /// What the policy says to one access.
+    ///
+    /// # Errors
+    /// `path_invalid` for a path that is not absolute and normalised.
+    pub fn decide(&self, access: &Access) -> Result<Decision, KernelError> {
+        Ok(self.shared.compiled.decide(access)?)
+    }
+}

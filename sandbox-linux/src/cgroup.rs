@@ -6,6 +6,7 @@ use crate::launcher::Launcher;
 use crate::plan::encode::Plan;
 use crate::reap::reap;
 use crate::spawn::spawn;
+use crate::start::send_plan;
 use cofferdam_bridge::limits::Limits;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::fs;
@@ -180,7 +181,8 @@ impl Afterwards {
         let process = spawn(launcher.as_fd(), theirs.as_fd(), 0)?;
         let started = Self { control: Some(ours), pid: process.pid };
         if let Some(control) = &started.control {
-            crate::start::send_with_streams(control.as_fd(), &bytes)?;
+            // It uses no streams. It must not get our end of the socket in their place, or it would never see it close.
+            send_plan(control.as_fd(), &bytes, [launcher.as_fd(); 3]).map_err(io::Error::other)?;
         }
         Ok(started)
     }

@@ -69,7 +69,8 @@ pub(crate) fn start(
     }
 }
 
-fn send_plan(control: BorrowedFd<'_>, bytes: &[u8], streams: [BorrowedFd<'_>; 3]) -> Result<(), BridgeError> {
+/// Sends a plan and the standard streams that go with it.
+pub(crate) fn send_plan(control: BorrowedFd<'_>, bytes: &[u8], streams: [BorrowedFd<'_>; 3]) -> Result<(), BridgeError> {
     let descriptors: [RawFd; 3] = streams.map(|stream| stream.as_raw_fd());
     let mut with: &[ControlMessage<'_>] = &[ControlMessage::ScmRights(&descriptors)];
     let mut rest = bytes;
@@ -87,11 +88,6 @@ fn send_plan(control: BorrowedFd<'_>, bytes: &[u8], streams: [BorrowedFd<'_>; 3]
         }
     }
     Ok(())
-}
-
-/// Sends a plan whose process uses no streams: it gets its own control socket in their place.
-pub(crate) fn send_with_streams(control: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
-    send_plan(control, bytes, [control; 3]).map_err(io::Error::other)
 }
 
 fn wait_until_started(running: &mut Running, plan: &Plan, on_listener: OnListener<'_>) -> Result<(), BridgeError> {

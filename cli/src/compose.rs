@@ -29,8 +29,9 @@ impl Places {
     pub(crate) fn find(given: Option<&Path>) -> Result<Self, Failure> {
         let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
         let path = given.unwrap_or(Path::new("."));
-        let workspace =
-            path.canonicalize().map_err(|error| io(&format!("the workspace `{}` cannot be used", path.display()), &error))?;
+        let workspace = path
+            .canonicalize()
+            .map_err(|error| io(&format!("the workspace `{}` cannot be used", path.display()), &error))?;
         if given.is_none() {
             refuse_wide(&workspace, home.as_deref())?;
         }
@@ -79,7 +80,9 @@ pub(crate) fn absolute(path: &Path) -> Result<String, Failure> {
 
 /// This process's environment, as far as it is text.
 pub(crate) fn host_environment() -> BTreeMap<String, String> {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
     std::env::vars_os().filter_map(text).collect()
 }
 

@@ -26,7 +26,9 @@ pub(crate) const HELP: &str = "Exit codes:
 pub(crate) fn of_cause(cause: &ExitCause) -> u8 {
     match cause {
         ExitCause::Exited { code } => u8::try_from(*code & 0xff).unwrap_or(u8::MAX),
-        ExitCause::Signalled { signal, .. } => u8::try_from(*signal).map_or(u8::MAX, |signal| SIGNAL.saturating_add(signal)),
+        ExitCause::Signalled { signal, .. } => {
+            u8::try_from(*signal).map_or(u8::MAX, |signal| SIGNAL.saturating_add(signal))
+        }
         ExitCause::TimedOut { .. } => TIMED_OUT,
         ExitCause::Killed | ExitCause::Limit { .. } => KILLED,
         ExitCause::PlaneFault { error } => of_error(error.code),

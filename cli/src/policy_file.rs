@@ -33,7 +33,9 @@ pub(crate) fn find(name: &str) -> Result<Policy, Failure> {
     if !Path::new(name).exists() {
         let known: Vec<_> = Policy::builtin_names().collect();
         let sentence = format!("there is no policy `{name}`: it is neither built in nor a file");
-        return Err(Failure::new(ErrorCode::PolicyNotFound, sentence).hint(format!("built in are {}", known.join(", "))));
+        return Err(
+            Failure::new(ErrorCode::PolicyNotFound, sentence).hint(format!("built in are {}", known.join(", ")))
+        );
     }
     Ok(from_file(name)?)
 }

@@ -34,7 +34,10 @@ pub struct Command {
 /// Arguments and values stay out of logs.
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Command").field("program", &self.program).field("argument_count", &self.arguments.len()).finish_non_exhaustive()
+        f.debug_struct("Command")
+            .field("program", &self.program)
+            .field("argument_count", &self.arguments.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +57,11 @@ pub struct Output {
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (out, err) = (self.stdout.len(), self.stderr.len());
-        f.debug_struct("Output").field("stdout_bytes", &out).field("stderr_bytes", &err).field("report", &self.report).finish()
+        f.debug_struct("Output")
+            .field("stdout_bytes", &out)
+            .field("stderr_bytes", &err)
+            .field("report", &self.report)
+            .finish()
     }
 }
 

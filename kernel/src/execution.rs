@@ -129,7 +129,9 @@ impl Controller {
         if let Some(limit) = self.vm.compiled.profile.limits.stdin_bytes
             && before.saturating_add(length) > limit
         {
-            let message = format!("more than {limit} bytes were written to standard input; `limits.stdin` of the policy sets the limit");
+            let message = format!(
+                "more than {limit} bytes were written to standard input; `limits.stdin` of the policy sets the limit"
+            );
             return Err(BridgeError::new(ErrorCode::InputLimitExceeded, message).with("limit_bytes", limit).into());
         }
         self.blocking(move |vm, execution| vm.plane.write_stdin(execution, &bytes)).await
@@ -166,6 +168,7 @@ impl Controller {
     ) -> Result<(), KernelError> {
         let (vm, execution) = (self.vm.clone(), self.execution.clone());
         let done = tokio::task::spawn_blocking(move || call(&vm, &execution)).await;
-        Ok(done.unwrap_or_else(|_| Err(BridgeError::new(ErrorCode::PlaneFault, "the plane failed while it was called")))?)
+        Ok(done
+            .unwrap_or_else(|_| Err(BridgeError::new(ErrorCode::PlaneFault, "the plane failed while it was called")))?)
     }
 }

@@ -95,7 +95,9 @@ impl KernelBuilder {
     /// `invalid_state` when no plane speaks this kernel's contract generation.
     pub fn build(self) -> Result<Kernel, KernelError> {
         if !self.planes.iter().any(|plane| plane.describe().contract_generation == CONTRACT_GENERATION) {
-            let message = format!("no plane speaks generation {CONTRACT_GENERATION} of the contract; build planes and kernel from one release");
+            let message = format!(
+                "no plane speaks generation {CONTRACT_GENERATION} of the contract; build planes and kernel from one release"
+            );
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
         Ok(Kernel { planes: self.planes.into(), next_vm: Arc::new(AtomicU64::new(1)) })

@@ -79,7 +79,10 @@ impl Default for VmSpec {
 /// Environment values stay out of logs.
 impl fmt::Debug for VmSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VmSpec").field("policy", &self.policy.name()).field("places", &self.places).finish_non_exhaustive()
+        f.debug_struct("VmSpec")
+            .field("policy", &self.policy.name())
+            .field("places", &self.places)
+            .finish_non_exhaustive()
     }
 }
 

@@ -74,7 +74,12 @@ impl Cgroup {
             return None;
         }
         let directory = make(&parent)?;
-        Some(Self { layout: Layout::Unified, memory: Some(directory.clone()), processes: Some(directory), afterwards: None })
+        Some(Self {
+            layout: Layout::Unified,
+            memory: Some(directory.clone()),
+            processes: Some(directory),
+            afterwards: None,
+        })
     }
 
     /// Version 1: one group for each controller that is mounted and writable.

@@ -110,7 +110,8 @@ impl Context {
     fn environment(&self, request: &StartExecutionRequest) -> Vec<Vec<u8>> {
         let mut variables: BTreeMap<&str, &str> =
             request.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        if self.profile.filesystem.temporary == Temporary::Private && self.view.nodes.contains_key(Path::new(TEMPORARY)) {
+        if self.profile.filesystem.temporary == Temporary::Private && self.view.nodes.contains_key(Path::new(TEMPORARY))
+        {
             variables.extend(TEMPORARY_VARIABLES);
         }
         variables.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()

@@ -27,13 +27,22 @@ impl Counting {
     /// The cgroup, and a line for each limit of `limits`.
     pub(crate) fn into_parts(self, limits: &Limits) -> (Option<Cgroup>, Vec<MechanismReport>) {
         let memory = self.cgroup.as_ref().filter(|cgroup| cgroup.holds_memory()).map(|cgroup| cgroup.label("memory"));
-        let processes = self.cgroup.as_ref().filter(|cgroup| cgroup.holds_processes()).map(|cgroup| cgroup.label("pids"));
+        let processes =
+            self.cgroup.as_ref().filter(|cgroup| cgroup.holds_processes()).map(|cgroup| cgroup.label("pids"));
         let poll = || "supervisor poll".to_owned();
         let held = [
             (limits.wall_ms, Mechanism::WallLimit, "supervisor".to_owned()),
             (limits.cpu_ms, Mechanism::CpuLimit, poll()),
-            (limits.memory_bytes, Mechanism::MemoryLimit, memory.unwrap_or_else(|| "rlimit for each process, supervisor poll".to_owned())),
-            (limits.processes, Mechanism::ProcessesLimit, processes.unwrap_or_else(|| "rlimit, supervisor poll".to_owned())),
+            (
+                limits.memory_bytes,
+                Mechanism::MemoryLimit,
+                memory.unwrap_or_else(|| "rlimit for each process, supervisor poll".to_owned()),
+            ),
+            (
+                limits.processes,
+                Mechanism::ProcessesLimit,
+                processes.unwrap_or_else(|| "rlimit, supervisor poll".to_owned()),
+            ),
             (limits.open_files, Mechanism::OpenFilesLimit, "rlimit".to_owned()),
             (limits.disk_bytes, Mechanism::DiskLimit, "rlimit for each file, size of private storage".to_owned()),
             (limits.stdout_bytes, Mechanism::OutputLimit, "supervisor".to_owned()),

@@ -6,8 +6,8 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{ExecutionSignal, TerminalSize};
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -135,7 +135,8 @@ impl Shared {
             return Err(BridgeError::new(ErrorCode::InvalidState, "this execution has no terminal"));
         };
         let size = libc::winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
-        crate::terminal::set_size(terminal.as_fd(), &size).map_err(|errno| io_failed("the terminal was not resized", errno))
+        crate::terminal::set_size(terminal.as_fd(), &size)
+            .map_err(|errno| io_failed("the terminal was not resized", errno))
     }
 }
 

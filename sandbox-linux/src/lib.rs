@@ -8,12 +8,17 @@
 
 #![deny(unsafe_code)]
 
-#[path = "../launcher/src/format.rs"]
-mod format;
 mod cgroup;
 mod context;
 mod counting;
 mod execution;
+#[path = "../launcher/src/format.rs"]
+#[expect(
+    unreachable_pub,
+    dead_code,
+    reason = "the launcher includes the same file, where every item is public and used"
+)]
+mod format;
 mod launcher;
 mod limit_watch;
 mod output;

@@ -1,18 +1,18 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
 use crate::context::Context;
+use crate::counting::Counting;
 use crate::execution::Shared;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::output::Output;
 use crate::preflight::Offer;
+use crate::program;
 use crate::seccomp::FilterOptions;
 use crate::start::{Running, start};
 use crate::streams::StreamSet;
 use crate::supervise::Supervision;
 use crate::tree_usage::TreeProbe;
-use crate::counting::Counting;
-use crate::program;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
@@ -35,6 +35,9 @@ use std::time::Instant;
 /// A supervisor's thread needs little: it waits, reads into the heap, and sums up.
 const SUPERVISOR_STACK: usize = 256 * 1024;
 
+/// What runs, by id, with the VM that it belongs to.
+type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
+
 /// Runs programs in sandboxes of their own on Linux, without root.
 ///
 /// Dropping the plane ends everything it started.
@@ -43,7 +46,7 @@ pub struct LinuxPlane {
     launcher: Launcher,
     offer: Offer,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
-    executions: Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>,
+    executions: Executions,
     next_context: AtomicU64,
 }
 
@@ -170,7 +173,8 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        let filter = FilterOptions { tier: self.offer.tier, broker_names: false, broker_opens: false, broker_connect: false };
+        let filter =
+            FilterOptions { tier: self.offer.tier, broker_names: false, broker_opens: false, broker_connect: false };
         let context = Context::new(request.vm_id, request.profile, &self.offer, &filter)?;
         let number = self.next_context.fetch_add(1, Ordering::Relaxed);
         let id = ContextId::new(format!("linux-{number}"));

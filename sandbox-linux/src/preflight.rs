@@ -43,8 +43,9 @@ impl Offer {
         let namespaces_refused = SWITCHES.iter().find_map(|(name, off, fix)| {
             let root_may = *name != "user/max_user_namespaces" && nix::unistd::geteuid().is_root();
             let value = fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
-            (value.trim() == *off && !root_may)
-                .then(|| (format!("user namespaces are switched off by {} = {off}", name.replace('/', ".")), (*fix).to_owned()))
+            (value.trim() == *off && !root_may).then(|| {
+                (format!("user namespaces are switched off by {} = {off}", name.replace('/', ".")), (*fix).to_owned())
+            })
         });
         let tier = match (&namespaces_refused, landlock) {
             (None, _) => Tier::Full,
@@ -69,12 +70,18 @@ impl Offer {
         let mut missing = Vec::new();
         if self.tier < profile.isolation.require {
             let (why, fix) = self.namespaces_refused.clone().unwrap_or_default();
-            let why = if why.is_empty() { "this kernel offers neither user namespaces nor Landlock".to_owned() } else { why };
+            let why =
+                if why.is_empty() { "this kernel offers neither user namespaces nor Landlock".to_owned() } else { why };
             missing.push(Shortfall::blocking(Some(Mechanism::UserNamespace), why, Some(fix)));
         }
         if self.landlock.is_none() {
-            let message = "the kernel has no Landlock (it came with Linux 5.13, and must be named in the boot option lsm=)";
-            missing.push(Shortfall::blocking(Some(Mechanism::Landlock), message, Some("add landlock to lsm= at boot".to_owned())));
+            let message =
+                "the kernel has no Landlock (it came with Linux 5.13, and must be named in the boot option lsm=)";
+            missing.push(Shortfall::blocking(
+                Some(Mechanism::Landlock),
+                message,
+                Some("add landlock to lsm= at boot".to_owned()),
+            ));
         }
         if profile.network.mode == NetworkMode::Allowlist {
             let message = "network by name is not enforced by this plane; use network.mode = \"deny\" or \"inherit\"";
@@ -85,7 +92,8 @@ impl Offer {
             missing.push(Shortfall::blocking(Some(Mechanism::MountNamespace), message, None));
         }
         for mut shortfall in missing {
-            let tolerated = shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
+            let tolerated =
+                shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
             shortfall.blocking = !tolerated;
             preflight.shortfalls.push(shortfall);
         }
@@ -111,7 +119,9 @@ impl Offer {
             Some(rights) => MechanismReport::held(Mechanism::Landlock).by(format!("ABI {}", rights.abi())),
             None => MechanismReport::missing(Mechanism::Landlock, "the kernel has no Landlock"),
         });
-        for mechanism in [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities, Mechanism::Containment] {
+        for mechanism in
+            [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities, Mechanism::Containment]
+        {
             enforcement.mechanisms.push(MechanismReport::held(mechanism));
         }
         enforcement

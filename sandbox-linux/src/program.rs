@@ -31,7 +31,9 @@ pub(crate) fn find(
         match visible(&path, view, commands) {
             Ok(()) => return Ok(path),
             // A directory of PATH that the guest may not see is no news; a program that is there and forbidden is.
-            Err(error) if error.code == ErrorCode::DeniedByPolicy && in_sight(&path, view) => refused = refused.or(Some(error)),
+            Err(error) if error.code == ErrorCode::DeniedByPolicy && in_sight(&path, view) => {
+                refused = refused.or(Some(error));
+            }
             Err(_) => {}
         }
     }

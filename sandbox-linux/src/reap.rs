@@ -1,4 +1,7 @@
-#![expect(unsafe_code, reason = "wait4(2) is the only call that answers a child's resources, and nix has no form of it")]
+#![expect(
+    unsafe_code,
+    reason = "wait4(2) is the only call that answers a child's resources, and nix has no form of it"
+)]
 //! The end of a sandbox's first process, and what the whole sandbox used.
 
 use std::io;

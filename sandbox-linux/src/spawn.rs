@@ -92,13 +92,12 @@ fn execute(child: &Child) -> i32 {
     if launcher < 0 {
         return errno();
     }
-    // SAFETY: integers only. A control socket that already has the right number only loses its close-on-exec flag.
-    let placed = unsafe {
-        if child.control == CONTROL_FD {
-            libc::fcntl(CONTROL_FD, libc::F_SETFD, 0)
-        } else {
-            libc::dup2(child.control, CONTROL_FD)
-        }
+    let placed = if child.control == CONTROL_FD {
+        // SAFETY: integers only. A control socket that already has the right number only loses its close-on-exec flag.
+        unsafe { libc::fcntl(CONTROL_FD, libc::F_SETFD, 0) }
+    } else {
+        // SAFETY: integers only.
+        unsafe { libc::dup2(child.control, CONTROL_FD) }
     };
     if placed < 0 {
         return errno();
@@ -141,6 +140,5 @@ fn keep_capabilities() -> bool {
 }
 
 fn errno() -> i32 {
-    // SAFETY: the pointer is this thread's errno, always valid.
-    unsafe { *libc::__errno_location() }
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }

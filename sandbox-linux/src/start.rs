@@ -70,7 +70,11 @@ pub(crate) fn start(
 }
 
 /// Sends a plan and the standard streams that go with it.
-pub(crate) fn send_plan(control: BorrowedFd<'_>, bytes: &[u8], streams: [BorrowedFd<'_>; 3]) -> Result<(), BridgeError> {
+pub(crate) fn send_plan(
+    control: BorrowedFd<'_>,
+    bytes: &[u8],
+    streams: [BorrowedFd<'_>; 3],
+) -> Result<(), BridgeError> {
     let descriptors: [RawFd; 3] = streams.map(|stream| stream.as_raw_fd());
     let mut with: &[ControlMessage<'_>] = &[ControlMessage::ScmRights(&descriptors)];
     let mut rest = bytes;
@@ -225,7 +229,9 @@ mod tests {
         let running = start(
             &launcher,
             everything(),
-            &plan_for("echo $$; ls -la / /dev /proc/self/fd; cat /proc/self/status | grep -E 'Cap|NoNew|Sec|^Uid'; id; cat /proc/self/mountinfo; ls /tmp; hostname"),
+            &plan_for(
+                "echo $$; ls -la / /dev /proc/self/fd; cat /proc/self/status | grep -E 'Cap|NoNew|Sec|^Uid'; id; cat /proc/self/mountinfo; ls /tmp; hostname",
+            ),
             [null.as_fd(), writer.as_fd(), writer.as_fd()],
             &mut |_| Ok(()),
             &mut |_, _| Ok(()),

@@ -35,30 +35,41 @@ pub(crate) fn spawn_failed(error: &io::Error) -> BridgeError {
             ErrorCode::SandboxBackendUnavailable,
             "this machine refuses new namespaces to this user; `cofferdam doctor` names the layer and the command that mends it",
         ),
-        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
-            (ErrorCode::SpawnFailed, "the host is at its limit of processes, memory or descriptors; try again with fewer at once")
-        }
+        Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => (
+            ErrorCode::SpawnFailed,
+            "the host is at its limit of processes, memory or descriptors; try again with fewer at once",
+        ),
         _ => (ErrorCode::SpawnFailed, "`cofferdam doctor` examines what the kernel offers"),
     };
-    let error = BridgeError::new(code, format!("the sandbox's first process could not be started: {}; {advice}", errno.desc()))
-        .with("step", "namespaces")
-        .with("errno", errno as i32);
-    if code == ErrorCode::SpawnFailed && matches!(errno, Errno::EAGAIN | Errno::ENOMEM) { error.retryable() } else { error }
+    let error =
+        BridgeError::new(code, format!("the sandbox's first process could not be started: {}; {advice}", errno.desc()))
+            .with("step", "namespaces")
+            .with("errno", errno as i32);
+    if code == ErrorCode::SpawnFailed && matches!(errno, Errno::EAGAIN | Errno::ENOMEM) {
+        error.retryable()
+    } else {
+        error
+    }
 }
 
 fn program(errno: Errno, program: &str) -> BridgeError {
     let (code, text) = match errno {
         Errno::ENOENT => (
             ErrorCode::ProgramNotFound,
-            format!("`{program}` or the interpreter it names is not there inside the sandbox; a `read` rule for it may be missing"),
+            format!(
+                "`{program}` or the interpreter it names is not there inside the sandbox; a `read` rule for it may be missing"
+            ),
         ),
         Errno::EACCES => (
             ErrorCode::ProgramNotExecutable,
-            format!("`{program}` may not be executed: it lacks the execute bit, or no `commands.allow` prefix covers it or its interpreter"),
+            format!(
+                "`{program}` may not be executed: it lacks the execute bit, or no `commands.allow` prefix covers it or its interpreter"
+            ),
         ),
-        Errno::ENOEXEC => {
-            (ErrorCode::ProgramNotExecutable, format!("`{program}` is no program and has no `#!` line; name its interpreter"))
-        }
+        Errno::ENOEXEC => (
+            ErrorCode::ProgramNotExecutable,
+            format!("`{program}` is no program and has no `#!` line; name its interpreter"),
+        ),
         Errno::E2BIG => (ErrorCode::SpawnFailed, "arguments and environment are too large for execve(2)".to_owned()),
         _ => (ErrorCode::SpawnFailed, format!("`{program}` could not be executed: {}", errno.desc())),
     };
@@ -67,7 +78,9 @@ fn program(errno: Errno, program: &str) -> BridgeError {
 
 fn code(step: &str, errno: Errno) -> ErrorCode {
     match (step, errno) {
-        ("id_map" | "new_root" | "loopback" | "mount", Errno::EPERM | Errno::EACCES) => ErrorCode::SandboxBackendUnavailable,
+        ("id_map" | "new_root" | "loopback" | "mount", Errno::EPERM | Errno::EACCES) => {
+            ErrorCode::SandboxBackendUnavailable
+        }
         _ => ErrorCode::SandboxSetupFailed,
     }
 }

@@ -54,8 +54,11 @@ impl Supervision {
         let cause = match self.until_ended() {
             Ok(cause) => cause,
             Err(error) => ExitCause::PlaneFault {
-                error: BridgeError::new(ErrorCode::PlaneFault, "the supervisor could not wait for the sandbox; it was ended")
-                    .with("io_error", error.kind().to_string()),
+                error: BridgeError::new(
+                    ErrorCode::PlaneFault,
+                    "the supervisor could not wait for the sandbox; it was ended",
+                )
+                .with("io_error", error.kind().to_string()),
             },
         };
         self.shared.kill();
@@ -90,7 +93,7 @@ impl Supervision {
             }
             if let Some(ended) = self.control()? {
                 let cause = cause.unwrap_or(ended);
-                return Ok(self.drain(cause, &wakeup, &waker)?);
+                return self.drain(cause, &wakeup, &waker);
             }
         }
     }
@@ -101,7 +104,8 @@ impl Supervision {
             PollFd::new(self.running.control.as_fd(), PollFlags::POLLIN),
             PollFd::new(wakeup.0.as_fd(), PollFlags::POLLIN),
         ];
-        watched.extend(self.outputs.iter().filter_map(|output| Some(PollFd::new(output.waits_on()?, PollFlags::POLLIN))));
+        watched
+            .extend(self.outputs.iter().filter_map(|output| Some(PollFd::new(output.waits_on()?, PollFlags::POLLIN))));
         let timeout = most.map_or(PollTimeout::NONE, |most| {
             // Rounded up, so that a time that has almost come does not turn this into a busy loop.
             PollTimeout::try_from(most + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
@@ -151,7 +155,9 @@ impl Supervision {
         };
         let event = match message.kind {
             message::EXITED => return Ok(Some(from_wait_status(message.value))),
-            message::STOPPED => ExecutionEvent::Stopped { signal: i32::try_from(message.value).unwrap_or(libc::SIGSTOP) },
+            message::STOPPED => {
+                ExecutionEvent::Stopped { signal: i32::try_from(message.value).unwrap_or(libc::SIGSTOP) }
+            }
             message::CONTINUED => ExecutionEvent::Continued,
             _ => return Ok(None),
         };

@@ -1,1 +1,6 @@
-//! Placeholder page, replaced by the crate itself.
+//! What the end-to-end tests share: the command under test, throw-away folders, and a look from outside.
+
+pub mod command;
+pub mod observe;
+pub mod scratch;
+pub mod skip;

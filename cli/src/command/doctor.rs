@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 /// Tells what this machine can enforce, what is missing, and what mends it.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 0 when the policy `strict` can be enforced here, else 125.\n\nExample:\n  cofferdam doctor")]
+#[command(
+    after_help = "Exit code 0 when the policy `strict` can be enforced here, else 125.\n\nExample:\n  cofferdam doctor"
+)]
 pub(crate) struct Doctor {
     /// Print one JSON object.
     #[arg(long)]

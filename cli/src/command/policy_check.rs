@@ -8,7 +8,9 @@ use std::io::Write;
 
 /// Checks policies; a fault is shown with its line.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 0 when all are right, else 125.\n\nExample:\n  cofferdam policy check cofferdam.toml ci/*.toml")]
+#[command(
+    after_help = "Exit code 0 when all are right, else 125.\n\nExample:\n  cofferdam policy check cofferdam.toml ci/*.toml"
+)]
 pub(crate) struct Check {
     /// The policies.
     #[arg(required = true)]

@@ -24,12 +24,16 @@ impl Init {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         policy_file::find(&self.extends)?;
         let name = self.file.display();
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&self.file).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Failure::new(ErrorCode::AlreadyExists, format!("`{name}` exists and is left as it is"))
-                .hint("name another file: cofferdam policy init FILE"),
-            _ => io(&format!("`{name}` cannot be written"), &error),
-        })?;
-        file.write_all(text(&self.extends).as_bytes()).map_err(|error| io(&format!("`{name}` cannot be written"), &error))?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).open(&self.file).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    Failure::new(ErrorCode::AlreadyExists, format!("`{name}` exists and is left as it is"))
+                        .hint("name another file: cofferdam policy init FILE")
+                }
+                _ => io(&format!("`{name}` cannot be written"), &error),
+            })?;
+        file.write_all(text(&self.extends).as_bytes())
+            .map_err(|error| io(&format!("`{name}` cannot be written"), &error))?;
         super::print(&format!("Wrote {name}. Try it: cofferdam run --policy {name} -- PROGRAM\n"))?;
         Ok(0)
     }

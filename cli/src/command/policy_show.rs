@@ -32,8 +32,12 @@ impl Show {
         }
         let word = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default().to_string();
         text.push_str(&format!("network.mode = {}\n", word(serde_json::to_value(profile.network.mode))));
-        for (name, value) in serde_json::to_value(&profile.limits).unwrap_or_default().as_object().into_iter().flatten() {
-            text.push_str(&format!("limits.{name} = {}\n", if value.is_null() { "none".to_owned() } else { value.to_string() }));
+        for (name, value) in serde_json::to_value(&profile.limits).unwrap_or_default().as_object().into_iter().flatten()
+        {
+            text.push_str(&format!(
+                "limits.{name} = {}\n",
+                if value.is_null() { "none".to_owned() } else { value.to_string() }
+            ));
         }
         text.push_str(&format!("isolation.require = {}\n", word(serde_json::to_value(profile.isolation.require))));
         let names: Vec<_> = compiled.environment.keys().map(|name| escape::shown(name)).collect();

@@ -1,6 +1,6 @@
 //! `cofferdam run`: runs one program under a policy.
 
-use crate::compose::{self, PlaneName, Places, absolute};
+use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
 use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
@@ -188,7 +188,8 @@ fn entries(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
 
 /// A program's path as it was typed: links are followed by the plane, which decides by where they lead.
 fn absolute_unresolved(program: &str) -> Result<String, Failure> {
-    let path = std::path::absolute(program).map_err(|error| io(&format!("the path `{program}` cannot be used"), &error))?;
+    let path =
+        std::path::absolute(program).map_err(|error| io(&format!("the path `{program}` cannot be used"), &error))?;
     compose::utf8(path)
 }
 

@@ -43,7 +43,10 @@ fn cause(cause: &ExitCause) -> Vec<String> {
         ExitCause::Limit { limit, value, observed, held_by } => {
             let (name, unit, raise) = words(*limit);
             vec![
-                format!("cofferdam: the {name} limit of {value}{unit} ended the run; {observed}{unit} seen by {}", shown(held_by)),
+                format!(
+                    "cofferdam: the {name} limit of {value}{unit} ended the run; {observed}{unit} seen by {}",
+                    shown(held_by)
+                ),
                 format!("hint: {raise}"),
             ]
         }
@@ -77,7 +80,9 @@ fn denial(denial: &Denial) -> Vec<String> {
     );
     let program = denial.program.as_ref().map(|program| format!(" for {}", shown(program))).unwrap_or_default();
     let mut lines = vec![format!("cofferdam: {} of {}{program}: {by}", shown(&denial.access), shown(&denial.subject))];
-    lines.extend(denial.remedy.as_ref().map(|remedy| format!("hint: to allow it, write in the policy: {}", sentences(remedy))));
+    lines.extend(
+        denial.remedy.as_ref().map(|remedy| format!("hint: to allow it, write in the policy: {}", sentences(remedy))),
+    );
     lines
 }
 
@@ -114,8 +119,12 @@ mod tests {
 
     #[test]
     fn a_limit_names_value_observation_mechanism_and_option() {
-        let limit =
-            ExitCause::Limit { limit: LimitName::Memory, value: 10, observed: 12, held_by: "cgroup v1 memory".to_owned() };
+        let limit = ExitCause::Limit {
+            limit: LimitName::Memory,
+            value: 10,
+            observed: 12,
+            held_by: "cgroup v1 memory".to_owned(),
+        };
         let text = cause(&limit).join("\n");
         for part in ["10 bytes", "12 bytes", "cgroup v1 memory", "--memory"] {
             assert!(text.contains(part), "{text}");

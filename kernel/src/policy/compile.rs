@@ -70,8 +70,13 @@ impl Policy {
     }
 
     fn secrets(&self, profile: &mut ExecutionProfile, places: &Placeholders) {
-        let named: HashSet<PathPattern> =
-            profile.filesystem.rules.iter().filter(|rule| allows(rule.effect)).map(|rule| rule.pattern.clone()).collect();
+        let named: HashSet<PathPattern> = profile
+            .filesystem
+            .rules
+            .iter()
+            .filter(|rule| allows(rule.effect))
+            .map(|rule| rule.pattern.clone())
+            .collect();
         for text in SECRETS {
             let Ok(pattern) = places.pattern(text) else { continue };
             if !named.contains(&pattern) {
@@ -175,7 +180,10 @@ fn commands(profile: &mut ExecutionProfile, layer: &Document, places: &Placehold
                 None => continue,
                 Some(PathPattern::Literal(prefix)) => prefix,
                 Some(_) => {
-                    let why = format!("`{}` has wildcards; programs are named by path or by the directory they lie in", entry.text);
+                    let why = format!(
+                        "`{}` has wildcards; programs are named by path or by the directory they lie in",
+                        entry.text
+                    );
                     return Err(invalid(&layer.source, entry.place, &why));
                 }
             };

@@ -112,9 +112,10 @@ impl CompiledPolicy {
         match network.mode {
             NetworkMode::Inherit => Decision::allow(None),
             NetworkMode::Allowlist => {
-                let matching = network.allow.iter().find(|rule| {
-                    (rule.port_first..=rule.port_last).contains(&port) && names(&rule.host, host)
-                });
+                let matching = network
+                    .allow
+                    .iter()
+                    .find(|rule| (rule.port_first..=rule.port_last).contains(&port) && names(&rule.host, host));
                 match matching {
                     Some(rule) => Decision::allow(Some(rule.rule.clone())),
                     None => Decision::deny(None, remedy()),
@@ -136,7 +137,9 @@ fn from_rule(decision: RuleDecision, remedy: impl FnOnce() -> String) -> Decisio
         return Decision::allow(decision.rule);
     }
     let remedy = match &decision.rule {
-        Some(rule) if rule.source == "built-in secrets" => format!("{} (it is on the list of secrets: name the very file)", remedy()),
+        Some(rule) if rule.source == "built-in secrets" => {
+            format!("{} (it is on the list of secrets: name the very file)", remedy())
+        }
         Some(rule) if decision.effect != Some(PathEffect::Protect) && rule.text.contains("deny") => {
             format!("remove `{}` ({})", rule.text, rule.place())
         }

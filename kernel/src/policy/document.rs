@@ -43,8 +43,18 @@ pub(super) struct Document {
     pub(super) prompt: Vec<(String, Entry)>,
 }
 
-const SECTIONS: [&str; 10] =
-    ["version", "extends", "include", "filesystem", "network", "commands", "environment", "limits", "isolation", "prompt"];
+const SECTIONS: [&str; 10] = [
+    "version",
+    "extends",
+    "include",
+    "filesystem",
+    "network",
+    "commands",
+    "environment",
+    "limits",
+    "isolation",
+    "prompt",
+];
 
 /// Names of limits with how their values are written.
 const TIMES: [&str; 2] = ["wall", "cpu"];
@@ -61,7 +71,11 @@ impl Document {
                 "version" => {
                     version = matches!(node.kind, Kind::Whole(1));
                     if !version {
-                        return Err(invalid(source, node.place, "this version of policies is not known; write `version = 1`"));
+                        return Err(invalid(
+                            source,
+                            node.place,
+                            "this version of policies is not known; write `version = 1`",
+                        ));
                     }
                 }
                 "extends" => document.extends = Some(document.entry(node, "extends")?),
@@ -111,7 +125,11 @@ impl Document {
                     for item in items(node, &self.source)? {
                         let port = if let Kind::Whole(port) = item.kind { u16::try_from(port).ok() } else { None };
                         let port = port.filter(|port| *port > 0);
-                        self.listen.push(port.ok_or_else(|| invalid(&self.source, item.place, "a port is a number from 1 to 65535"))?);
+                        self.listen.push(
+                            port.ok_or_else(|| {
+                                invalid(&self.source, item.place, "a port is a number from 1 to 65535")
+                            })?,
+                        );
                     }
                 }
                 other => return Err(unknown(&self.source, place, other, &["mode", "allow", "listen"])),
@@ -159,7 +177,11 @@ impl Document {
             } else if let Some(name) = find(&SIZES) {
                 (name, quantity::bytes(&text_of(node, &self.source)?))
             } else if let Some(name) = find(&COUNTS) {
-                let count = if let Kind::Whole(count) = node.kind { u64::try_from(count).ok().filter(|count| *count > 0) } else { None };
+                let count = if let Kind::Whole(count) = node.kind {
+                    u64::try_from(count).ok().filter(|count| *count > 0)
+                } else {
+                    None
+                };
                 (name, count.map(Some).ok_or_else(|| format!("`limits.{name}` is a whole number above 0")))
             } else {
                 let known: Vec<_> = TIMES.into_iter().chain(SIZES).chain(COUNTS).collect();
@@ -176,7 +198,9 @@ impl Document {
                 "require" => self.require = Some(self.word(node, "\"full\", \"landlock\" or \"none\"")?),
                 "allow_degraded" => {
                     for item in items(node, &self.source)? {
-                        self.allow_degraded.push(self.word(item, "the name of a mechanism, such as \"landlock\" or \"network_namespace\"")?);
+                        self.allow_degraded.push(
+                            self.word(item, "the name of a mechanism, such as \"landlock\" or \"network_namespace\"")?,
+                        );
                     }
                 }
                 other => return Err(unknown(&self.source, place, other, &["require", "allow_degraded"])),
@@ -278,7 +302,8 @@ fn text_of(node: Node, source: &str) -> Result<String, BridgeError> {
 
 fn unknown(source: &str, place: Option<Place>, key: &str, known: &[&str]) -> BridgeError {
     let close = known.iter().min_by_key(|name| distance(name, key)).filter(|name| distance(name, key) <= 3);
-    let hint = close.map_or_else(|| format!("known here: {}", known.join(", ")), |name| format!("did you mean `{name}`?"));
+    let hint =
+        close.map_or_else(|| format!("known here: {}", known.join(", ")), |name| format!("did you mean `{name}`?"));
     invalid(source, place, &format!("the key `{key}` is not known; {hint}"))
 }
 

@@ -49,8 +49,9 @@ impl Placeholders {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             expanded.push_str(before);
-            let (name, after) =
-                after.split_once('}').ok_or_else(|| EntryFault::Wrong(format!("`{text}` has a `{{` without its `}}`")))?;
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| EntryFault::Wrong(format!("`{text}` has a `{{` without its `}}`")))?;
             let value = self.value(name)?.ok_or_else(|| EntryFault::Unset(name.to_owned()))?;
             for character in value.chars() {
                 if escape && matches!(character, '*' | '?' | '[' | '\\') {

@@ -12,11 +12,14 @@ pub(super) struct HostRule {
 
 /// Reads `name:443`, `*.name:1-1024`, `10.0.0.0/8:5432`, `[::1]:80`, `*:443`. The port is required.
 pub(super) fn host_rule(text: &str) -> Result<HostRule, String> {
-    let wrong = || format!("`{text}` is no network entry; write `host:port`, `host:first-last`, `*.name:port` or `[address]:port`");
+    let wrong = || {
+        format!("`{text}` is no network entry; write `host:port`, `host:first-last`, `*.name:port` or `[address]:port`")
+    };
     let (host, ports) = text.rsplit_once(':').ok_or_else(wrong)?;
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0 && !text.starts_with('+'));
-    let (first, last) = if ports == "*" { (1, u16::MAX) } else { (port(first).ok_or_else(wrong)?, port(last).ok_or_else(wrong)?) };
+    let (first, last) =
+        if ports == "*" { (1, u16::MAX) } else { (port(first).ok_or_else(wrong)?, port(last).ok_or_else(wrong)?) };
     if first > last {
         return Err(format!("`{text}` names no port: {first} is above {last}"));
     }
@@ -68,8 +71,22 @@ mod tests {
     #[test]
     fn net_16_and_19_spellings_that_name_something_else_are_refused() {
         for text in [
-            "", "a", "a:0", "a:65536", "a:443x", "a:9-1", "2130706433:80", "0177.1:80", "a b:80", "ok.com@evil:80", "a..b:80",
-            "*.*.a:80", "a/8:80", "::1:80", "a%2e:80", "a:+5",
+            "",
+            "a",
+            "a:0",
+            "a:65536",
+            "a:443x",
+            "a:9-1",
+            "2130706433:80",
+            "0177.1:80",
+            "a b:80",
+            "ok.com@evil:80",
+            "a..b:80",
+            "*.*.a:80",
+            "a/8:80",
+            "::1:80",
+            "a%2e:80",
+            "a:+5",
         ] {
             assert!(host_rule(text).is_err(), "{text}");
         }

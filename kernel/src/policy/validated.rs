@@ -87,7 +87,11 @@ impl Policy {
             for entry in &document.include {
                 let unit = builtin::unit(&entry.text).ok_or_else(|| {
                     let known: Vec<_> = builtin::UNITS.iter().map(|(name, _)| *name).collect();
-                    invalid(&source, entry.place, &format!("there is no unit `{}`; there are {}", entry.text, known.join(", ")))
+                    invalid(
+                        &source,
+                        entry.place,
+                        &format!("there is no unit `{}`; there are {}", entry.text, known.join(", ")),
+                    )
                 })?;
                 units.push(Document::parse(unit, &format!("built-in unit {}", entry.text))?);
             }
@@ -96,8 +100,15 @@ impl Policy {
                     Some(text) => (text.to_owned(), format!("built-in {}", entry.text)),
                     None => (files.read(&entry.text, &source)?, entry.text.clone()),
                 };
-                if layers.len() >= MOST_LAYERS || layers.iter().any(|layer: &Document| layer.source == name) || name == source {
-                    return Err(invalid(&source, entry.place, &format!("`{name}` is extended in a circle, or {MOST_LAYERS} deep")));
+                if layers.len() >= MOST_LAYERS
+                    || layers.iter().any(|layer: &Document| layer.source == name)
+                    || name == source
+                {
+                    return Err(invalid(
+                        &source,
+                        entry.place,
+                        &format!("`{name}` is extended in a circle, or {MOST_LAYERS} deep"),
+                    ));
                 }
                 next = Some((text, name));
             }
@@ -148,6 +159,7 @@ impl Policy {
 }
 
 pub(super) fn not_found(path: &str, from: &str) -> BridgeError {
-    let message = format!("{from}: there is no policy `{path}` to extend: it is neither built in nor a file that can be read");
+    let message =
+        format!("{from}: there is no policy `{path}` to extend: it is neither built in nor a file that can be read");
     BridgeError::new(ErrorCode::PolicyNotFound, message).with("name", path)
 }

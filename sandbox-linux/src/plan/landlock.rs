@@ -91,7 +91,9 @@ pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, deny_tcp: bool
     for (path, node) in &view.nodes {
         let (mut access, executable, directory) = match node {
             Node::Bind { access: Access::Read, executable, directory, .. } => (READ, *executable, *directory),
-            Node::Bind { access: Access::Write, executable, directory, .. } => (rights.write(), *executable, *directory),
+            Node::Bind { access: Access::Write, executable, directory, .. } => {
+                (rights.write(), *executable, *directory)
+            }
             Node::Temporary { executable } => (rights.write(), *executable, true),
             Node::Bind { access: Access::None, .. } | Node::Mask { .. } | Node::Hollow => continue,
         };

@@ -26,7 +26,8 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits) {
         set("cpu", libc::RLIMIT_CPU, milliseconds.div_ceil(1000).saturating_add(1));
     }
     if let Some(bytes) = limits.memory_bytes {
-        // Per process, private writable memory; address space is no measure, since runtimes reserve far more than they use.
-        set("memory", libc::RLIMIT_DATA, bytes);
+        // A hard stop for each process, above the limit for the tree, so that the tree's limit is what strikes and is
+        // told. Address space would be no measure: runtimes reserve far more than they use.
+        set("memory", libc::RLIMIT_DATA, bytes.saturating_add(bytes / 4).saturating_add(64 << 20));
     }
 }

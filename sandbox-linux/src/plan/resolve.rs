@@ -56,7 +56,8 @@ pub(crate) fn glob(pattern: &str, rule: &PathRule) -> Result<Vec<Resolved>, Brid
                 next.push(place.join(part));
             }
             if next.len() > MOST_MATCHES {
-                let message = format!("`{}` names more than {MOST_MATCHES} objects; name their directory", rule.rule.text);
+                let message =
+                    format!("`{}` names more than {MOST_MATCHES} objects; name their directory", rule.rule.text);
                 return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message).with("pattern", pattern));
             }
         }
@@ -112,13 +113,7 @@ fn resolve(path: &Path) -> Option<Resolved> {
         Some(metadata) => metadata,
         None => fs::symlink_metadata(&at).ok()?,
     };
-    Some(Resolved {
-        path: at,
-        links,
-        directory: metadata.is_dir(),
-        device: metadata.dev(),
-        inode: metadata.ino(),
-    })
+    Some(Resolved { path: at, links, directory: metadata.is_dir(), device: metadata.dev(), inode: metadata.ino() })
 }
 
 /// The components of a path, last first.

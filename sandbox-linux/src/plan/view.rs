@@ -110,11 +110,7 @@ impl View {
         Ok(effects)
     }
 
-    fn executables(
-        &mut self,
-        profile: &ExecutionProfile,
-        objects: &mut BTreeMap<PathBuf, Resolved>,
-    ) -> Executables {
+    fn executables(&mut self, profile: &ExecutionProfile, objects: &mut BTreeMap<PathBuf, Resolved>) -> Executables {
         let mut executables = Executables::new();
         let rules = profile.commands.allow.iter().map(|rule| (rule, true));
         for (rule, allowed) in rules.chain(profile.commands.deny.iter().map(|rule| (rule, false))) {

@@ -60,7 +60,10 @@ impl Test {
 
     /// Fails with `errno` when an argument under a mask has a value.
     pub(crate) fn masked_equals(argument: u8, mask: u32, value: u32, errno: Errno) -> Self {
-        Self { conditions: vec![Condition::Masked { argument, mask, value, holds: true }], verdict: Verdict::Errno(errno) }
+        Self {
+            conditions: vec![Condition::Masked { argument, mask, value, holds: true }],
+            verdict: Verdict::Errno(errno),
+        }
     }
 
     /// Fails with `errno` when an argument has any of the bits.

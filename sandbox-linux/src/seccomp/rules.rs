@@ -44,7 +44,10 @@ pub(crate) struct FilterOptions {
 pub(crate) fn rules(options: &FilterOptions) -> Vec<(c_long, Block)> {
     let mut rules = vec![
         (libc::SYS_clone, Block::new(vec![Test::any_bits(0, NEW_NAMESPACE, EPERM)], Verdict::Allow)),
-        (libc::SYS_ioctl, Block::new(REFUSED_IOCTLS.iter().map(|request| Test::equals(1, *request, EPERM)).collect(), Verdict::Allow)),
+        (
+            libc::SYS_ioctl,
+            Block::new(REFUSED_IOCTLS.iter().map(|request| Test::equals(1, *request, EPERM)).collect(), Verdict::Allow),
+        ),
         (libc::SYS_socket, socket(options)),
         (libc::SYS_personality, personality()),
         (libc::SYS_prctl, Block::new(vec![Test::equals(0, libc::PR_SET_MM as u32, EPERM)], Verdict::Allow)),
@@ -67,9 +70,13 @@ pub(crate) fn rules(options: &FilterOptions) -> Vec<(c_long, Block)> {
                 block.otherwise = Verdict::Broker;
             }
         }
-        let missing = BROKERED.iter().filter(|call| !rules.iter().any(|(own, _)| own == *call)).copied().collect::<Vec<_>>();
+        let missing =
+            BROKERED.iter().filter(|call| !rules.iter().any(|(own, _)| own == *call)).copied().collect::<Vec<_>>();
         rules.extend(missing.into_iter().map(|call| (call, Block::new(vec![], Verdict::Broker))));
-        rules.push((libc::SYS_unlinkat, Block::new(vec![Test::any_bits_to(2, libc::AT_REMOVEDIR as u32, Verdict::Broker)], Verdict::Allow)));
+        rules.push((
+            libc::SYS_unlinkat,
+            Block::new(vec![Test::any_bits_to(2, libc::AT_REMOVEDIR as u32, Verdict::Broker)], Verdict::Allow),
+        ));
     }
     if options.broker_connect {
         rules.push((libc::SYS_connect, Block::new(vec![], Verdict::Broker)));
@@ -83,13 +90,29 @@ const SYS_FCHMODAT2: c_long = 452;
 /// Calls that make, move or change names.
 #[cfg(target_arch = "x86_64")]
 const BROKERED: &[c_long] = &[
-    libc::SYS_mkdir, libc::SYS_mkdirat, libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_link,
-    libc::SYS_linkat, libc::SYS_symlink, libc::SYS_symlinkat, libc::SYS_mknod, libc::SYS_mknodat, libc::SYS_rmdir,
-    libc::SYS_truncate, libc::SYS_creat,
+    libc::SYS_mkdir,
+    libc::SYS_mkdirat,
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_link,
+    libc::SYS_linkat,
+    libc::SYS_symlink,
+    libc::SYS_symlinkat,
+    libc::SYS_mknod,
+    libc::SYS_mknodat,
+    libc::SYS_rmdir,
+    libc::SYS_truncate,
+    libc::SYS_creat,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const BROKERED: &[c_long] = &[
-    libc::SYS_mkdirat, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_mknodat,
+    libc::SYS_mkdirat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_mknodat,
     libc::SYS_truncate,
 ];
 
@@ -170,5 +193,8 @@ fn own_filter() -> Block {
 /// Ordinary policies only: a real-time one starves the host.
 fn scheduler() -> Block {
     let fine = [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE];
-    Block::new(fine.iter().map(|policy| Test::equals_to(1, *policy as u32, Verdict::Allow)).collect(), Verdict::Errno(EPERM))
+    Block::new(
+        fine.iter().map(|policy| Test::equals_to(1, *policy as u32, Verdict::Allow)).collect(),
+        Verdict::Errno(EPERM),
+    )
 }

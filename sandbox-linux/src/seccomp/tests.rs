@@ -51,6 +51,18 @@ const REFUSE: u32 = 0x0005_0000 | libc::EPERM as u32;
 const ABSENT: u32 = 0x0005_0000 | libc::ENOSYS as u32;
 
 #[test]
+fn every_group_has_its_reason_and_no_call_stands_twice() {
+    let groups = [table::ALLOWED, table::ALLOWED_HERE, table::REFUSED, table::ABSENT].concat();
+    let mut seen = std::collections::BTreeSet::new();
+    for group in groups {
+        assert!(group.reason.len() > 10);
+        for call in group.calls {
+            assert!(seen.insert(*call), "call {call} stands twice");
+        }
+    }
+}
+
+#[test]
 fn every_option_gives_a_program_that_the_kernel_takes() {
     for tier in [Tier::Full, Tier::Landlock] {
         for bits in 0..8 {
@@ -109,7 +121,9 @@ fn sys_04_typing_on_a_terminal_is_refused_whatever_the_high_bits() {
 
 #[test]
 fn net_04_06_07_and_ipc_08_families_and_protocols() {
-    let socket = |family: i32, kind: i32, protocol: u64| verdict(libc::SYS_socket, [family as u64, kind as u64, protocol, 0, 0, 0]);
+    let socket = |family: i32, kind: i32, protocol: u64| {
+        verdict(libc::SYS_socket, [family as u64, kind as u64, protocol, 0, 0, 0])
+    };
     assert_eq!(socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0), ALLOW);
     assert_eq!(socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0), ALLOW);
     assert_eq!(socket(libc::AF_NETLINK, libc::SOCK_RAW, 0), ALLOW, "getifaddrs");

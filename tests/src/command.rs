@@ -1,0 +1,41 @@
+//! The `cofferdam` command under test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Where the command was built: beside the tests, or where `COFFERDAM_BIN` says (tests that run as another user).
+///
+/// # Panics
+/// When there is none: tests without the command would prove nothing.
+#[expect(clippy::panic, reason = "a test without the command under test must fail loudly")]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("COFFERDAM_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().unwrap_or_default();
+    let built = own.ancestors().nth(2).map(|folder| folder.join("cofferdam")).filter(|path| path.exists());
+    built.unwrap_or_else(|| {
+        panic!("the cofferdam command is not built; run `cargo xtask test`, or `cargo build -p cofferdam-cli` first")
+    })
+}
+
+/// `cofferdam run` with `options`, in `workspace`, of `program` and its arguments.
+pub fn run(workspace: &Path, options: &[&str], program: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("run").arg("--workspace").arg(workspace).args(options).arg("--").args(program).current_dir(workspace);
+    command
+}
+
+/// Runs a shell line in the sandbox under `dev` and answers what came of it.
+///
+/// # Panics
+/// When the command cannot be started.
+#[expect(clippy::expect_used, reason = "a test without the command under test must fail loudly")]
+pub fn shell(workspace: &Path, line: &str) -> Output {
+    run(workspace, &[], &["sh", "-c", line]).output().expect("cofferdam starts")
+}
+
+/// Standard output as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -15,8 +15,9 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits) {
         set("open_files", libc::RLIMIT_NOFILE, files);
     }
     if let Some(processes) = limits.processes {
-        // Counted in the sandbox's own user namespace; pid 1 is one of them. It does not bind root: a cgroup must.
-        set("processes", libc::RLIMIT_NPROC, processes.saturating_add(1));
+        // Counted in the sandbox's own user namespace. A hard stop above the limit, so that the supervisor sees the limit
+        // passed and can tell it. It does not bind root: there a cgroup or the supervisor must.
+        set("processes", libc::RLIMIT_NPROC, processes.saturating_add(processes / 4).saturating_add(8));
     }
     if let Some(bytes) = limits.disk_bytes {
         set("disk", libc::RLIMIT_FSIZE, bytes);

@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]
 //! Starts the launcher in fresh namespaces without copying the host's memory.
 //!
 //! A host may hold gigabytes and dozens of threads, so it is never forked: clone(2) with `CLONE_VM | CLONE_VFORK`
@@ -142,3 +141,5 @@ fn keep_capabilities() -> bool {
 fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
+
+#![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]

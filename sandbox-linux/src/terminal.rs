@@ -1,4 +1,3 @@
-#![expect(unsafe_code, reason = "ioctl_tty(2) has no safe form that takes a size")]
 //! The master end of a guest's terminal.
 
 use nix::errno::Errno;
@@ -10,3 +9,5 @@ pub(crate) fn set_size(master: BorrowedFd<'_>, size: &libc::winsize) -> Result<(
     let result = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, std::ptr::from_ref(size)) };
     Errno::result(result).map(drop)
 }
+
+#![expect(unsafe_code, reason = "ioctl_tty(2) has no safe form that takes a size")]

@@ -1,2 +1,42 @@
-//! The command.
-fn main() {}
+//! Developer commands: `cargo xtask` lists them.
+
+mod bench;
+mod ci;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// Name, what it does, and the function that does it.
+type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
+
+const TASKS: [Task; 4] = [
+    ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
+    ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
+    ("ci", "what the continuous integration runs: format, lints, documents, tidy, test", ci::run),
+    (
+        "bench",
+        "`bench start [--rounds N]`: start-to-exit against a plain start and against bubblewrap, interleaved",
+        bench::run,
+    ),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let Some((_, _, task)) = TASKS.iter().find(|(own, _, _)| Some(*own) == name.as_deref()) else {
+        for (name, what, _) in TASKS {
+            workspace::say(&format!("cargo xtask {name:<6} {what}"));
+        }
+        return if name.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    };
+    match task(&rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            workspace::say(&format!("xtask: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The test command: everything that can be tested here, and a plain word about what cannot.
+
+use crate::workspace::{output, root, run as tool, say};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+/// The unprivileged user as whom root runs the end-to-end tests once more.
+const USER: &str = "tester";
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Installs what is missing, builds, and runs.
+pub(crate) fn run(_: &[String]) -> Result<(), String> {
+    tool("bash", &["scripts/setup.sh"])?;
+    let log = std::env::temp_dir().join(format!("cofferdam-skips-{}", std::process::id()));
+    fs::write(&log, "").map_err(|error| error.to_string())?;
+    // The other user's tests write there, too.
+    let _ = tool("chmod", &["666", &log.to_string_lossy()]);
+    let outcome = run_all(&log);
+    let skipped = fs::read_to_string(&log).unwrap_or_default();
+    let _ = fs::remove_file(&log);
+    let mut tally = outcome?;
+    for line in skipped.lines() {
+        say(line);
+    }
+    let skips = skipped.lines().count() as u64;
+    tally.skipped += skips;
+    tally.passed = tally.passed.saturating_sub(skips);
+    say(&format!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped));
+    if tally.failed == 0 { Ok(()) } else { Err("tests failed".to_owned()) }
+}
+
+fn run_all(log: &std::path::Path) -> Result<Tally, String> {
+    tool("cargo", &["build", "--quiet", "--package", "cofferdam-cli"])?;
+    let mut tally = Tally::default();
+    let log = format!("COFFERDAM_SKIP_LOG={}", log.display());
+    add(&mut tally, &[&log, "cargo", "test", "--workspace", "--no-fail-fast"])?;
+    if is_root()? {
+        unprivileged(&mut tally, &log)?;
+    } else {
+        say("note: run by root, the end-to-end tests are run once more as an unprivileged user; here they ran as you");
+    }
+    Ok(tally)
+}
+
+/// The toolchain may lie where the other user cannot go, so command and tests are copied to where everybody can.
+fn unprivileged(tally: &mut Tally, log: &str) -> Result<(), String> {
+    let folder = std::env::temp_dir().join(format!("cofferdam-as-user-{}", std::process::id()));
+    let place = folder.to_string_lossy().into_owned();
+    tool("install", &["-d", "-m", "755", &place])?;
+    let outcome = copy_and_run(tally, log, &place);
+    let _ = fs::remove_dir_all(&folder);
+    outcome
+}
+
+fn copy_and_run(tally: &mut Tally, log: &str, place: &str) -> Result<(), String> {
+    let built = output(
+        "cargo",
+        &["test", "--package", "cofferdam-tests", "--test", "all", "--no-run", "--message-format=json"],
+    )?;
+    let tests = String::from_utf8_lossy(&built.stdout)
+        .lines()
+        .filter_map(executable)
+        .next_back()
+        .ok_or("the tests were not built")?;
+    let command = tests.ancestors().nth(2).map(|folder| folder.join("cofferdam")).ok_or("no target folder")?;
+    for file in [&tests, &command] {
+        tool("install", &["-m", "755", &file.to_string_lossy(), place])?;
+    }
+    let name = tests.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let line = format!("cd /tmp && {log} COFFERDAM_BIN={place}/cofferdam exec {place}/{name}");
+    add(tally, &["su", USER, "-c", &line])
+}
+
+/// The executable that a message of cargo names.
+fn executable(line: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    message.get("executable")?.as_str().map(PathBuf::from)
+}
+
+/// Runs a command that prints results of tests, shows them, and adds them up.
+fn add(tally: &mut Tally, arguments: &[&str]) -> Result<(), String> {
+    say(&format!("$ {}", arguments.join(" ")));
+    let ran = crate::workspace::tool("env", arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+    say(&text);
+    let seen = count(&text);
+    tally.passed += seen.passed;
+    tally.failed += seen.failed;
+    tally.skipped += seen.skipped;
+    if !ran.status.success() && seen.failed == 0 {
+        // It did not get as far as a count: that is no success either.
+        tally.failed += 1;
+    }
+    Ok(())
+}
+
+/// Adds up the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn count(text: &str) -> Tally {
+    let mut tally = Tally::default();
+    for line in text.lines().filter_map(|line| line.trim().strip_prefix("test result:")) {
+        let number = |name: &str| {
+            let before = line.split_once(name).map(|(before, _)| before.trim_end()).unwrap_or_default();
+            before.rsplit(' ').next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0)
+        };
+        tally.passed += number("passed");
+        tally.failed += number("failed");
+        tally.skipped += number("ignored");
+    }
+    tally
+}
+
+fn is_root() -> Result<bool, String> {
+    Ok(output("id", &["-u"])?.stdout.starts_with(b"0\n") && root().exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_added_up() {
+        let text = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\nx\ntest result: FAILED. 10 passed; 2 failed; 0 ignored;";
+        assert_eq!(count(text), Tally { passed: 13, failed: 2, skipped: 1 });
+    }
+}

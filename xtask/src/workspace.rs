@@ -1,0 +1,42 @@
+//! Where the workspace is, what files it has, and how tools are called in it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The root folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Prints a line.
+pub(crate) fn say(line: &str) {
+    // A reader that has gone away is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A tool, called in the root folder.
+pub(crate) fn tool(name: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(name);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs a tool and fails with its name when it fails.
+pub(crate) fn run(name: &str, arguments: &[&str]) -> Result<(), String> {
+    say(&format!("$ {name} {}", arguments.join(" ")));
+    let status = tool(name, arguments).stdin(Stdio::null()).status().map_err(|error| format!("{name}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{name} {}` failed", arguments.join(" "))) }
+}
+
+/// What a tool prints.
+pub(crate) fn output(name: &str, arguments: &[&str]) -> Result<Output, String> {
+    tool(name, arguments).stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))
+}
+
+/// Every file that git knows and that is there, relative to the root.
+pub(crate) fn files() -> Result<Vec<PathBuf>, String> {
+    let listed = output("git", &["ls-files", "--cached", "--others", "--exclude-standard"])?;
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    Ok(text.lines().map(PathBuf::from).filter(|path| root().join(path).is_file()).collect())
+}

@@ -35,5 +35,6 @@ mod streams;
 mod supervise;
 mod terminal;
 mod tree_usage;
+mod unheld;
 
 pub use plane::LinuxPlane;

@@ -144,7 +144,7 @@ impl BridgeTypes for LinuxPlane {
 impl ExecutionBridge for LinuxPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("linux_native", env!("CARGO_PKG_VERSION"));
-        descriptor.tiers = vec![Tier::Landlock, Tier::Full];
+        descriptor.tiers = vec![Tier::Full];
         descriptor.features = vec![
             Feature::Commands,
             Feature::Stdin,

@@ -1,6 +1,7 @@
 //! Whether a profile can be enforced here, told before anything runs. Asking changes nothing and forks nothing.
 
 use crate::plan::landlock::Rights;
+use crate::unheld;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::profile::{Changes, ExecutionProfile, NetworkMode};
@@ -47,11 +48,8 @@ impl Offer {
                 (format!("user namespaces are switched off by {} = {off}", name.replace('/', ".")), (*fix).to_owned())
             })
         });
-        let tier = match (&namespaces_refused, landlock) {
-            (None, _) => Tier::Full,
-            (Some(_), Some(_)) => Tier::Landlock,
-            (Some(_), None) => Tier::None,
-        };
+        // Without namespaces nothing is offered: Landlock and seccomp alone leave gaps that this plane does not close.
+        let tier = if namespaces_refused.is_none() { Tier::Full } else { Tier::None };
         Self { tier, landlock, namespaces_refused }
     }
 
@@ -68,10 +66,9 @@ impl Offer {
     pub(crate) fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
         let mut preflight = Preflight::new(self.enforcement(profile));
         let mut missing = Vec::new();
-        if self.tier < profile.isolation.require {
+        if self.tier != Tier::Full {
             let (why, fix) = self.namespaces_refused.clone().unwrap_or_default();
-            let why =
-                if why.is_empty() { "this kernel offers neither user namespaces nor Landlock".to_owned() } else { why };
+            let why = if why.is_empty() { "this machine offers no user namespaces".to_owned() } else { why };
             missing.push(Shortfall::blocking(Some(Mechanism::UserNamespace), why, Some(fix)));
         }
         if self.landlock.is_none() {
@@ -91,6 +88,7 @@ impl Offer {
             let message = "changes cannot be kept apart by this plane; use filesystem.changes = \"direct\"";
             missing.push(Shortfall::blocking(Some(Mechanism::MountNamespace), message, None));
         }
+        missing.extend(unheld::shortfalls(profile));
         for mut shortfall in missing {
             let tolerated =
                 shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
@@ -119,6 +117,9 @@ impl Offer {
             Some(rights) => MechanismReport::held(Mechanism::Landlock).by(format!("ABI {}", rights.abi())),
             None => MechanismReport::missing(Mechanism::Landlock, "the kernel has no Landlock"),
         });
+        if let Some(report) = unheld::report(profile) {
+            enforcement.mechanisms.push(report);
+        }
         for mechanism in
             [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities, Mechanism::Containment]
         {

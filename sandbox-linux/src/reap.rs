@@ -1,5 +1,10 @@
 //! The end of a sandbox's first process, and what the whole sandbox used.
 
+#![expect(
+    unsafe_code,
+    reason = "wait4(2) is the only call that answers a child's resources, and nix has no form of it"
+)]
+
 use std::io;
 use std::mem::MaybeUninit;
 
@@ -54,8 +59,3 @@ pub(crate) fn signal(pidfd: std::os::fd::BorrowedFd<'_>, signal: i32) -> io::Res
     let error = io::Error::last_os_error();
     if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
 }
-
-#![expect(
-    unsafe_code,
-    reason = "wait4(2) is the only call that answers a child's resources, and nix has no form of it"
-)]

@@ -3,6 +3,8 @@
 //! A host may hold gigabytes and dozens of threads, so it is never forked: clone(2) with `CLONE_VM | CLONE_VFORK`
 //! lends the host's memory to the child until it executes the launcher, and suspends only the calling thread.
 
+#![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]
+
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::io;
 use std::mem::MaybeUninit;
@@ -141,5 +143,3 @@ fn keep_capabilities() -> bool {
 fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
-
-#![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]

@@ -1,5 +1,7 @@
 //! The master end of a guest's terminal.
 
+#![expect(unsafe_code, reason = "ioctl_tty(2) has no safe form that takes a size")]
+
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -9,5 +11,3 @@ pub(crate) fn set_size(master: BorrowedFd<'_>, size: &libc::winsize) -> Result<(
     let result = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, std::ptr::from_ref(size)) };
     Errno::result(result).map(drop)
 }
-
-#![expect(unsafe_code, reason = "ioctl_tty(2) has no safe form that takes a size")]

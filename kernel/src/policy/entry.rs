@@ -79,6 +79,9 @@ impl Placeholders {
             return Err(EntryFault::Wrong(format!("`{text}` begins with `~`; write `{{home}}`")));
         }
         let expanded = self.expand(text, glob)?;
+        if expanded.is_empty() {
+            return Err(EntryFault::Wrong(format!("`{text}` names no path")));
+        }
         let trimmed = if expanded.len() > 1 { expanded.trim_end_matches('/') } else { &expanded };
         let trimmed = if trimmed.is_empty() { "/" } else { trimmed };
         let pattern =
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn fs_25_what_names_no_place_is_refused() {
-        for text in ["..", "/a/../b", "~/x", "relative", "{nonsense}", "/a/{home", ""] {
+        for text in ["..", "/a/../b", "~/x", "relative", "{nonsense}", "/a/{home", "", "literal:", "glob:"] {
             assert!(matches!(places().pattern(text), Err(EntryFault::Wrong(_))), "{text}");
         }
         assert_eq!(places().pattern("{cwd}/x"), Err(EntryFault::Unset("cwd".into())));

@@ -76,6 +76,7 @@ fn every_option_gives_a_program_that_the_kernel_takes() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
 fn the_verdict_of_every_number() {
     let mut text = String::new();
     let mut last = String::new();

@@ -9,6 +9,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::CreateCommandContextRequest;
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -63,9 +64,17 @@ impl VmSpec {
         self.policy.compile(&self.places, &self.host_environment)
     }
 
-    fn start_directory(&self) -> String {
-        let places = &self.places;
-        places.cwd.clone().or_else(|| places.workspace.clone()).unwrap_or_else(|| "/".to_owned())
+    /// Where runs start: as asked, else in the workspace where the policy shows it, else at the root.
+    fn start_directory(&self, compiled: &CompiledPolicy) -> String {
+        if let Some(directory) = &self.places.cwd {
+            return directory.clone();
+        }
+        let shown = |path: &&String| {
+            let decision = compiled.decide(&Access::Read((*path).clone()));
+            // Without a rule it is the private temporary folder, which does not hold the host's directories.
+            decision.is_ok_and(|decision| decision.verdict == Verdict::Allow && decision.rule.is_some())
+        };
+        self.places.workspace.as_ref().filter(shown).cloned().unwrap_or_else(|| "/".to_owned())
     }
 }
 
@@ -124,7 +133,7 @@ impl Vm {
     pub(crate) fn new(id: VmId, plane: Plane, compiled: CompiledPolicy, spec: VmSpec) -> Result<Self, KernelError> {
         let request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
         let context = plane.create_command_context(request)?.context_id;
-        let (start_directory, next_execution) = (spec.start_directory(), AtomicU64::new(1));
+        let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
         Ok(Self { shared: Arc::new(SharedVm { id, plane, context, compiled, start_directory, next_execution }) })
     }
 

@@ -118,8 +118,22 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Puts a process into it.
+    /// Files into which the launcher writes `0` to join by itself, as the first thing it does.
+    ///
+    /// A thread that moves itself in version 1 needs no lock of the whole system; moving it from outside takes one that
+    /// waits for a grace period, ten milliseconds and more.
+    pub(crate) fn joined_by_itself(&self) -> Vec<PathBuf> {
+        if self.layout == Layout::Unified {
+            return Vec::new();
+        }
+        self.directories().iter().map(|directory| directory.join("tasks")).collect()
+    }
+
+    /// Puts a process into it, where it cannot join by itself.
     pub(crate) fn add(&self, pid: i32) -> io::Result<()> {
+        if self.layout == Layout::Separate {
+            return Ok(());
+        }
         self.directories().iter().try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
     }
 

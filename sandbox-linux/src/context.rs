@@ -6,7 +6,7 @@ use crate::plan::view::{TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::seccomp::{self, BpfInstruction, FilterOptions};
-use cofferdam_bridge::enforcement::Tier;
+use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
@@ -34,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) view: View,
     pub(crate) tier: Tier,
     pub(crate) namespaces: i32,
+    /// What holds for each run, but for limits.
+    pub(crate) enforcement: Enforcement,
     /// Whether the filter asks the supervisor about some calls.
     pub(crate) brokered: bool,
     before_terminal: Plan,
@@ -73,8 +75,19 @@ impl Context {
         after_terminal.add(op::DROP_PRIVILEGES, "privileges");
         let brokered = filter.broker_names || filter.broker_opens || filter.broker_connect;
         let filter = bytes_of(&seccomp::compile(filter));
-        let tier = offer.tier;
-        Ok(Self { vm_id, profile, view, tier, namespaces, brokered, before_terminal, after_terminal, filter })
+        let (tier, enforcement) = (offer.tier, offer.preflight(&profile).enforcement);
+        Ok(Self {
+            vm_id,
+            profile,
+            view,
+            tier,
+            namespaces,
+            enforcement,
+            brokered,
+            before_terminal,
+            after_terminal,
+            filter,
+        })
     }
 
     /// The whole plan of one start. `program` is the absolute path that was found for the request.

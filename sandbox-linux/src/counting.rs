@@ -1,7 +1,9 @@
 //! Which mechanism holds which limit of one execution, told in its result.
 
 use crate::cgroup::Cgroup;
+use crate::format::op;
 use crate::launcher::Launcher;
+use crate::plan::encode::Plan;
 use cofferdam_bridge::enforcement::{Mechanism, MechanismReport};
 use cofferdam_bridge::limits::Limits;
 
@@ -15,6 +17,16 @@ impl Counting {
     /// Makes a cgroup where one may be made.
     pub(crate) fn new(limits: &Limits, launcher: &Launcher) -> Self {
         Self { cgroup: Cgroup::create(limits, launcher) }
+    }
+
+    /// `plan`, with joining the cgroup before everything else.
+    pub(crate) fn joined(&self, plan: &Plan) -> Plan {
+        let mut whole = Plan::default();
+        for file in self.cgroup.iter().flat_map(Cgroup::joined_by_itself) {
+            whole.add(op::WRITE_FILE, file.to_string_lossy()).text(file.as_os_str().as_encoded_bytes()).text("0");
+        }
+        whole.append(plan);
+        whole
     }
 
     /// Puts the sandbox's first process under the cgroup's limits. One that cannot be joined counts nothing and is dropped.

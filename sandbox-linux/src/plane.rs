@@ -90,6 +90,7 @@ impl LinuxPlane {
         let streams = StreamSet::open(request.streams, &context.profile.limits).map_err(|error| no_streams(&error))?;
         let started = Instant::now();
         let mut counting = Counting::new(&context.profile.limits, &self.launcher);
+        let plan = counting.joined(&plan);
         let running = start(
             &self.launcher,
             context.namespaces,
@@ -110,7 +111,7 @@ impl LinuxPlane {
         }
         let probe = if context.tier == Tier::Full { TreeProbe::new(running.process.pid).ok() } else { None };
         let (counter, reports) = counting.into_parts(&context.profile.limits);
-        let mut enforcement = self.offer.preflight(&context.profile).enforcement;
+        let mut enforcement = context.enforcement.clone();
         enforcement.mechanisms.extend(reports);
         let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, started);
         lock(&self.executions).insert(request.execution_id.clone(), (request.vm_id.clone(), shared.clone()));

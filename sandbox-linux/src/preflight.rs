@@ -1,7 +1,7 @@
 //! Whether a profile can be enforced here, told before anything runs. Asking changes nothing and forks nothing.
 
 use crate::plan::landlock::Rights;
-use crate::unheld;
+use crate::unheld::Unheld;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::profile::{Changes, ExecutionProfile, NetworkMode};
@@ -64,7 +64,8 @@ impl Offer {
 
     /// What would hold for `profile`, and what is missing.
     pub(crate) fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
-        let mut preflight = Preflight::new(self.enforcement(profile));
+        let unheld = Unheld::new(profile);
+        let mut preflight = Preflight::new(self.enforcement(profile, unheld.report));
         let mut missing = Vec::new();
         if self.tier != Tier::Full {
             let (why, fix) = self.namespaces_refused.clone().unwrap_or_default();
@@ -88,7 +89,7 @@ impl Offer {
             let message = "changes cannot be kept apart by this plane; use filesystem.changes = \"direct\"";
             missing.push(Shortfall::blocking(Some(Mechanism::MountNamespace), message, None));
         }
-        missing.extend(unheld::shortfalls(profile));
+        missing.extend(unheld.shortfalls);
         for mut shortfall in missing {
             let tolerated =
                 shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
@@ -98,7 +99,7 @@ impl Offer {
         preflight
     }
 
-    fn enforcement(&self, profile: &ExecutionProfile) -> Enforcement {
+    fn enforcement(&self, profile: &ExecutionProfile, unheld: Option<MechanismReport>) -> Enforcement {
         let mut enforcement = Enforcement::new(self.tier);
         let flags = self.namespaces(profile);
         for (flag, mechanism) in NAMESPACES {
@@ -117,9 +118,7 @@ impl Offer {
             Some(rights) => MechanismReport::held(Mechanism::Landlock).by(format!("ABI {}", rights.abi())),
             None => MechanismReport::missing(Mechanism::Landlock, "the kernel has no Landlock"),
         });
-        if let Some(report) = unheld::report(profile) {
-            enforcement.mechanisms.push(report);
-        }
+        enforcement.mechanisms.extend(unheld);
         for mechanism in
             [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities, Mechanism::Containment]
         {

@@ -152,7 +152,9 @@ fn filesystem(profile: &mut ExecutionProfile, layer: &Document, places: &Placeho
         for entry in entries {
             let Some(pattern) = pattern(layer, entry, places)? else { continue };
             if entry.text == "{tmp}" && effect == PathEffect::Write {
+                // Not the host's directory of that name: no rule about it may come of this.
                 profile.filesystem.temporary = Temporary::Private;
+                continue;
             }
             profile.filesystem.rules.push(PathRule::new(effect, pattern, entry.rule.clone()));
         }

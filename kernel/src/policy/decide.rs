@@ -1,6 +1,7 @@
 //! Deciding by a compiled policy, and explaining the decision.
 
 use super::compile::CompiledPolicy;
+use super::entry::TEMPORARY;
 use cofferdam_bridge::decide::{FileAccess, FilesystemRules, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{NetworkMode, PathEffect, Temporary};
@@ -59,6 +60,9 @@ impl Decision {
         };
         let rule = match &self.rule {
             Some(rule) => format!("by `{}` ({})", rule.text, rule.place()),
+            None if self.verdict == Verdict::Allow => {
+                "by the policy (`{tmp}`, the private temporary folder, or an inherited mode)".to_owned()
+            }
             None => "since no rule names it".to_owned(),
         };
         let mut text = format!("{what}: {verdict} {rule}");
@@ -92,6 +96,10 @@ impl CompiledPolicy {
 
     fn file(&self, path: &str, access: FileAccess, key: &str) -> Result<Decision, BridgeError> {
         let decision = FilesystemRules::new(&self.profile.filesystem)?.decide(path, access)?;
+        let private = path == TEMPORARY || path.starts_with(&format!("{TEMPORARY}/"));
+        if decision.rule.is_none() && private && self.has_temporary() {
+            return Ok(Decision::allow(None));
+        }
         let protected = decision.effect == Some(PathEffect::Protect);
         let name = self.protected_name(path);
         Ok(from_rule(decision, || match name.filter(|_| protected) {

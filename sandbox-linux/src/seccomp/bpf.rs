@@ -159,23 +159,27 @@ pub(crate) fn filter(architecture: u32, leaves: &[(u32, Block)], foreign: Errno)
         BpfInstruction { code: JGE, jt: 0, jf: 1, k: X32_BIT },
         refuse,
     ];
-    program.extend(tree(leaves, refuse));
+    tree(&mut program, leaves, refuse);
     program
 }
 
-fn tree(leaves: &[(u32, Block)], refuse: BpfInstruction) -> Vec<BpfInstruction> {
+/// Appends the code that finds the leaf for the number in the accumulator.
+fn tree(program: &mut Vec<BpfInstruction>, leaves: &[(u32, Block)], refuse: BpfInstruction) {
     let (left, right) = leaves.split_at(leaves.len() / 2);
-    let Some((first, block)) = right.first() else { return vec![refuse] };
+    let Some((first, block)) = right.first() else { return program.push(refuse) };
     if left.is_empty() {
-        return block_code(block);
+        return program.extend(block_code(block));
     }
-    let (lower, upper) = (tree(left, refuse), tree(right, refuse));
-    // A far jump, since a test reaches only 255 instructions.
-    let over = u32::try_from(lower.len()).unwrap_or(u32::MAX);
-    let mut code = vec![BpfInstruction { code: JGE, jt: 0, jf: 1, k: *first }, plain(JMP, over)];
-    code.extend(lower);
-    code.extend(upper);
-    code
+    program.push(BpfInstruction { code: JGE, jt: 0, jf: 1, k: *first });
+    // A far jump, since a test reaches only 255 instructions; how far is known when the lower half is written.
+    let jump = program.len();
+    program.push(plain(JMP, 0));
+    tree(program, left, refuse);
+    let over = u32::try_from(program.len() - jump - 1).unwrap_or(u32::MAX);
+    if let Some(instruction) = program.get_mut(jump) {
+        instruction.k = over;
+    }
+    tree(program, right, refuse);
 }
 
 fn block_code(block: &Block) -> Vec<BpfInstruction> {

@@ -69,32 +69,46 @@ impl CompiledPattern {
 
     /// Whether the pattern covers `path`: it matches the path itself or a directory above it.
     pub fn matches(&self, path: &str) -> bool {
-        let components: Vec<&str> = path.split('/').filter(|component| !component.is_empty()).collect();
-        // reachable[i]: the parts so far match the first i components.
-        let mut reachable = vec![false; components.len() + 1];
-        if let Some(first) = reachable.first_mut() {
-            *first = true;
-        }
-        for part in &self.parts {
-            let mut next = vec![false; components.len() + 1];
-            let mut open = false;
-            for (at, here) in reachable.iter().enumerate() {
-                open |= *here;
-                if *part == Part::AnyDepth {
-                    set(&mut next, at, open);
-                } else if *here && components.get(at).is_some_and(|component| part.matches(component)) {
-                    set(&mut next, at + 1, true);
-                }
+        let mut components = path.split('/').filter(|component| !component.is_empty());
+        let mut parts = self.parts.as_slice();
+        // Up to the first `**` there is one way to match, and most paths part from most patterns at once.
+        while let Some((part, rest)) = parts.split_first() {
+            if *part == Part::AnyDepth {
+                return matches_anywhere(parts, &components.collect::<Vec<_>>());
             }
-            reachable = next;
+            if !components.next().is_some_and(|component| part.matches(component)) {
+                return false;
+            }
+            parts = rest;
         }
-        reachable.contains(&true)
+        true
     }
 
     /// How specific the pattern is.
     pub fn specificity(&self) -> Specificity {
         self.specificity
     }
+}
+
+/// Matches with all ways that `**` opens at once: time is the product of the lengths.
+fn matches_anywhere(parts: &[Part], components: &[&str]) -> bool {
+    // reachable[i]: the parts so far match the first i components.
+    let mut reachable = vec![false; components.len() + 1];
+    set(&mut reachable, 0, true);
+    for part in parts {
+        let mut next = vec![false; components.len() + 1];
+        let mut open = false;
+        for (at, here) in reachable.iter().enumerate() {
+            open |= *here;
+            if *part == Part::AnyDepth {
+                set(&mut next, at, open);
+            } else if *here && components.get(at).is_some_and(|component| part.matches(component)) {
+                set(&mut next, at + 1, true);
+            }
+        }
+        reachable = next;
+    }
+    reachable.contains(&true)
 }
 
 fn set(flags: &mut [bool], at: usize, value: bool) {

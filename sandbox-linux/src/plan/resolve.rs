@@ -3,6 +3,7 @@
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::PathRule;
+use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -23,18 +24,35 @@ const MOST_LINKS: usize = 40;
 /// Most objects that one pattern may name when it is expanded.
 const MOST_MATCHES: usize = 4096;
 
+/// Looks at each host path once, however many rules lead through it.
+#[derive(Debug, Default)]
+pub(crate) struct Resolver {
+    seen: HashMap<PathBuf, Option<Metadata>>,
+}
+
+impl Resolver {
+    fn metadata(&mut self, path: &Path) -> Option<Metadata> {
+        if let Some(known) = self.seen.get(path) {
+            return known.clone();
+        }
+        let metadata = fs::symlink_metadata(path).ok();
+        self.seen.insert(path.to_path_buf(), metadata.clone());
+        metadata
+    }
+}
+
 /// The object at `path`, or none when there is nothing. The root stands for the directories in it, since the
 /// sandbox has a root of its own.
-pub(crate) fn literal(path: &Path) -> Vec<Resolved> {
+pub(crate) fn literal(path: &Path, resolver: &mut Resolver) -> Vec<Resolved> {
     if path == Path::new("/") {
-        return children(path).iter().filter_map(|child| resolve(child)).collect();
+        return children(path).iter().filter_map(|child| resolve(child, resolver)).collect();
     }
-    resolve(path).into_iter().collect()
+    resolve(path, resolver).into_iter().collect()
 }
 
 /// The objects that a pattern with wildcards names now. A pattern that allows must be bounded: `**` would need a walk of
 /// the whole tree at each start, so it is refused where it allows (it may deny: that is decided when a name is used).
-pub(crate) fn glob(pattern: &str, rule: &PathRule) -> Result<Vec<Resolved>, BridgeError> {
+pub(crate) fn glob(pattern: &str, rule: &PathRule, resolver: &mut Resolver) -> Result<Vec<Resolved>, BridgeError> {
     if pattern.split('/').any(|part| part == "**") {
         let message = format!(
             "`{}` ({}) allows by `**`, which would need a walk of the whole tree at each start; name the directory itself, which covers all beneath it",
@@ -63,7 +81,7 @@ pub(crate) fn glob(pattern: &str, rule: &PathRule) -> Result<Vec<Resolved>, Brid
         }
         places = next;
     }
-    Ok(places.iter().filter_map(|place| resolve(place)).collect())
+    Ok(places.iter().filter_map(|place| resolve(place, resolver)).collect())
 }
 
 fn component_matches(pattern: &str, name: &str) -> bool {
@@ -81,7 +99,7 @@ fn children(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Walks `path` component by component, as the kernel would, and notes each link.
-fn resolve(path: &Path) -> Option<Resolved> {
+fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Resolved> {
     let mut links = Vec::new();
     let mut rest: Vec<PathBuf> = parts(path);
     let mut at = PathBuf::from("/");
@@ -93,7 +111,7 @@ fn resolve(path: &Path) -> Option<Resolved> {
             continue;
         }
         let place = at.join(&part);
-        let metadata = fs::symlink_metadata(&place).ok()?;
+        let metadata = resolver.metadata(&place)?;
         if metadata.is_symlink() {
             let target = fs::read_link(&place).ok()?;
             links.push((place, target.clone()));
@@ -111,7 +129,7 @@ fn resolve(path: &Path) -> Option<Resolved> {
     }
     let metadata = match last {
         Some(metadata) => metadata,
-        None => fs::symlink_metadata(&at).ok()?,
+        None => resolver.metadata(&at)?,
     };
     Some(Resolved { path: at, links, directory: metadata.is_dir(), device: metadata.dev(), inode: metadata.ino() })
 }

@@ -3,7 +3,7 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
-use crate::plan::resolve::{self, Resolved};
+use crate::plan::resolve::{self, Resolved, Resolver};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, Temporary};
 use std::collections::BTreeMap;
@@ -54,8 +54,9 @@ impl View {
     pub(crate) fn new(profile: &ExecutionProfile) -> Result<Self, BridgeError> {
         let mut view = Self::default();
         let mut objects = BTreeMap::new();
-        let effects = view.effects(profile, &mut objects)?;
-        let executables = view.executables(profile, &mut objects);
+        let mut resolver = Resolver::default();
+        let effects = view.effects(profile, &mut objects, &mut resolver)?;
+        let executables = view.executables(profile, &mut objects, &mut resolver);
         if profile.filesystem.temporary == Temporary::Private {
             let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
             view.nodes.insert(TEMPORARY.into(), Node::Temporary { executable });
@@ -85,12 +86,15 @@ impl View {
         &mut self,
         profile: &ExecutionProfile,
         objects: &mut BTreeMap<PathBuf, Resolved>,
+        resolver: &mut Resolver,
     ) -> Result<Effects, BridgeError> {
         let mut effects = Effects::new();
         for rule in &profile.filesystem.rules {
             let places = match (&rule.pattern, rule.effect) {
-                (PathPattern::Literal(path), _) => resolve::literal(Path::new(path)),
-                (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => resolve::glob(pattern, rule)?,
+                (PathPattern::Literal(path), _) => resolve::literal(Path::new(path), resolver),
+                (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
+                    resolve::glob(pattern, rule, resolver)?
+                }
                 // Globs that take away are held by the broker, name by name.
                 _ => Vec::new(),
             };
@@ -110,11 +114,16 @@ impl View {
         Ok(effects)
     }
 
-    fn executables(&mut self, profile: &ExecutionProfile, objects: &mut BTreeMap<PathBuf, Resolved>) -> Executables {
+    fn executables(
+        &mut self,
+        profile: &ExecutionProfile,
+        objects: &mut BTreeMap<PathBuf, Resolved>,
+        resolver: &mut Resolver,
+    ) -> Executables {
         let mut executables = Executables::new();
         let rules = profile.commands.allow.iter().map(|rule| (rule, true));
         for (rule, allowed) in rules.chain(profile.commands.deny.iter().map(|rule| (rule, false))) {
-            for resolved in resolve::literal(Path::new(&rule.prefix)) {
+            for resolved in resolve::literal(Path::new(&rule.prefix), resolver) {
                 let verdict = executables.entry(resolved.path.clone()).or_insert(allowed);
                 *verdict = *verdict && allowed;
                 objects.entry(resolved.path.clone()).or_insert(resolved);

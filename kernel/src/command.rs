@@ -4,6 +4,7 @@ use crate::error::KernelError;
 use crate::execution::Execution;
 use crate::queue::EventQueue;
 use crate::vm::SharedVm;
+use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
@@ -189,11 +190,11 @@ fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
     if !program.starts_with('/') {
         return Ok(());
     }
-    // A path with links in it is decided by where it leads, which only the plane can see; what is refused as written and
-    // as reached is refused here already when no rule could allow it.
+    // A path with links in it is decided by where it leads, which only a plane that holds command rules can see; without
+    // such a plane, what no rule allows as written is refused here.
     let decision = vm.compiled.decide(&Access::Execute(program.to_owned()))?;
-    let by_rule = decision.verdict != Verdict::Allow && decision.rule.is_some();
-    if !by_rule {
+    let left_to_plane = decision.rule.is_none() && vm.plane.describe().has(Feature::CommandRules);
+    if decision.verdict == Verdict::Allow || left_to_plane {
         return Ok(());
     }
     let mut denial = Denial::new("command.execute", program);

@@ -51,7 +51,8 @@ impl Execution {
         }
         let mut event = self.until_deadline().await;
         if let ExecutionEvent::Exited(report) = &mut event {
-            if let (true, Some((_, time))) = (self.timed_out, self.deadline) {
+            // A run that ended by itself, or by another limit, in the same moment keeps its own cause.
+            if let (true, Some((_, time)), ExitCause::Killed) = (self.timed_out, self.deadline, &report.cause) {
                 let limit_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
                 report.cause = ExitCause::TimedOut { limit_ms };
             }

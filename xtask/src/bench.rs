@@ -2,7 +2,7 @@
 //!
 //! Machines are shared and noisy, so figures are ratios of medians from one interleaved run.
 
-use crate::workspace::{root, run as tool, say};
+use crate::workspace::{fresh_folder, root, run as tool, say};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -37,8 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     tool("cargo", &["build", "--quiet", "--release", "--package", "cofferdam-cli"])?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let binary = target.join("release/cofferdam").to_string_lossy().into_owned();
-    let folder = std::env::temp_dir().join(format!("cofferdam-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let folder = fresh_folder("bench")?;
     let outcome = measure(&binary, &folder, rounds);
     let _ = std::fs::remove_dir_all(&folder);
     outcome

@@ -6,6 +6,7 @@ mod test;
 mod tidy;
 mod workspace;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Name, what it does, and the function that does it.
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
     match task(&rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            workspace::say(&format!("xtask: {why}"));
+            // Not on standard output, whose last line is the count of the tests.
+            let _ = writeln!(std::io::stderr(), "xtask: {why}");
             ExitCode::FAILURE
         }
     }

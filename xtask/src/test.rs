@@ -1,6 +1,6 @@
 //! The test command: everything that can be tested here, and a plain word about what cannot.
 
-use crate::workspace::{output, root, run as tool, say};
+use crate::workspace::{fresh_folder, output, root, run as tool, say};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -18,13 +18,14 @@ struct Tally {
 /// Installs what is missing, builds, and runs.
 pub(crate) fn run(_: &[String]) -> Result<(), String> {
     tool("bash", &["scripts/setup.sh"])?;
-    let log = std::env::temp_dir().join(format!("cofferdam-skips-{}", std::process::id()));
+    let folder = fresh_folder("skips")?;
+    let log = folder.join("log");
     fs::write(&log, "").map_err(|error| error.to_string())?;
     // The other user's tests write there, too.
     let _ = tool("chmod", &["666", &log.to_string_lossy()]);
     let outcome = run_all(&log);
     let skipped = fs::read_to_string(&log).unwrap_or_default();
-    let _ = fs::remove_file(&log);
+    let _ = fs::remove_dir_all(&folder);
     let mut tally = outcome?;
     for line in skipped.lines() {
         say(line);
@@ -51,9 +52,8 @@ fn run_all(log: &std::path::Path) -> Result<Tally, String> {
 
 /// The toolchain may lie where the other user cannot go, so command and tests are copied to where everybody can.
 fn unprivileged(tally: &mut Tally, log: &str) -> Result<(), String> {
-    let folder = std::env::temp_dir().join(format!("cofferdam-as-user-{}", std::process::id()));
+    let folder = fresh_folder("as-user")?;
     let place = folder.to_string_lossy().into_owned();
-    tool("install", &["-d", "-m", "755", &place])?;
     let outcome = copy_and_run(tally, log, &place);
     let _ = fs::remove_dir_all(&folder);
     outcome

@@ -34,9 +34,38 @@ pub(crate) fn output(name: &str, arguments: &[&str]) -> Result<Output, String> {
     tool(name, arguments).stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))
 }
 
+/// A new folder of our own below the system's temporary one, which everybody may read and only we may change.
+///
+/// It must not be there yet: a name that another user has put there, a link above all, is refused and not followed.
+pub(crate) fn fresh_folder(name: &str) -> Result<PathBuf, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = std::env::temp_dir().join(format!("cofferdam-{name}-{}", std::process::id()));
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir(&folder).map_err(failed)?;
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    Ok(folder)
+}
+
 /// Every file that git knows and that is there, relative to the root.
 pub(crate) fn files() -> Result<Vec<PathBuf>, String> {
     let listed = output("git", &["ls-files", "--cached", "--others", "--exclude-standard"])?;
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     Ok(text.lines().map(PathBuf::from).filter(|path| root().join(path).is_file()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_somebody_else_has_put_there_is_refused() {
+        let name = "planted";
+        let place = std::env::temp_dir().join(format!("cofferdam-{name}-{}", std::process::id()));
+        let target = fresh_folder("target").unwrap();
+        std::os::unix::fs::symlink(&target, &place).unwrap();
+        let refused = fresh_folder(name);
+        std::fs::remove_file(&place).unwrap();
+        std::fs::remove_dir(&target).unwrap();
+        assert!(refused.is_err(), "{refused:?}");
+    }
 }

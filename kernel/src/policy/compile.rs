@@ -1,13 +1,13 @@
 //! From a policy to the profile that a plane is handed: placeholders filled in, layers merged, lists that always hold added.
 
-use super::builtin::{PROTECTED, SECRETS};
+use super::builtin::{PROTECTED, SECRETS, loads_code};
 use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders};
 use super::tree::invalid;
 use super::validated::Policy;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{
-    CommandRule, ExecutionProfile, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
+    CommandRule, ExecutionProfile, NetworkMode, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
 };
 use cofferdam_bridge::verdict::RuleRef;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -46,6 +46,7 @@ impl Policy {
         for layer in &self.layers {
             filesystem(&mut profile, layer, places)?;
             network(&mut profile, layer);
+            prompts(&mut profile, layer, places)?;
             commands(&mut profile, layer, places)?;
             pass(&mut environment, layer, host_environment);
             for (name, value) in &layer.set {
@@ -151,7 +152,7 @@ fn filesystem(profile: &mut ExecutionProfile, layer: &Document, places: &Placeho
     for (effect, entries) in lists {
         for entry in entries {
             let Some(pattern) = pattern(layer, entry, places)? else { continue };
-            if entry.text == "{tmp}" && effect == PathEffect::Write {
+            if entry.text.contains("{tmp}") && allows(effect) {
                 // Not the host's directory of that name: no rule about it may come of this.
                 profile.filesystem.temporary = Temporary::Private;
                 continue;
@@ -161,6 +162,22 @@ fn filesystem(profile: &mut ExecutionProfile, layer: &Document, places: &Placeho
     }
     if let Some(changes) = layer.changes {
         profile.filesystem.changes = changes;
+    }
+    Ok(())
+}
+
+/// What the host is to be asked about. Native planes cannot ask while a program runs, and what is not answered is refused:
+/// a prompt takes away what a broader rule would give.
+fn prompts(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {
+    for (what, entry) in &layer.prompt {
+        if what.starts_with("filesystem.") {
+            let Some(pattern) = pattern(layer, entry, places)? else { continue };
+            profile.filesystem.rules.push(PathRule::new(PathEffect::Deny, pattern, entry.rule.clone()));
+        } else if profile.network.mode != NetworkMode::Deny {
+            let why =
+                "connections cannot be asked about where network.mode lets them through; use network.mode = \"deny\"";
+            return Err(invalid(&layer.source, entry.place, why));
+        }
     }
     Ok(())
 }
@@ -202,8 +219,56 @@ fn pass(environment: &mut BTreeMap<String, String>, layer: &Document, host: &BTr
             Some(start) => name.starts_with(start),
             None => *name == entry.text,
         };
-        for (name, value) in host.iter().filter(|(name, _)| matching(name)) {
+        // A wildcard may match what must never be passed on, so each name is looked at, not only the entry.
+        for (name, value) in host.iter().filter(|(name, _)| matching(name) && !loads_code(name)) {
             environment.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decide::Access;
+    use super::super::validated::NoFiles;
+    use super::*;
+    use cofferdam_bridge::verdict::Verdict;
+
+    fn compiled(lines: &str, host: &[(&str, &str)]) -> Result<CompiledPolicy, BridgeError> {
+        let places = Placeholders { workspace: Some("/w".to_owned()), ..Placeholders::default() };
+        let host = host.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Policy::parse(&format!("version = 1\n{lines}"), "test", &NoFiles)?.compile(&places, &host)
+    }
+
+    fn allowed(policy: &CompiledPolicy, access: &Access) -> bool {
+        policy.decide(access).unwrap().verdict == Verdict::Allow
+    }
+
+    #[test]
+    fn c2_a_wildcard_passes_no_variable_that_loads_code() {
+        let host = [("LD_PRELOAD", "x"), ("NODE_OPTIONS", "x"), ("NODE_ENV", "x")];
+        let policy = compiled("[environment]\npass = [\"*\"]\n", &host).unwrap();
+        assert_eq!(policy.environment.keys().collect::<Vec<_>>(), ["NODE_ENV"]);
+    }
+
+    #[test]
+    fn a_prompt_beneath_a_write_is_not_allowed() {
+        let lines = "[filesystem]\nwrite = [\"/w\"]\n[prompt]\nfilesystem.write = [\"/w/asked\"]\n";
+        let policy = compiled(lines, &[]).unwrap();
+        assert!(allowed(&policy, &Access::Write("/w/free".to_owned())));
+        assert!(!allowed(&policy, &Access::Write("/w/asked/x".to_owned())));
+        let open = "[network]\nmode = \"inherit\"\n[prompt]\nnetwork = [\"*:443\"]\n";
+        assert!(compiled(open, &[]).is_err());
+    }
+
+    #[test]
+    fn no_spelling_of_the_temporary_folder_is_a_rule_about_the_host_s() {
+        for text in ["{tmp}", "{tmp}/", "{tmp}/x", "literal:{tmp}"] {
+            for key in ["read", "write"] {
+                let policy = compiled(&format!("[filesystem]\n{key} = [\"{text}\"]\n"), &[]).unwrap();
+                assert!(policy.has_temporary(), "{key} {text}");
+                let rules = &policy.profile.filesystem.rules;
+                assert!(!rules.iter().any(|rule| allows(rule.effect)), "{key} {text}");
+            }
         }
     }
 }

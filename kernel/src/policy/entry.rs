@@ -67,14 +67,17 @@ impl Placeholders {
 
     /// The pattern that a path entry means: `literal:` and `glob:` say so, else a wildcard makes it a glob; `*` alone is everything.
     pub(super) fn pattern(&self, text: &str) -> Result<PathPattern, EntryFault> {
-        let (glob, text) = match (text.strip_prefix("literal:"), text.strip_prefix("glob:")) {
-            (Some(rest), _) => (false, rest),
-            (_, Some(rest)) => (true, rest),
-            _ => (has_wildcard(text), text),
-        };
         if text == "*" {
             return Ok(PathPattern::Literal("/".to_owned()));
         }
+        let plain = unescaped(text);
+        let (glob, text) = match (text.strip_prefix("literal:"), text.strip_prefix("glob:")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ if has_wildcard(text) => (true, text),
+            // Without a wildcard a backslash still makes the next character a plain one.
+            _ => (false, plain.as_str()),
+        };
         if text.starts_with('~') {
             return Err(EntryFault::Wrong(format!("`{text}` begins with `~`; write `{{home}}`")));
         }
@@ -89,6 +92,19 @@ impl Placeholders {
         CompiledPattern::new(&pattern).map_err(|error| EntryFault::Wrong(error.message))?;
         Ok(pattern)
     }
+}
+
+/// `text` with each backslash gone that stands before a wildcard or another backslash.
+fn unescaped(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        match rest.peek() {
+            Some('*' | '?' | '[' | '\\') if character == '\\' => plain.extend(rest.next()),
+            _ => plain.push(character),
+        }
+    }
+    plain
 }
 
 fn has_wildcard(text: &str) -> bool {
@@ -112,6 +128,7 @@ mod tests {
     fn a_wildcard_makes_a_glob_unless_it_is_said_otherwise() {
         assert_eq!(places().pattern("/a/*"), Ok(PathPattern::Glob("/a/*".into())));
         assert_eq!(places().pattern("literal:/a/*"), Ok(PathPattern::Literal("/a/*".into())));
+        assert_eq!(places().pattern(r"/a/\*"), Ok(PathPattern::Literal("/a/*".into())));
         assert_eq!(places().pattern("glob:/a"), Ok(PathPattern::Glob("/a".into())));
     }
 

@@ -50,14 +50,22 @@ fn drive(steps: &str, program: &[&str]) -> Option<String> {
 
 #[test]
 fn bash_is_interactive_with_job_control_and_ctrl_c() {
-    let steps = r"[(b'prompt> ', b'tty; echo $((6*7))\n'), (b'42', b'sleep 100\n'), (b'sleep 100', b'\x03'), (b'prompt> ', b'echo after-$((1+1))\n'), (b'after-2', b'exit 9\n')]";
+    // Ctrl-C is typed when the program says that it runs: before that the foreground still belongs to the shell.
+    let steps = r#"[
+        (b'prompt> ', b'tty; echo $((6*7))\n'), (b'42\r\n', b''),
+        (b'prompt> ', b"sh -c 'echo up-$((3*3)); exec sleep 100'\n"), (b'up-9', b'\x03'),
+        (b'prompt> ', b'echo after-$((1+1))\n'), (b'after-2', b''), (b'prompt> ', b'exit 9\n'),
+    ]"#;
     let Some(seen) = drive(steps, &["bash", "--norc", "-i"]) else { return };
     assert_eq!(seen, "finished 9\n");
 }
 
 #[test]
 fn the_window_s_size_arrives_and_follows() {
-    let steps = r"[(b'prompt> ', b'stty size; echo one\n'), (b'one\r\n', (20, 60)), (b'prompt> ', b'stty size\n'), (b'20 60', b'exit 0\n')]";
+    let steps = r#"[
+        (b'prompt> ', b'stty size\n'), (b'33 77\r\n', b''), (b'prompt> ', (20, 60)),
+        (b'', b'until [ "$(stty size)" = "20 60" ]; do sleep 0.01; done; echo sized-$((1+1))\n'), (b'sized-2', b'exit 0\n'),
+    ]"#;
     let Some(seen) = drive(steps, &["bash", "--norc", "-i"]) else { return };
     assert_eq!(seen, "finished 0\n");
 }

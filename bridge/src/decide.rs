@@ -61,6 +61,24 @@ impl FilesystemRules {
         Ok(self.decide_from(path, access, None))
     }
 
+    /// The rule that takes something away beneath a directory and would take something else away if the directory were
+    /// `to` instead of `from`; none where renaming it changes nothing.
+    pub fn changed_by_rename(&self, from: &str, to: &str) -> Option<&RuleRef> {
+        let mut taking = self.taking_away();
+        taking.find(|(pattern, _)| !pattern.reach(from).is_same(&pattern.reach(to))).map(|(_, rule)| rule)
+    }
+
+    /// A rule that takes something away beneath `path` and spells out its last name: something else than a directory
+    /// there (a link, a file that points elsewhere) would stand for what the rule means.
+    pub fn on_the_way_to(&self, path: &str) -> Option<&RuleRef> {
+        self.taking_away().find(|(pattern, _)| pattern.reach(path).is_named()).map(|(_, rule)| rule)
+    }
+
+    fn taking_away(&self) -> impl Iterator<Item = (&CompiledPattern, &RuleRef)> {
+        let taking = self.rules.iter().filter(|(_, effect, _)| !matches!(effect, PathEffect::Read | PathEffect::Write));
+        taking.map(|(pattern, _, rule)| (pattern, rule))
+    }
+
     fn decide_from(&self, path: &str, access: FileAccess, below: Option<Specificity>) -> RuleDecision {
         let matching = self
             .rules

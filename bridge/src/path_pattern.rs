@@ -22,6 +22,25 @@ pub struct Specificity {
     fewer_wildcards: std::cmp::Reverse<usize>,
 }
 
+/// What a pattern may cover beneath a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    states: Vec<bool>,
+    named: bool,
+}
+
+impl Reach {
+    /// Whether the pattern covers beneath both directories the same, whatever lies there.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.states == other.states
+    }
+
+    /// Whether the directory's own name is one that the pattern spells out on its way to something deeper.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     /// A component that must be equal.
@@ -82,6 +101,39 @@ impl CompiledPattern {
             parts = rest;
         }
         true
+    }
+
+    /// How far the components of `path` lead into the pattern without fulfilling it.
+    ///
+    /// A directory that is renamed takes what lies in it to other names: whether a pattern still covers the same of it
+    /// depends on this alone.
+    pub fn reach(&self, path: &str) -> Reach {
+        let mut states = vec![false; self.parts.len() + 1];
+        set(&mut states, 0, true);
+        let mut named = false;
+        for component in path.split('/').filter(|component| !component.is_empty()) {
+            let mut next = vec![false; states.len()];
+            named = false;
+            for (at, part) in self.parts.iter().enumerate() {
+                if states.get(at) != Some(&true) {
+                    continue;
+                }
+                match part {
+                    Part::AnyDepth => {
+                        set(&mut next, at, true);
+                        // None of the components is for the `**`: the part after it is tried on this one.
+                        set(&mut states, at + 1, true);
+                    }
+                    part if part.matches(component) => {
+                        set(&mut next, at + 1, true);
+                        named |= matches!(part, Part::Literal(_)) && at + 1 < self.parts.len();
+                    }
+                    _ => {}
+                }
+            }
+            states = next;
+        }
+        Reach { states, named }
     }
 
     /// How specific the pattern is.
@@ -262,6 +314,25 @@ mod tests {
 
     fn literal(pattern: &str) -> CompiledPattern {
         CompiledPattern::new(&PathPattern::Literal(pattern.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn a_directory_keeps_its_reach_unless_its_name_or_place_matters() {
+        let hooks = glob("/w/**/.git/hooks");
+        let same = |one: &str, other: &str| hooks.reach(one).is_same(&hooks.reach(other));
+        assert!(same("/w/repo", "/w/deep/er/repo2"));
+        assert!(!same("/w/repo/.git", "/w/repo/git"));
+        assert!(!same("/w/repo", "/elsewhere/repo"));
+        assert!(same("/w/.git/hooks", "/w/a/.git/hooks"));
+    }
+
+    #[test]
+    fn a_name_on_the_way_is_named_and_one_at_any_depth_is_not() {
+        let hooks = glob("/w/**/.git/hooks");
+        assert!(hooks.reach("/w/sub/.git").is_named());
+        assert!(!hooks.reach("/w/sub").is_named());
+        assert!(!hooks.reach("/w/sub/.git/hooks").is_named());
+        assert!(literal("/w/.git/hooks").reach("/w/.git").is_named());
     }
 
     #[test]

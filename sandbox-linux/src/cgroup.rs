@@ -9,6 +9,7 @@ use crate::spawn::spawn;
 use crate::start::send_plan;
 use cofferdam_bridge::limits::Limits;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::{AccessFlags, access};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,10 +36,24 @@ enum Layout {
 /// The cgroup of one execution. Dropping it removes it; a helper process removes it when we cannot.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
+    place: Place,
+    #[expect(dead_code, reason = "held for its end, which ends the process that clears up")]
+    afterwards: Afterwards,
+}
+
+/// Where a cgroup of ours is, or will be.
+#[derive(Clone, Debug)]
+struct Place {
     layout: Layout,
     memory: Option<PathBuf>,
     processes: Option<PathBuf>,
-    afterwards: Option<Afterwards>,
+}
+
+/// A place for a cgroup that is not made yet, and the process that clears it up.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    place: Place,
+    afterwards: Afterwards,
 }
 
 /// The process that clears up when this one is killed.
@@ -48,22 +63,17 @@ struct Afterwards {
     pid: i32,
 }
 
-impl Cgroup {
-    /// A cgroup with the limits of `limits` that a cgroup can hold, or none where none may be made.
-    pub(crate) fn create(limits: &Limits, launcher: &Launcher) -> Option<Self> {
-        if limits.memory_bytes.is_none() && limits.processes.is_none() {
-            return None;
-        }
+impl Reserved {
+    /// Finds a place where this process may make a cgroup. Somebody to clear it up is there before anything is made.
+    pub(crate) fn new(launcher: &Launcher) -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let mut group = Self::unified(&own).or_else(|| Self::separate(&own))?;
-        if group.limit(limits).is_err() {
-            return None;
-        }
-        // Without somebody to clear up after us, a cgroup could stay behind; then none is made.
-        group.afterwards = Some(Afterwards::start(&group.directories(), launcher).ok()?);
-        Some(group)
+        let place = Place::unified(&own).or_else(|| Place::separate(&own))?;
+        let afterwards = Afterwards::start(&place.directories(), launcher).ok()?;
+        Some(Self { place, afterwards })
     }
+}
 
+impl Place {
     /// Version 2: below our own group, if its controllers are handed down.
     fn unified(own: &str) -> Option<Self> {
         let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -73,13 +83,8 @@ impl Cgroup {
         if !has("memory") || !has("pids") {
             return None;
         }
-        let directory = make(&parent)?;
-        Some(Self {
-            layout: Layout::Unified,
-            memory: Some(directory.clone()),
-            processes: Some(directory),
-            afterwards: None,
-        })
+        let directory = below(&parent)?;
+        Some(Self { layout: Layout::Unified, memory: Some(directory.clone()), processes: Some(directory) })
     }
 
     /// Version 1: one group for each controller that is mounted and writable.
@@ -93,10 +98,16 @@ impl Cgroup {
             })?;
             Some(Path::new(MOUNTS).join(controller).join(path.trim_start_matches('/')))
         };
-        let memory = parent("memory").and_then(|parent| make(&parent));
-        let processes = parent("pids").and_then(|parent| make(&parent));
-        let group = Self { layout: Layout::Separate, memory, processes, afterwards: None };
+        let memory = parent("memory").and_then(|parent| below(&parent));
+        let processes = parent("pids").and_then(|parent| below(&parent));
+        let group = Self { layout: Layout::Separate, memory, processes };
         (group.memory.is_some() || group.processes.is_some()).then_some(group)
+    }
+
+    fn directories(&self) -> Vec<PathBuf> {
+        let mut directories: Vec<PathBuf> = self.memory.iter().chain(&self.processes).cloned().collect();
+        directories.dedup();
+        directories
     }
 
     fn limit(&self, limits: &Limits) -> io::Result<()> {
@@ -117,68 +128,79 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+impl Cgroup {
+    /// A cgroup with the limits of `limits` that a cgroup can hold, or none where none may be made.
+    pub(crate) fn create(limits: &Limits, launcher: &Launcher, reserved: Option<Reserved>) -> Option<Self> {
+        if limits.memory_bytes.is_none() && limits.processes.is_none() {
+            return None;
+        }
+        let Reserved { place, afterwards } = reserved.or_else(|| Reserved::new(launcher))?;
+        let group = Self { place, afterwards };
+        let made = group.place.directories().iter().try_for_each(fs::create_dir);
+        made.and_then(|()| group.place.limit(limits)).ok()?;
+        Some(group)
+    }
 
     /// Files into which the launcher writes `0` to join by itself, as the first thing it does.
     ///
     /// A thread that moves itself in version 1 needs no lock of the whole system; moving it from outside takes one that
     /// waits for a grace period, ten milliseconds and more.
     pub(crate) fn joined_by_itself(&self) -> Vec<PathBuf> {
-        if self.layout == Layout::Unified {
+        if self.place.layout == Layout::Unified {
             return Vec::new();
         }
-        self.directories().iter().map(|directory| directory.join("tasks")).collect()
+        self.place.directories().iter().map(|directory| directory.join("tasks")).collect()
     }
 
     /// Puts a process into it, where it cannot join by itself.
     pub(crate) fn add(&self, pid: i32) -> io::Result<()> {
-        if self.layout == Layout::Separate {
+        if self.place.layout == Layout::Separate {
             return Ok(());
         }
-        self.directories().iter().try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
+        self.place
+            .directories()
+            .iter()
+            .try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
     }
 
     /// Whether the kernel had to end a process for want of memory.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
-        let file = if self.layout == Layout::Unified { "memory.events" } else { "memory.oom_control" };
-        counter(self.memory.as_deref(), file, "oom_kill") > 0
+        let file = if self.place.layout == Layout::Unified { "memory.events" } else { "memory.oom_control" };
+        counter(self.place.memory.as_deref(), file, "oom_kill") > 0
     }
 
     /// Whether the kernel refused a process.
     pub(crate) fn ran_out_of_processes(&self) -> bool {
-        counter(self.processes.as_deref(), "pids.events", "max") > 0
+        counter(self.place.processes.as_deref(), "pids.events", "max") > 0
     }
 
     /// The most memory that was used at one time, in bytes.
     pub(crate) fn peak_memory(&self) -> Option<u64> {
-        let file = if self.layout == Layout::Unified { "memory.peak" } else { "memory.max_usage_in_bytes" };
-        fs::read_to_string(self.memory.as_ref()?.join(file)).ok()?.trim().parse().ok()
+        let file = if self.place.layout == Layout::Unified { "memory.peak" } else { "memory.max_usage_in_bytes" };
+        fs::read_to_string(self.place.memory.as_ref()?.join(file)).ok()?.trim().parse().ok()
     }
 
     /// Whether it holds the memory limit.
     pub(crate) fn holds_memory(&self) -> bool {
-        self.memory.is_some()
+        self.place.memory.is_some()
     }
 
     /// Whether it holds the limit on processes.
     pub(crate) fn holds_processes(&self) -> bool {
-        self.processes.is_some()
+        self.place.processes.is_some()
     }
 
     /// What to call it in a result.
     pub(crate) fn label(&self, controller: &str) -> String {
-        format!("cgroup {} {controller}", if self.layout == Layout::Unified { "v2" } else { "v1" })
-    }
-
-    fn directories(&self) -> Vec<PathBuf> {
-        let mut directories: Vec<PathBuf> = self.memory.iter().chain(&self.processes).cloned().collect();
-        directories.dedup();
-        directories
+        format!("cgroup {} {controller}", if self.place.layout == Layout::Unified { "v2" } else { "v1" })
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        for directory in self.directories() {
+        for directory in self.place.directories() {
             for _ in 0..REMOVAL_TRIES {
                 match fs::remove_dir(&directory) {
                     Ok(()) => break,
@@ -214,11 +236,11 @@ impl Drop for Afterwards {
     }
 }
 
-fn make(parent: &Path) -> Option<PathBuf> {
+/// A new directory below `parent`, if we may make one there.
+fn below(parent: &Path) -> Option<PathBuf> {
+    access(parent, AccessFlags::W_OK).ok()?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory = parent.join(format!("cofferdam-{}-{number}", std::process::id()));
-    fs::create_dir(&directory).ok()?;
-    Some(directory)
+    Some(parent.join(format!("cofferdam-{}-{number}", std::process::id())))
 }
 
 /// The value behind `name` in a file of `name value` lines; 0 where there is none.

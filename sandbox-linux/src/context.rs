@@ -1,11 +1,15 @@
 //! A profile compiled for one VM: worked out once, used by each start.
 
+use crate::broker;
 use crate::format::{op, proof, run};
+use crate::plan::brokered::Brokered;
 use crate::plan::encode::Plan;
 use crate::plan::view::{TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
+use crate::prepared::Prepared;
 use crate::seccomp::{self, BpfInstruction, FilterOptions};
+use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
@@ -13,6 +17,7 @@ use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The host name inside.
 const HOST_NAME: &str = "cofferdam";
@@ -37,7 +42,9 @@ pub(crate) struct Context {
     /// What holds for each run, but for limits.
     pub(crate) enforcement: Enforcement,
     /// Whether the filter asks the supervisor about some calls.
-    pub(crate) brokered: bool,
+    pub(crate) brokered: Brokered,
+    /// The rules that the broker judges by.
+    pub(crate) rules: Arc<FilesystemRules>,
     before_terminal: Plan,
     after_terminal: Plan,
     filter: Vec<u8>,
@@ -48,10 +55,10 @@ impl Context {
     pub(crate) fn new(
         vm_id: VmId,
         profile: ExecutionProfile,
+        prepared: Prepared,
         offer: &Offer,
-        filter: &FilterOptions,
     ) -> Result<Self, BridgeError> {
-        let view = View::new(&profile)?;
+        let Prepared { view, brokered } = prepared;
         let namespaces = offer.namespaces(&profile);
         let full = offer.tier == Tier::Full;
         let mut before_terminal = Plan::default();
@@ -73,9 +80,10 @@ impl Context {
             landlock::build(&mut after_terminal, &view, rights, deny_tcp, full);
         }
         after_terminal.add(op::DROP_PRIVILEGES, "privileges");
-        let brokered = filter.broker_names || filter.broker_opens || filter.broker_connect;
-        let filter = bytes_of(&seccomp::compile(filter));
-        let (tier, enforcement) = (offer.tier, offer.preflight(&profile).enforcement);
+        let filter = FilterOptions { tier: offer.tier, broker_names: brokered.names, broker_opens: brokered.reads };
+        let filter = bytes_of(&seccomp::compile(&filter));
+        let (tier, enforcement) = (offer.tier, offer.enforcement(&profile, brokered));
+        let rules = broker::rules(&profile, &view.rules)?;
         Ok(Self {
             vm_id,
             profile,
@@ -84,6 +92,7 @@ impl Context {
             namespaces,
             enforcement,
             brokered,
+            rules,
             before_terminal,
             after_terminal,
             filter,
@@ -104,7 +113,7 @@ impl Context {
         plan.append(&self.after_terminal);
         plan.add(op::CHANGE_DIRECTORY, request.working_directory.as_str()).text(&request.working_directory);
         plan.add(op::UMASK, "umask").u32(0o022);
-        let listener = if self.brokered { crate::format::seccomp::LISTENER } else { 0 };
+        let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
         plan.add(op::SECCOMP, "seccomp").u32(listener).text(&self.filter);
         plan.add(op::PROVE, "proof").u32(self.proof());
         let program = program.as_os_str().as_encoded_bytes();

@@ -1,6 +1,6 @@
 //! Which mechanism holds which limit of one execution, told in its result.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Reserved};
 use crate::format::op;
 use crate::launcher::Launcher;
 use crate::plan::encode::Plan;
@@ -14,9 +14,9 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    /// Makes a cgroup where one may be made.
-    pub(crate) fn new(limits: &Limits, launcher: &Launcher) -> Self {
-        Self { cgroup: Cgroup::create(limits, launcher) }
+    /// Makes a cgroup where one may be made, at the place that was reserved if there is one.
+    pub(crate) fn new(limits: &Limits, launcher: &Launcher, reserved: Option<Reserved>) -> Self {
+        Self { cgroup: Cgroup::create(limits, launcher, reserved) }
     }
 
     /// `plan`, with joining the cgroup before everything else.

@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod broker;
 mod cgroup;
 mod context;
 mod counting;
@@ -22,9 +23,11 @@ mod format;
 mod launcher;
 mod limit_watch;
 mod output;
+mod parked;
 mod plan;
 mod plane;
 mod preflight;
+mod prepared;
 mod program;
 mod reap;
 mod seccomp;
@@ -35,6 +38,5 @@ mod streams;
 mod supervise;
 mod terminal;
 mod tree_usage;
-mod unheld;
 
 pub use plane::LinuxPlane;

@@ -1,14 +1,16 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
+use crate::broker::Broker;
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::execution::Shared;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::output::Output;
+use crate::parked::{Ahead, Parked};
 use crate::preflight::Offer;
+use crate::prepared::LastPrepared;
 use crate::program;
-use crate::seccomp::FilterOptions;
 use crate::start::{Running, start};
 use crate::streams::StreamSet;
 use crate::supervise::Supervision;
@@ -43,8 +45,10 @@ type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
 /// Dropping the plane ends everything it started.
 #[derive(Debug)]
 pub struct LinuxPlane {
-    launcher: Launcher,
+    launcher: Arc<Launcher>,
+    ahead: Ahead,
     offer: Offer,
+    prepared: LastPrepared,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
     executions: Executions,
     next_context: AtomicU64,
@@ -57,12 +61,24 @@ impl LinuxPlane {
     /// `sandbox_setup_failed` where the kernel gives no memory file for the launcher.
     pub fn new() -> Result<Self, BridgeError> {
         Ok(Self {
-            launcher: Launcher::new()?,
+            launcher: Arc::new(Launcher::new()?),
+            ahead: Ahead::default(),
             offer: Offer::new(),
+            prepared: LastPrepared::default(),
             contexts: Mutex::default(),
             executions: Arc::default(),
             next_context: AtomicU64::new(1),
         })
+    }
+
+    /// Begins to make the namespaces of the first sandbox at once, on a thread of its own, so that a program started soon
+    /// finds them ready. For hosts that start one program and end; nothing is left behind when none is started.
+    #[must_use]
+    pub fn ahead(self) -> Self {
+        if self.offer.tier == Tier::Full {
+            self.ahead.begin(&self.launcher, self.offer.all_namespaces());
+        }
+        self
     }
 
     fn find(&self, execution: &ExecutionRef) -> Result<Arc<Shared>, BridgeError> {
@@ -89,18 +105,27 @@ impl LinuxPlane {
         let plan = context.plan(request, &program);
         let streams = StreamSet::open(request.streams, &context.profile.limits).map_err(|error| no_streams(&error))?;
         let started = Instant::now();
-        let mut counting = Counting::new(&context.profile.limits, &self.launcher);
+        let (parked, reserved) = self.ahead.take(context.namespaces);
+        let mut counting = Counting::new(&context.profile.limits, &self.launcher, reserved);
         let plan = counting.joined(&plan);
+        let parked = match parked {
+            Some(parked) => parked,
+            None => Parked::start(&self.launcher, context.namespaces)
+                .map_err(|error| crate::step_report::spawn_failed(&error))?,
+        };
+        let mut broker = None;
         let running = start(
-            &self.launcher,
-            context.namespaces,
+            parked,
             &plan,
             streams.guest(),
             &mut |process| {
                 counting.add(process.pid);
                 Ok(())
             },
-            &mut |_, _| Ok(()),
+            &mut |process, listener| {
+                broker = Some(Broker::start(listener, process.pid, context.rules.clone(), context.brokered)?);
+                Ok(())
+            },
         )?;
         let process_id = u32::try_from(running.process.pid).ok();
         let (input, mut outputs) = streams.into_ours();
@@ -124,7 +149,10 @@ impl LinuxPlane {
             limits,
             enforcement,
             started,
-            finish: Box::new(move |_| {
+            finish: Box::new(move |report| {
+                if let Some(broker) = broker {
+                    broker.finish(report);
+                }
                 lock(&executions).remove(&id);
             }),
         };
@@ -170,13 +198,12 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
-        self.offer.preflight(profile)
+        self.offer.preflight(profile, &self.prepared.prepare(profile))
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        let filter =
-            FilterOptions { tier: self.offer.tier, broker_names: false, broker_opens: false, broker_connect: false };
-        let context = Context::new(request.vm_id, request.profile, &self.offer, &filter)?;
+        let prepared = self.prepared.take(&request.profile)?;
+        let context = Context::new(request.vm_id, request.profile, prepared, &self.offer)?;
         let number = self.next_context.fetch_add(1, Ordering::Relaxed);
         let id = ContextId::new(format!("linux-{number}"));
         lock(&self.contexts).insert(id.clone(), Arc::new(context));

@@ -1,9 +1,10 @@
 //! Whether a profile can be enforced here, told before anything runs. Asking changes nothing and forks nothing.
 
+use crate::plan::brokered::Brokered;
 use crate::plan::landlock::Rights;
-use crate::unheld::Unheld;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
+use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{Changes, ExecutionProfile, NetworkMode};
 use std::fs;
 
@@ -12,6 +13,7 @@ use std::fs;
 pub(crate) struct Offer {
     pub(crate) tier: Tier,
     pub(crate) landlock: Option<Rights>,
+    broker: bool,
     namespaces_refused: Option<(String, String)>,
 }
 
@@ -50,7 +52,12 @@ impl Offer {
         });
         // Without namespaces nothing is offered: Landlock and seccomp alone leave gaps that this plane does not close.
         let tier = if namespaces_refused.is_none() { Tier::Full } else { Tier::None };
-        Self { tier, landlock, namespaces_refused }
+        Self { tier, landlock, broker: gives_notifications(), namespaces_refused }
+    }
+
+    /// The flags of clone(2) for a sandbox with every namespace of its own.
+    pub(crate) fn all_namespaces(&self) -> i32 {
+        NAMESPACES.iter().fold(0, |flags, (flag, _)| flags | flag)
     }
 
     /// The flags of clone(2) for `profile`.
@@ -63,10 +70,17 @@ impl Offer {
     }
 
     /// What would hold for `profile`, and what is missing.
-    pub(crate) fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
-        let unheld = Unheld::new(profile);
-        let mut preflight = Preflight::new(self.enforcement(profile, unheld.report));
+    pub(crate) fn preflight(&self, profile: &ExecutionProfile, brokered: &Result<Brokered, BridgeError>) -> Preflight {
+        let needed = brokered.as_ref().copied().unwrap_or_default();
+        let mut preflight = Preflight::new(self.enforcement(profile, needed));
         let mut missing = Vec::new();
+        if let Err(error) = brokered {
+            missing.push(Shortfall::blocking(None, error.message.clone(), None));
+        }
+        if needed.any() && !self.broker {
+            let message = "names that do not exist yet cannot be held: the kernel gives no seccomp notifications (Linux 5.14 brought them)";
+            missing.push(Shortfall::blocking(Some(Mechanism::Broker), message, None));
+        }
         if self.tier != Tier::Full {
             let (why, fix) = self.namespaces_refused.clone().unwrap_or_default();
             let why = if why.is_empty() { "this machine offers no user namespaces".to_owned() } else { why };
@@ -89,7 +103,6 @@ impl Offer {
             let message = "changes cannot be kept apart by this plane; use filesystem.changes = \"direct\"";
             missing.push(Shortfall::blocking(Some(Mechanism::MountNamespace), message, None));
         }
-        missing.extend(unheld.shortfalls);
         for mut shortfall in missing {
             let tolerated =
                 shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
@@ -99,7 +112,8 @@ impl Offer {
         preflight
     }
 
-    fn enforcement(&self, profile: &ExecutionProfile, unheld: Option<MechanismReport>) -> Enforcement {
+    /// What would hold for `profile`.
+    pub(crate) fn enforcement(&self, profile: &ExecutionProfile, brokered: Brokered) -> Enforcement {
         let mut enforcement = Enforcement::new(self.tier);
         let flags = self.namespaces(profile);
         for (flag, mechanism) in NAMESPACES {
@@ -118,7 +132,13 @@ impl Offer {
             Some(rights) => MechanismReport::held(Mechanism::Landlock).by(format!("ABI {}", rights.abi())),
             None => MechanismReport::missing(Mechanism::Landlock, "the kernel has no Landlock"),
         });
-        enforcement.mechanisms.extend(unheld);
+        if brokered.any() {
+            enforcement.mechanisms.push(if self.broker {
+                MechanismReport::held(Mechanism::Broker)
+            } else {
+                MechanismReport::missing(Mechanism::Broker, "the kernel gives no seccomp notifications")
+            });
+        }
         for mechanism in
             [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities, Mechanism::Containment]
         {
@@ -126,6 +146,14 @@ impl Offer {
         }
         enforcement
     }
+}
+
+/// Whether seccomp can send calls here to be answered (SECCOMP_GET_NOTIF_SIZES of seccomp(2)).
+#[expect(unsafe_code, reason = "the sizes are asked for by a call that has no safe form")]
+fn gives_notifications() -> bool {
+    let mut sizes = [0_u16; 3];
+    // SAFETY: the call writes three u16, which live until it returns.
+    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_NOTIF_SIZES, 0, sizes.as_mut_ptr()) == 0 }
 }
 
 /// The version of Landlock, or none.

@@ -1,15 +1,13 @@
 //! Starts one sandbox: launcher, plan, and the wait until the program runs or a step failed.
 
 use crate::format::{message, op};
-use crate::launcher::Launcher;
+use crate::parked::Parked;
 use crate::plan::encode::Plan;
-use crate::spawn::{Spawned, spawn};
+use crate::spawn::Spawned;
 use crate::step_report;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
-};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -40,21 +38,19 @@ pub(crate) struct Message {
     pub(crate) descriptor: Option<OwnedFd>,
 }
 
-/// Starts the launcher in the namespaces of `flags`, hands it `plan` and the standard streams, and waits.
+/// Hands `plan` and the standard streams to a launcher that waits for them, and waits until the program runs.
 pub(crate) fn start(
-    launcher: &Launcher,
-    flags: i32,
+    launcher: Parked,
     plan: &Plan,
     streams: [BorrowedFd<'_>; 3],
     on_spawned: OnSpawned<'_>,
     on_listener: OnListener<'_>,
 ) -> Result<Running, BridgeError> {
     let bytes = plan.encode()?;
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
-        .map_err(|errno| failed("control socket", errno.into()))?;
-    let process = spawn(launcher.as_fd(), theirs.as_fd(), flags).map_err(|error| step_report::spawn_failed(&error))?;
-    drop(theirs);
-    let mut running = Running { process, control: ours, terminal: None };
+    let Some((process, control)) = launcher.into_parts() else {
+        return Err(failed("launcher", io::ErrorKind::NotFound.into()));
+    };
+    let mut running = Running { process, control, terminal: None };
     let outcome = on_spawned(&running.process)
         .and_then(|()| send_plan(running.control.as_fd(), &bytes, streams))
         .and_then(|()| wait_until_started(&mut running, plan, on_listener));
@@ -177,6 +173,7 @@ pub(crate) fn is_program(code: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launcher::Launcher;
     use crate::plan::{landlock, limits, root, view::View};
     use cofferdam_bridge::profile::{CommandRule, ExecutionProfile, PathEffect, PathPattern, PathRule};
     use cofferdam_bridge::verdict::RuleRef;
@@ -227,8 +224,7 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let started = std::time::Instant::now();
         let running = start(
-            &launcher,
-            everything(),
+            Parked::start(&launcher, everything()).unwrap(),
             &plan_for(
                 "echo $$; ls -la / /dev /proc/self/fd; cat /proc/self/status | grep -E 'Cap|NoNew|Sec|^Uid'; id; cat /proc/self/mountinfo; ls /tmp; hostname",
             ),

@@ -18,11 +18,38 @@ pub(crate) struct Resolved {
     pub(crate) inode: u64,
 }
 
+/// What a rule's path leads to now.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// An object.
+    Object(Resolved),
+    /// Nothing yet; the canonical path it would have, if it were made.
+    Absent(PathBuf),
+}
+
 /// As many links as path_resolution(7) lets a path follow.
 const MOST_LINKS: usize = 40;
 
 /// Most objects that one pattern may name when it is expanded.
 const MOST_MATCHES: usize = 4096;
+
+impl Found {
+    /// The object, if there is one.
+    pub(crate) fn object(self) -> Option<Resolved> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Absent(_) => None,
+        }
+    }
+
+    /// Its canonical path.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Object(object) => &object.path,
+            Self::Absent(place) => place,
+        }
+    }
+}
 
 /// Looks at each host path once, however many rules lead through it.
 #[derive(Debug, Default)]
@@ -41,9 +68,8 @@ impl Resolver {
     }
 }
 
-/// The object at `path`, or none when there is nothing. The root stands for the directories in it, since the
-/// sandbox has a root of its own.
-pub(crate) fn literal(path: &Path, resolver: &mut Resolver) -> Vec<Resolved> {
+/// What is at `path`. The root stands for the directories in it, since the sandbox has a root of its own.
+pub(crate) fn literal(path: &Path, resolver: &mut Resolver) -> Vec<Found> {
     if path == Path::new("/") {
         return children(path).iter().filter_map(|child| resolve(child, resolver)).collect();
     }
@@ -81,7 +107,35 @@ pub(crate) fn glob(pattern: &str, rule: &PathRule, resolver: &mut Resolver) -> R
         }
         places = next;
     }
-    Ok(places.iter().filter_map(|place| resolve(place, resolver)).collect())
+    let found = places.iter().filter_map(|place| resolve(place, resolver));
+    Ok(found.filter_map(Found::object).collect())
+}
+
+/// `pattern` with the directories before its first wildcard made canonical.
+pub(crate) fn canonical_pattern(pattern: &str, resolver: &mut Resolver) -> String {
+    let wild = |part: &str| part.contains(['*', '?', '[', '\\']);
+    let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+    let first = parts.iter().position(|part| wild(part)).unwrap_or(parts.len());
+    let (before, after) = parts.split_at(first);
+    let literal = PathBuf::from(format!("/{}", before.join("/")));
+    let found = if before.is_empty() { None } else { resolve(&literal, resolver) };
+    let canonical = found.and_then(|found| found.path().to_str().map(escaped)).unwrap_or_else(|| escaped_join(before));
+    format!("{}/{}", canonical.trim_end_matches('/'), after.join("/"))
+}
+
+/// `path` as a pattern that matches just it.
+fn escaped(path: &str) -> String {
+    path.chars().fold(String::with_capacity(path.len()), |mut text, character| {
+        if matches!(character, '*' | '?' | '[' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+        text
+    })
+}
+
+fn escaped_join(parts: &[&str]) -> String {
+    if parts.is_empty() { String::new() } else { escaped(&format!("/{}", parts.join("/"))) }
 }
 
 fn component_matches(pattern: &str, name: &str) -> bool {
@@ -98,8 +152,9 @@ fn children(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Walks `path` component by component, as the kernel would, and notes each link.
-fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Resolved> {
+/// Walks `path` component by component, as the kernel would, and notes each link. `None`: it leads nowhere that could be
+/// made, by too many links or by `..` behind a name that is not there.
+fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Found> {
     let mut links = Vec::new();
     let mut rest: Vec<PathBuf> = parts(path);
     let mut at = PathBuf::from("/");
@@ -111,7 +166,11 @@ fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Resolved> {
             continue;
         }
         let place = at.join(&part);
-        let metadata = resolver.metadata(&place)?;
+        let Some(metadata) = resolver.metadata(&place) else {
+            rest.reverse();
+            let possible = !rest.iter().any(|part| part == Path::new(".."));
+            return possible.then(|| Found::Absent(rest.iter().fold(place, |place, part| place.join(part))));
+        };
         if metadata.is_symlink() {
             let target = fs::read_link(&place).ok()?;
             links.push((place, target.clone()));
@@ -131,7 +190,8 @@ fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Resolved> {
         Some(metadata) => metadata,
         None => resolver.metadata(&at)?,
     };
-    Some(Resolved { path: at, links, directory: metadata.is_dir(), device: metadata.dev(), inode: metadata.ino() })
+    let (directory, device, inode) = (metadata.is_dir(), metadata.dev(), metadata.ino());
+    Some(Found::Object(Resolved { path: at, links, directory, device, inode }))
 }
 
 /// The components of a path, last first.

@@ -3,9 +3,10 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
-use crate::plan::resolve::{self, Resolved, Resolver};
+use crate::plan::resolve::{self, Found, Resolved, Resolver};
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, Temporary};
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, PathRule, Temporary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,8 @@ pub(crate) enum Node {
 pub(crate) struct View {
     pub(crate) nodes: BTreeMap<PathBuf, Node>,
     pub(crate) links: BTreeMap<PathBuf, PathBuf>,
+    /// The profile's rules about canonical paths: what a name inside is decided by.
+    pub(crate) rules: Vec<PathRule>,
 }
 
 /// Where private temporary storage stands inside.
@@ -91,12 +94,28 @@ impl View {
         let mut effects = Effects::new();
         for rule in &profile.filesystem.rules {
             let places = match (&rule.pattern, rule.effect) {
-                (PathPattern::Literal(path), _) => resolve::literal(Path::new(path), resolver),
+                (PathPattern::Literal(path), _) => self.literal(path, rule, resolver),
                 (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
-                    resolve::glob(pattern, rule, resolver)?
+                    let objects = resolve::glob(pattern, rule, resolver)?;
+                    for object in &objects {
+                        self.rule_about(&object.path, rule);
+                    }
+                    objects
                 }
-                // Globs that take away are held by the broker, name by name.
-                _ => Vec::new(),
+                // A pattern that takes away is held by the broker, name by name.
+                (PathPattern::Glob(pattern), _) => {
+                    let pattern = PathPattern::Glob(resolve::canonical_pattern(pattern, resolver));
+                    self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
+                    Vec::new()
+                }
+                (_, _) => {
+                    let message = format!(
+                        "`{}` ({}) is of a kind that this plane does not know",
+                        rule.rule.text,
+                        rule.rule.place()
+                    );
+                    return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
+                }
             };
             for resolved in places {
                 let path = resolved.path.clone();
@@ -114,6 +133,22 @@ impl View {
         Ok(effects)
     }
 
+    fn literal(&mut self, path: &str, rule: &PathRule, resolver: &mut Resolver) -> Vec<Resolved> {
+        let found = resolve::literal(Path::new(path), resolver);
+        for one in &found {
+            self.rule_about(one.path(), rule);
+        }
+        found.into_iter().filter_map(Found::object).collect()
+    }
+
+    /// A path that is no text can be named by no rule but one above it.
+    fn rule_about(&mut self, path: &Path, rule: &PathRule) {
+        if let Some(path) = path.to_str() {
+            let pattern = PathPattern::Literal(path.to_owned());
+            self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
+        }
+    }
+
     fn executables(
         &mut self,
         profile: &ExecutionProfile,
@@ -123,7 +158,7 @@ impl View {
         let mut executables = Executables::new();
         let rules = profile.commands.allow.iter().map(|rule| (rule, true));
         for (rule, allowed) in rules.chain(profile.commands.deny.iter().map(|rule| (rule, false))) {
-            for resolved in resolve::literal(Path::new(&rule.prefix), resolver) {
+            for resolved in resolve::literal(Path::new(&rule.prefix), resolver).into_iter().filter_map(Found::object) {
                 let verdict = executables.entry(resolved.path.clone()).or_insert(allowed);
                 *verdict = *verdict && allowed;
                 objects.entry(resolved.path.clone()).or_insert(resolved);

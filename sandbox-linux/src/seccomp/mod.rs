@@ -7,7 +7,7 @@ mod table;
 mod tests;
 
 pub(crate) use bpf::BpfInstruction;
-pub(crate) use rules::FilterOptions;
+pub(crate) use rules::{FilterOptions, SYS_FCHMODAT2};
 
 use bpf::{Block, Errno, Verdict};
 use cofferdam_bridge::enforcement::Tier;

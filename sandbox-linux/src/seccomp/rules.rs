@@ -36,8 +36,6 @@ pub(crate) struct FilterOptions {
     pub(crate) broker_names: bool,
     /// All opens do, too.
     pub(crate) broker_opens: bool,
-    /// Connects do, too.
-    pub(crate) broker_connect: bool,
 }
 
 /// The rules under `options`: a call, and what its arguments lead to.
@@ -73,19 +71,12 @@ pub(crate) fn rules(options: &FilterOptions) -> Vec<(c_long, Block)> {
         let missing =
             BROKERED.iter().filter(|call| !rules.iter().any(|(own, _)| own == *call)).copied().collect::<Vec<_>>();
         rules.extend(missing.into_iter().map(|call| (call, Block::new(vec![], Verdict::Broker))));
-        rules.push((
-            libc::SYS_unlinkat,
-            Block::new(vec![Test::any_bits_to(2, libc::AT_REMOVEDIR as u32, Verdict::Broker)], Verdict::Allow),
-        ));
-    }
-    if options.broker_connect {
-        rules.push((libc::SYS_connect, Block::new(vec![], Verdict::Broker)));
     }
     rules
 }
 
 /// fchmodat2(2), the same number on every architecture.
-const SYS_FCHMODAT2: c_long = 452;
+pub(crate) const SYS_FCHMODAT2: c_long = 452;
 
 /// Calls that make, move or change names.
 #[cfg(target_arch = "x86_64")]
@@ -102,8 +93,14 @@ const BROKERED: &[c_long] = &[
     libc::SYS_mknod,
     libc::SYS_mknodat,
     libc::SYS_rmdir,
+    libc::SYS_unlink,
+    libc::SYS_unlinkat,
     libc::SYS_truncate,
     libc::SYS_creat,
+    libc::SYS_chmod,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const BROKERED: &[c_long] = &[
@@ -113,7 +110,11 @@ const BROKERED: &[c_long] = &[
     libc::SYS_linkat,
     libc::SYS_symlinkat,
     libc::SYS_mknodat,
+    libc::SYS_unlinkat,
     libc::SYS_truncate,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
 ];
 
 #[cfg(target_arch = "x86_64")]

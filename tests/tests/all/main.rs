@@ -5,6 +5,7 @@
 mod attacks;
 mod containment;
 mod limits;
+mod names;
 mod real_programs;
 mod refusals;
 mod terminal;

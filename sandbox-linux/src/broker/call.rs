@@ -1,0 +1,146 @@
+//! From a notification's numbers to the call that was meant.
+
+use super::notify::Notification;
+use crate::seccomp::SYS_FCHMODAT2;
+
+/// A path argument: the directory it starts from and where its text lies in the caller's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PathArgument {
+    /// A descriptor's number, or `AT_FDCWD`.
+    pub(crate) directory: i32,
+    /// The address.
+    pub(crate) address: u64,
+}
+
+/// A call that the broker answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// open(2), openat(2), creat(2).
+    Open { path: PathArgument, flags: i32, mode: u32 },
+    /// mkdir(2).
+    MakeDirectory { path: PathArgument, mode: u32 },
+    /// mknod(2).
+    MakeNode { path: PathArgument, mode: u32 },
+    /// rename(2), renameat2(2).
+    Rename { from: PathArgument, to: PathArgument, flags: u32 },
+    /// link(2).
+    Link { from: PathArgument, to: PathArgument, flags: i32 },
+    /// symlink(2).
+    SymbolicLink { target: u64, path: PathArgument },
+    /// unlink(2), rmdir(2), unlinkat(2).
+    Remove { path: PathArgument, directory: bool },
+    /// truncate(2).
+    Truncate { path: PathArgument, length: i64 },
+    /// chmod(2), fchmodat(2), fchmodat2(2).
+    ChangeMode { path: PathArgument, mode: u32, flags: i32 },
+    /// fchmod(2).
+    ChangeDescriptorMode { descriptor: i32, mode: u32 },
+}
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+impl Call {
+    /// The call of a notification; `None` for one the broker does not know, and for calls of another architecture,
+    /// whose numbers mean something else.
+    pub(crate) fn of(notification: &Notification) -> Option<Self> {
+        if notification.architecture != ARCHITECTURE {
+            return None;
+        }
+        let arguments = &notification.arguments;
+        let at = |directory: usize, path: usize| PathArgument {
+            directory: int(arguments, directory),
+            address: argument(arguments, path),
+        };
+        Some(match notification.number {
+            libc::SYS_openat => Self::Open { path: at(0, 1), flags: int(arguments, 2), mode: unsigned(arguments, 3) },
+            libc::SYS_mkdirat => Self::MakeDirectory { path: at(0, 1), mode: unsigned(arguments, 2) },
+            libc::SYS_mknodat => Self::MakeNode { path: at(0, 1), mode: unsigned(arguments, 2) },
+            libc::SYS_renameat => Self::Rename { from: at(0, 1), to: at(2, 3), flags: 0 },
+            libc::SYS_renameat2 => Self::Rename { from: at(0, 1), to: at(2, 3), flags: unsigned(arguments, 4) },
+            libc::SYS_linkat => Self::Link { from: at(0, 1), to: at(2, 3), flags: int(arguments, 4) },
+            libc::SYS_symlinkat => Self::SymbolicLink { target: argument(arguments, 0), path: at(1, 2) },
+            libc::SYS_unlinkat => {
+                Self::Remove { path: at(0, 1), directory: int(arguments, 2) & libc::AT_REMOVEDIR != 0 }
+            }
+            libc::SYS_truncate => {
+                Self::Truncate { path: here(arguments, 0), length: argument(arguments, 1).cast_signed() }
+            }
+            libc::SYS_fchmodat => Self::ChangeMode { path: at(0, 1), mode: unsigned(arguments, 2), flags: 0 },
+            SYS_FCHMODAT2 => {
+                Self::ChangeMode { path: at(0, 1), mode: unsigned(arguments, 2), flags: int(arguments, 3) }
+            }
+            libc::SYS_fchmod => {
+                Self::ChangeDescriptorMode { descriptor: int(arguments, 0), mode: unsigned(arguments, 1) }
+            }
+            other => return older(other, arguments),
+        })
+    }
+}
+
+/// The forms without a directory argument, which newer architectures do not have.
+#[cfg(target_arch = "x86_64")]
+fn older(number: i64, arguments: &[u64; 6]) -> Option<Call> {
+    const CREATE: i32 = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+    let (one, two) = (here(arguments, 0), here(arguments, 1));
+    Some(match number {
+        libc::SYS_open => Call::Open { path: one, flags: int(arguments, 1), mode: unsigned(arguments, 2) },
+        libc::SYS_creat => Call::Open { path: one, flags: CREATE, mode: unsigned(arguments, 1) },
+        libc::SYS_mkdir => Call::MakeDirectory { path: one, mode: unsigned(arguments, 1) },
+        libc::SYS_mknod => Call::MakeNode { path: one, mode: unsigned(arguments, 1) },
+        libc::SYS_rename => Call::Rename { from: one, to: two, flags: 0 },
+        libc::SYS_link => Call::Link { from: one, to: two, flags: 0 },
+        libc::SYS_symlink => Call::SymbolicLink { target: argument(arguments, 0), path: two },
+        libc::SYS_rmdir => Call::Remove { path: one, directory: true },
+        libc::SYS_unlink => Call::Remove { path: one, directory: false },
+        libc::SYS_chmod => Call::ChangeMode { path: one, mode: unsigned(arguments, 1), flags: 0 },
+        _ => return None,
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn older(_: i64, _: &[u64; 6]) -> Option<Call> {
+    None
+}
+
+fn here(arguments: &[u64; 6], at: usize) -> PathArgument {
+    PathArgument { directory: libc::AT_FDCWD, address: argument(arguments, at) }
+}
+
+fn argument(arguments: &[u64; 6], at: usize) -> u64 {
+    arguments.get(at).copied().unwrap_or(0)
+}
+
+/// The kernel looks at the low half of an argument that is an `int`.
+fn unsigned(arguments: &[u64; 6], at: usize) -> u32 {
+    (argument(arguments, at) & 0xffff_ffff) as u32
+}
+
+fn int(arguments: &[u64; 6], at: usize) -> i32 {
+    unsigned(arguments, at).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notification(number: i64, arguments: [u64; 6]) -> Notification {
+        Notification { id: 1, thread: 1, architecture: ARCHITECTURE, number, arguments }
+    }
+
+    #[test]
+    fn sys_02_a_call_of_another_architecture_is_none() {
+        let mut foreign = notification(libc::SYS_openat, [0; 6]);
+        foreign.architecture = 0x4000_0003;
+        assert_eq!(Call::of(&foreign), None);
+    }
+
+    #[test]
+    fn the_high_half_of_an_int_is_ignored() {
+        let call = Call::of(&notification(libc::SYS_mkdirat, [0xffff_ffff_ffff_ff9c, 7, 0xdead_0000_01ed, 0, 0, 0]));
+        let path = PathArgument { directory: libc::AT_FDCWD, address: 7 };
+        assert_eq!(call, Some(Call::MakeDirectory { path, mode: 0x1ed }));
+    }
+}

@@ -1,0 +1,73 @@
+//! What the broker has to tell at the end: what it refused, and what another tool may execute later.
+
+use super::caller::program_of;
+use cofferdam_bridge::profile::PathEffect;
+use cofferdam_bridge::verdict::{Denial, RuleRef};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// As many distinct refusals as a report holds.
+const MOST_DENIALS: usize = 64;
+
+/// As many files as a report holds.
+const MOST_FILES: usize = 256;
+
+/// Gathered over one execution. Each refusal is told once, however often it happened.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What was refused.
+    pub(crate) denials: Vec<Denial>,
+    /// Files made or changed that may be executed later.
+    pub(crate) executable_later: BTreeSet<String>,
+}
+
+impl Findings {
+    /// Notes that `thread` was refused `access` to `subject`.
+    pub(crate) fn refused(&mut self, thread: i32, access: &str, subject: &str, rule: Option<(PathEffect, RuleRef)>) {
+        let known = |denial: &Denial| denial.access == access && denial.subject == subject;
+        if self.denials.len() >= MOST_DENIALS || self.denials.iter().any(known) {
+            return;
+        }
+        let mut denial = Denial::new(access, subject);
+        denial.remedy = Some(remedy(access, subject, rule.as_ref()));
+        denial.rule = rule.map(|(_, rule)| rule);
+        denial.program = program_of(thread);
+        self.denials.push(denial);
+    }
+
+    /// Notes a file that may be executed later.
+    pub(crate) fn executable(&mut self, path: &str) {
+        // A directory that is listed stands for what is in it.
+        let stands = |above: &Path| above.to_str().is_some_and(|above| self.executable_later.contains(above));
+        if self.executable_later.len() < MOST_FILES && !Path::new(path).ancestors().any(stands) {
+            self.executable_later.insert(path.to_owned());
+        }
+    }
+}
+
+fn remedy(access: &str, subject: &str, rule: Option<&(PathEffect, RuleRef)>) -> String {
+    match rule {
+        Some((PathEffect::Protect, rule)) => {
+            let name = rule.text.split('"').nth(1).unwrap_or(subject);
+            format!("filesystem.unprotect = [\"{name}\"]")
+        }
+        Some((_, rule)) => format!("remove `{}` ({})", rule.text, rule.place()),
+        None => format!("{access} = [\"{subject}\"]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_often_is_told_once_and_not_without_end() {
+        let mut findings = Findings::default();
+        for number in 0..1000 {
+            findings.refused(1, "filesystem.write", "/w/same", None);
+            findings.refused(1, "filesystem.write", &format!("/w/{number}"), None);
+        }
+        assert_eq!(findings.denials.len(), MOST_DENIALS);
+        assert_eq!(findings.denials[0].remedy.as_deref(), Some("filesystem.write = [\"/w/same\"]"));
+    }
+}

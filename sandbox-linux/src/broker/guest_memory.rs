@@ -1,0 +1,77 @@
+//! Reading a waiting thread's memory (process_vm_readv(2)).
+//!
+//! The guest may change it at any moment, so everything is read once, and only the copy is looked at.
+
+use nix::errno::Errno;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+use std::ffi::CString;
+use std::io::IoSliceMut;
+
+/// Longest path that the kernel takes, its final NUL included.
+const PATH_MAX: usize = 4096;
+
+/// Most paths are far shorter than this; a longer one takes a second read.
+const FIRST_READ: u64 = 256;
+
+/// What is read never crosses such a boundary, behind which nothing may be mapped.
+const PAGE: u64 = 4096;
+
+/// Reads a path: `EFAULT` where there is no memory, `ENAMETOOLONG` where it does not end, `ENOENT` where it is empty.
+pub(crate) fn path(thread: i32, address: u64) -> Result<CString, Errno> {
+    let mut bytes = Vec::with_capacity(256);
+    let mut most = FIRST_READ;
+    while bytes.len() < PATH_MAX {
+        let at = address.checked_add(bytes.len() as u64).ok_or(Errno::EFAULT)?;
+        let to_boundary = PAGE - at % PAGE;
+        let room = (PATH_MAX - bytes.len()) as u64;
+        let length = usize::try_from(to_boundary.min(most).min(room)).map_err(|_| Errno::EFAULT)?;
+        let from = bytes.len();
+        bytes.resize(from + length, 0);
+        let Some(target) = bytes.get_mut(from..) else { return Err(Errno::EFAULT) };
+        read(thread, at, target)?;
+        if let Some(end) = target.iter().position(|byte| *byte == 0) {
+            bytes.truncate(from + end);
+            return CString::new(bytes).map_err(|_| Errno::EINVAL);
+        }
+        most = PAGE;
+    }
+    Err(Errno::ENAMETOOLONG)
+}
+
+/// Fills `target` from `address`.
+pub(crate) fn read(thread: i32, address: u64, target: &mut [u8]) -> Result<(), Errno> {
+    let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
+    let remote = [RemoteIoVec { base, len: target.len() }];
+    let wanted = target.len();
+    let got = process_vm_readv(Pid::from_raw(thread), &mut [IoSliceMut::new(target)], &remote)?;
+    if got == wanted { Ok(()) } else { Err(Errno::EFAULT) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(bytes: &[u8]) -> Result<CString, Errno> {
+        path(nix::unistd::gettid().as_raw(), bytes.as_ptr().addr() as u64)
+    }
+
+    #[test]
+    fn a_path_is_read_up_to_its_end() {
+        assert_eq!(own(b"/a/b\0rest").unwrap().as_bytes(), b"/a/b");
+        let long = format!("/{}\0", "x".repeat(4000));
+        assert_eq!(own(long.as_bytes()).unwrap().as_bytes().len(), 4001);
+    }
+
+    #[test]
+    fn sys_16_a_path_without_an_end_is_too_long() {
+        assert_eq!(own(&vec![b'x'; 8192]), Err(Errno::ENAMETOOLONG));
+    }
+
+    #[test]
+    fn an_address_without_memory_is_a_fault() {
+        for address in [0, 8, u64::MAX, u64::MAX - 3] {
+            assert_eq!(path(nix::unistd::gettid().as_raw(), address), Err(Errno::EFAULT));
+        }
+    }
+}

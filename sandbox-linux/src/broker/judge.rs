@@ -1,0 +1,152 @@
+//! Decides about names: by the policy's rules on canonical paths, and by what the guest made itself.
+
+use super::findings::Findings;
+use super::guest_path::Place;
+use super::made::Made;
+use super::raw_call::{Identity, facts};
+use cofferdam_bridge::decide::{FileAccess, FilesystemRules, RuleDecision};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule};
+use cofferdam_bridge::verdict::RuleRef;
+use nix::errno::Errno;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a refused call is answered.
+pub(crate) const REFUSED: Errno = Errno::EACCES;
+
+/// The judge of one execution.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    rules: Arc<FilesystemRules>,
+    pub(crate) made: Made,
+    pub(crate) findings: Findings,
+}
+
+/// Why a name may be worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// No rule takes it away. Whether mounts let it happen is theirs to say.
+    Free,
+    /// It would be protected, but stands in a directory of the guest's own.
+    Own,
+}
+
+/// Rules on canonical paths, made ready once for all executions of a VM.
+pub(crate) fn rules(profile: &ExecutionProfile, canonical: &[PathRule]) -> Result<Arc<FilesystemRules>, BridgeError> {
+    let mut filesystem = profile.filesystem.clone();
+    filesystem.rules = canonical.to_vec();
+    FilesystemRules::new(&filesystem).map(Arc::new)
+}
+
+impl Judge {
+    /// A judge by `rules`, before anything has happened.
+    pub(crate) fn new(rules: Arc<FilesystemRules>) -> Self {
+        Self { rules, made: Made::default(), findings: Findings::default() }
+    }
+
+    /// May what has this name be changed, made or removed? `directory` is the one that the name is in.
+    pub(crate) fn name(&mut self, thread: i32, path: &Path, directory: Identity) -> Result<Standing, Errno> {
+        let text = path.to_string_lossy();
+        let Ok(decision) = self.rules.decide(&text, FileAccess::Write) else { return Err(REFUSED) };
+        if decision.allowed {
+            return Ok(Standing::Free);
+        }
+        match decision.effect {
+            // Outside every rule, or only readable: the mounts refuse it, or it is the sandbox's own (/tmp, /dev).
+            None | Some(PathEffect::Read) => Ok(Standing::Free),
+            Some(PathEffect::Protect) if self.is_own(path, directory) => {
+                self.findings.executable(&text);
+                Ok(Standing::Own)
+            }
+            _ => self.refuse(thread, "filesystem.write", &text, decision),
+        }
+    }
+
+    /// May something other than a directory get this name? On the way to a protected name it would stand for what is protected.
+    pub(crate) fn new_file(&mut self, thread: i32, place: &Place, directory: Identity) -> Result<(), Errno> {
+        self.name(thread, &place.path, directory)?;
+        let text = place.path.to_string_lossy();
+        let Some(rule) = self.rules.on_the_way_to(&text).cloned() else { return Ok(()) };
+        if self.is_own(&place.path, directory) {
+            self.findings.executable(&text);
+            return Ok(());
+        }
+        self.findings.refused(thread, "filesystem.write", &text, Some((PathEffect::Protect, rule)));
+        Err(REFUSED)
+    }
+
+    /// May what is at `path` be read? Asked only where a rule takes reading away by a pattern.
+    pub(crate) fn read(&mut self, thread: i32, path: &Path) -> Result<(), Errno> {
+        let text = path.to_string_lossy();
+        let Ok(decision) = self.rules.decide(&text, FileAccess::Read) else { return Err(REFUSED) };
+        match decision.effect {
+            Some(effect) if !decision.allowed && effect != PathEffect::Protect => {
+                self.refuse(thread, "filesystem.read", &text, decision).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// May a directory of the host's be called `to` instead of `from`? Not where a rule means it by its name or place.
+    pub(crate) fn rename_directory(&mut self, thread: i32, from: &Path, to: &Path) -> Result<(), Errno> {
+        let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
+        let Some(rule) = self.rules.changed_by_rename(&from, &to).cloned() else { return Ok(()) };
+        self.findings.refused(thread, "filesystem.write", &from, Some((PathEffect::Protect, rule)));
+        Err(REFUSED)
+    }
+
+    /// Notes that the mounts refused a change, where the rules say why.
+    pub(crate) fn refused_by_mounts(&mut self, thread: i32, path: &Path) {
+        let own = ["/proc", "/dev", "/tmp", "/sys"].iter().any(|own| path.starts_with(own));
+        let text = path.to_string_lossy();
+        if let Ok(decision) = self.rules.decide(&text, FileAccess::Write)
+            && !decision.allowed
+            && !(own && decision.effect.is_none())
+        {
+            self.findings.refused(thread, "filesystem.write", &text, rule_of(decision));
+        }
+    }
+
+    /// Whether a rule takes changing `path` away, whoever made it.
+    pub(crate) fn is_taken_away(&self, path: &Path) -> bool {
+        let decision = self.rules.decide(&path.to_string_lossy(), FileAccess::Write);
+        decision.is_ok_and(|decision| !decision.allowed && !matches!(decision.effect, None | Some(PathEffect::Read)))
+    }
+
+    /// Lists a file that outlives the run: one in a place that the policy names, not in private temporary storage.
+    pub(crate) fn list_if_kept(&mut self, path: &Path) {
+        let text = path.to_string_lossy();
+        if self.rules.decide(&text, FileAccess::Write).is_ok_and(|decision| decision.effect.is_some()) {
+            self.findings.executable(&text);
+        }
+    }
+
+    /// Lists a directory of the guest's own that gets a name on the way to a protected one.
+    pub(crate) fn list_on_the_way(&mut self, path: &Path) {
+        let text = path.to_string_lossy();
+        if self.rules.on_the_way_to(&text).is_some() {
+            self.findings.executable(&text);
+        }
+    }
+
+    fn is_own(&self, path: &Path, directory: Identity) -> bool {
+        self.made.is_own(directory) && !self.made.is_vacated(path)
+    }
+
+    fn refuse(&mut self, thread: i32, access: &str, subject: &str, decision: RuleDecision) -> Result<Standing, Errno> {
+        self.findings.refused(thread, access, subject, rule_of(decision));
+        Err(REFUSED)
+    }
+}
+
+fn rule_of(decision: RuleDecision) -> Option<(PathEffect, RuleRef)> {
+    // A rule that only lets read is not what is in the way: what is missing is one that lets write.
+    decision.effect.filter(|effect| *effect != PathEffect::Read).zip(decision.rule)
+}
+
+/// The identity of the directory that a name is in.
+pub(crate) fn directory_of(place: &Place) -> Result<Identity, Errno> {
+    facts(place.parent.as_fd()).map(|facts| facts.identity)
+}

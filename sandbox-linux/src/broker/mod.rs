@@ -1,0 +1,92 @@
+//! The broker: holds what mounts cannot, by answering the guest's calls that make, move or change names.
+//!
+//! Such calls come as notifications of the seccomp filter. The broker reads their arguments once, resolves paths to
+//! descriptors in the guest's root, judges canonical paths, and does the operation itself, on those descriptors and with no more
+//! rights than the guest has. It never lets a call go on after looking at memory that the guest can change.
+
+mod call;
+mod caller;
+mod findings;
+mod guest_memory;
+mod guest_path;
+mod judge;
+mod made;
+mod names;
+mod notify;
+mod open;
+mod raw_call;
+mod rename;
+mod serve;
+
+use crate::plan::brokered::Brokered;
+use cofferdam_bridge::decide::FilesystemRules;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::exit_cause::ExitCause;
+use findings::Findings;
+use guest_path::GuestFiles;
+use judge::Judge;
+use nix::errno::Errno;
+use notify::Listener;
+use serve::Server;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+pub(crate) use judge::rules;
+
+/// The broker of one execution, at work.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    thread: JoinHandle<Findings>,
+    /// Closing it ends the thread.
+    stop: OwnedFd,
+}
+
+impl Broker {
+    /// Begins to answer the calls that arrive at `listener` from the sandbox whose first process is `init`.
+    pub(crate) fn start(
+        listener: OwnedFd,
+        init: i32,
+        rules: Arc<FilesystemRules>,
+        brokered: Brokered,
+    ) -> Result<Self, BridgeError> {
+        let files = GuestFiles::of(init).map_err(|errno| failed("the sandbox's files cannot be seen", errno))?;
+        let server = Server { files, judge: Judge::new(rules), judges_reads: brokered.reads };
+        let (theirs, stop) =
+            nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed("no pipe", errno))?;
+        let listener = Listener::new(listener);
+        let thread = thread::Builder::new()
+            .name("cofferdam-broker".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || serve::run(server, listener, &theirs))
+            .map_err(|error| failed("no thread", Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN))))?;
+        Ok(Self { thread, stop })
+    }
+
+    /// Ends it and tells what it found. The sandbox has ended, so no call is left unanswered.
+    pub(crate) fn finish(self, report: &mut ExecutionReport) {
+        drop(self.stop);
+        match self.thread.join() {
+            Ok(findings) => {
+                report.denials = findings.denials;
+                report.executable_later = findings.executable_later.into_iter().collect();
+            }
+            Err(_) => {
+                // Its calls were refused from then on, but what it had seen is lost.
+                let message = "the broker ended too early; please report this";
+                report.cause = ExitCause::PlaneFault { error: BridgeError::new(ErrorCode::PlaneFault, message) };
+            }
+        }
+    }
+}
+
+fn failed(what: &str, errno: Errno) -> BridgeError {
+    BridgeError::new(
+        ErrorCode::SandboxSetupFailed,
+        format!("the broker could not be started: {what}: {}; the host may be at its limit", errno.desc()),
+    )
+    .with("step", "broker")
+    .with("errno", errno as i32)
+}

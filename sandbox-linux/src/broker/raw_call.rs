@@ -1,0 +1,116 @@
+//! The few other system calls of the broker that have no safe form.
+
+#![expect(unsafe_code, reason = "statx, pidfd_getfd and capset have no safe form")]
+
+use nix::errno::Errno;
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Which object something is, for as long as its file system is mounted: number reuse is told apart by the time of birth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    device: (u32, u32),
+    inode: u64,
+    born: Option<(i64, u32)>,
+}
+
+/// What statx(2) says of an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// Which object it is.
+    pub(crate) identity: Identity,
+    /// Type and permissions.
+    pub(crate) mode: u32,
+}
+
+impl Facts {
+    /// Whether it is a directory.
+    pub(crate) fn is_directory(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFDIR
+    }
+}
+
+/// The object behind a descriptor (`O_PATH` will do).
+pub(crate) fn facts(object: BorrowedFd<'_>) -> Result<Facts, Errno> {
+    facts_at(object, c"")
+}
+
+/// The object of a name, symbolic links not followed.
+pub(crate) fn facts_at(parent: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<Facts, Errno> {
+    // SAFETY: integers only, for which all-zero bytes are valid.
+    let mut buffer: libc::statx = unsafe { zeroed() };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
+    let wanted = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_INO | libc::STATX_BTIME;
+    // SAFETY: the name ends with NUL; the buffer is the structure of statx(2) and lives until the call returns.
+    let result =
+        unsafe { libc::statx(parent.as_raw_fd(), name.as_ptr(), flags, wanted, std::ptr::from_mut(&mut buffer)) };
+    Errno::result(result)?;
+    let known = buffer.stx_mask & libc::STATX_BTIME != 0;
+    let identity = Identity {
+        device: (buffer.stx_dev_major, buffer.stx_dev_minor),
+        inode: buffer.stx_ino,
+        born: known.then_some((buffer.stx_btime.tv_sec, buffer.stx_btime.tv_nsec)),
+    };
+    Ok(Facts { identity, mode: u32::from(buffer.stx_mode) })
+}
+
+/// A descriptor that names a process.
+pub(crate) fn process_descriptor(process: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: integers only.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) };
+    adopt(descriptor)
+}
+
+/// A copy of descriptor `number` of a process; both share one open file.
+pub(crate) fn copy_descriptor(process: BorrowedFd<'_>, number: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: integers only.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) };
+    adopt(descriptor)
+}
+
+/// Gives the calling thread a file mode mask of its own, which clears nothing.
+pub(crate) fn own_file_mode_mask() -> Result<(), Errno> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+    Ok(())
+}
+
+/// Gives up every capability of the calling thread, and of no other.
+pub(crate) fn drop_capabilities() -> Result<(), Errno> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION_3, 0];
+    let sets = [0_u32; 6];
+    // SAFETY: header and sets are the structures of capset(2), version 3, and live until the call returns.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
+fn adopt(descriptor: libc::c_long) -> Result<OwnedFd, Errno> {
+    let descriptor = Errno::result(descriptor)?;
+    let descriptor = i32::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn two_descriptors_of_one_directory_have_one_identity_and_another_directory_another() {
+        let open = |path| std::fs::File::open(path).unwrap();
+        let (one, same, other) = (open("/"), open("/."), open("/proc"));
+        let identity = |file: &std::fs::File| facts(file.as_fd()).unwrap().identity;
+        assert_eq!(identity(&one), identity(&same));
+        assert_ne!(identity(&one), identity(&other));
+    }
+
+    #[test]
+    fn a_thread_without_capabilities_leaves_the_others_theirs() {
+        let capabilities = || std::fs::read_to_string("/proc/self/task/self/status").unwrap_or_default();
+        let before = capabilities();
+        std::thread::spawn(|| drop_capabilities().unwrap()).join().unwrap();
+        assert_eq!(before, capabilities());
+    }
+}

@@ -1,0 +1,131 @@
+//! The broker's thread: takes calls one after the other, and answers each.
+
+use super::call::Call;
+use super::findings::Findings;
+use super::guest_path::GuestFiles;
+use super::judge::Judge;
+use super::notify::{Listener, Notification};
+use super::open::{open_fifo, release_fifo};
+use super::raw_call::{drop_capabilities, own_file_mode_mask};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// What a call comes to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It is done.
+    Done,
+    /// The caller gets this descriptor.
+    Descriptor { file: OwnedFd, close_on_exec: bool },
+    /// A FIFO whose opening waits for the other end.
+    Fifo { object: OwnedFd, flags: OFlag, close_on_exec: bool },
+}
+
+/// One execution's calls.
+pub(super) struct Server {
+    pub(super) files: GuestFiles,
+    pub(super) judge: Judge,
+    /// Whether opens for reading are judged, too.
+    pub(super) judges_reads: bool,
+}
+
+/// Openings that wait, each on a thread of its own.
+type Waiting = Vec<(OwnedFd, JoinHandle<()>)>;
+
+/// Serves `listener` until nobody is left who could call, or `stop` is closed.
+pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Findings {
+    // What the guest may not do we must not do for it: it has no capabilities, and its umask is applied by hand.
+    let ready = drop_capabilities().and_then(|()| own_file_mode_mask());
+    let listener = Arc::new(listener);
+    let mut waiting = Waiting::new();
+    while wait(&listener, stop) {
+        let Ok(notification) = listener.receive() else { continue };
+        if let Err(errno) = ready {
+            listener.answer(notification.id, Err(errno));
+            continue;
+        }
+        let answer = server.answer(&listener, &notification);
+        give(&listener, notification.id, answer, &mut waiting);
+        waiting.retain(|(_, thread)| !thread.is_finished());
+    }
+    for (object, thread) in waiting {
+        release_fifo(&object);
+        let _ = thread.join();
+    }
+    server.judge.findings
+}
+
+/// Whether a call waits. Not when everybody who could call has ended.
+fn wait(listener: &Listener, stop: &OwnedFd) -> bool {
+    loop {
+        let mut watched =
+            [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut watched, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => return false,
+            Ok(_) => {}
+        }
+        let happened = |at: usize| watched.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        if happened(0).contains(PollFlags::POLLIN) {
+            return true;
+        }
+        if !happened(0).is_empty() || !happened(1).is_empty() {
+            return false;
+        }
+    }
+}
+
+fn give(listener: &Arc<Listener>, id: u64, answer: Result<Answer, Errno>, waiting: &mut Waiting) {
+    match answer {
+        Ok(Answer::Done) => listener.answer(id, Ok(())),
+        Ok(Answer::Descriptor { file, close_on_exec }) => hand_over(listener, id, &file, close_on_exec),
+        Ok(Answer::Fifo { object, flags, close_on_exec }) => {
+            let Ok(copy) = object.try_clone() else { return listener.answer(id, Err(Errno::EMFILE)) };
+            let own = listener.clone();
+            let open = move || match open_fifo(&copy, flags) {
+                Ok(file) => hand_over(&own, id, &file, close_on_exec),
+                Err(errno) => own.answer(id, Err(errno)),
+            };
+            match thread::Builder::new().name("cofferdam-fifo".to_owned()).stack_size(64 * 1024).spawn(open) {
+                Ok(thread) => waiting.push((object, thread)),
+                Err(_) => listener.answer(id, Err(Errno::EAGAIN)),
+            }
+        }
+        Err(errno) => listener.answer(id, Err(errno)),
+    }
+}
+
+fn hand_over(listener: &Listener, id: u64, file: &OwnedFd, close_on_exec: bool) {
+    if let Err(errno) = listener.hand_over(id, file.as_fd(), close_on_exec) {
+        // Its table is full, or it is gone, and then nobody hears this.
+        listener.answer(id, Err(errno));
+    }
+}
+
+impl Server {
+    fn answer(&mut self, listener: &Listener, notification: &Notification) -> Result<Answer, Errno> {
+        let call = Call::of(notification).ok_or(Errno::ENOSYS)?;
+        // The thread's number may have passed to another one, whose memory and directories are not the caller's.
+        let thread = notification.thread;
+        if !listener.is_valid(notification.id) {
+            return Err(Errno::ESRCH);
+        }
+        let done = match call {
+            Call::Open { path, flags, mode } => return self.open(thread, path, flags, mode),
+            Call::MakeDirectory { path, mode } => self.make_directory(thread, path, mode),
+            Call::MakeNode { path, mode } => self.make_node(thread, path, mode),
+            Call::Rename { from, to, flags } => self.rename(thread, from, to, flags),
+            Call::Link { from, to, flags } => self.link(thread, from, to, flags),
+            Call::SymbolicLink { target, path } => self.symbolic_link(thread, target, path),
+            Call::Remove { path, directory } => self.remove(thread, path, directory),
+            Call::Truncate { path, length } => self.truncate(thread, path, length),
+            Call::ChangeMode { path, mode, flags } => self.change_mode(thread, path, mode, flags),
+            Call::ChangeDescriptorMode { descriptor, mode } => self.change_descriptor_mode(thread, descriptor, mode),
+        };
+        done.map(|()| Answer::Done)
+    }
+}

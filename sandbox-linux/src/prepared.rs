@@ -1,0 +1,52 @@
+//! A profile resolved against this host, kept for the moment between asking whether it can be enforced and enforcing it.
+
+use crate::plan::brokered::Brokered;
+use crate::plan::view::View;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::profile::ExecutionProfile;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A resolved profile describes the host as it was; what is older than this is looked up again.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// What a profile comes to on this host.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    /// What is visible, and how.
+    pub(crate) view: View,
+    /// What mounts cannot hold.
+    pub(crate) brokered: Brokered,
+}
+
+impl Prepared {
+    /// Looks at the host.
+    pub(crate) fn new(profile: &ExecutionProfile) -> Result<Self, BridgeError> {
+        let view = View::new(profile)?;
+        let brokered = Brokered::of(&view);
+        Ok(Self { view, brokered })
+    }
+}
+
+/// The profile that was prepared last.
+#[derive(Debug, Default)]
+pub(crate) struct LastPrepared(Mutex<Option<(Instant, ExecutionProfile, Prepared)>>);
+
+impl LastPrepared {
+    /// Prepares `profile` and keeps a copy.
+    pub(crate) fn prepare(&self, profile: &ExecutionProfile) -> Result<Brokered, BridgeError> {
+        let prepared = Prepared::new(profile)?;
+        let brokered = prepared.brokered;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), profile.clone(), prepared));
+        Ok(brokered)
+    }
+
+    /// What was kept, if it is for `profile` and fresh; else prepared now.
+    pub(crate) fn take(&self, profile: &ExecutionProfile) -> Result<Prepared, BridgeError> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match kept {
+            Some((when, own, prepared)) if when.elapsed() < FRESH && own == *profile => Ok(prepared),
+            _ => Prepared::new(profile),
+        }
+    }
+}

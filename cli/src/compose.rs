@@ -86,11 +86,15 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// A VM under `policy` on `plane`.
-pub(crate) fn vm(plane: PlaneName, policy: Policy, places: &Places) -> Result<Vm, Failure> {
-    let kernel = match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?).build()?,
-    };
+/// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
+pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
+    Ok(match plane {
+        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()).build()?,
+    })
+}
+
+/// A VM of `kernel` under `policy`.
+pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places) -> Result<Vm, Failure> {
     let mut spec = VmSpec::new(policy).workspace(&places.workspace).host_environment(host_environment());
     if let Some(home) = &places.home {
         spec = spec.home(home);

@@ -122,8 +122,8 @@ impl LinuxPlane {
                 counting.add(process.pid);
                 Ok(())
             },
-            &mut |process, listener| {
-                broker = Some(Broker::start(listener, process.pid, context.rules.clone(), context.brokered)?);
+            &mut |root, listener| {
+                broker = Some(Broker::start(listener, root, context.rules.clone(), context.brokered)?);
                 Ok(())
             },
         )?;

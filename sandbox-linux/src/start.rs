@@ -21,8 +21,8 @@ pub(crate) struct Running {
     pub(crate) terminal: Option<OwnedFd>,
 }
 
-/// Called with the process and the seccomp listener before the program starts.
-pub(crate) type OnListener<'a> = &'a mut dyn FnMut(&Spawned, OwnedFd) -> Result<(), BridgeError>;
+/// Called with the sandbox's root directory and the seccomp listener.
+pub(crate) type OnListener<'a> = &'a mut dyn FnMut(OwnedFd, OwnedFd) -> Result<(), BridgeError>;
 
 /// Called with the process as soon as it exists, before it has done anything.
 pub(crate) type OnSpawned<'a> = &'a mut dyn FnMut(&Spawned) -> Result<(), BridgeError>;
@@ -91,6 +91,7 @@ pub(crate) fn send_plan(
 }
 
 fn wait_until_started(running: &mut Running, plan: &Plan, on_listener: OnListener<'_>) -> Result<(), BridgeError> {
+    let mut root = None;
     loop {
         let Some(message) = receive(running.control.as_fd()).map_err(|error| failed("report", error))? else {
             return Err(BridgeError::new(
@@ -102,10 +103,12 @@ fn wait_until_started(running: &mut Running, plan: &Plan, on_listener: OnListene
         match message.kind {
             message::STARTED => return Ok(()),
             message::FAILED => return Err(step_report::explain(&message, plan)),
+            message::ROOT => root = message.descriptor,
             message::TERMINAL => running.terminal = message.descriptor,
             message::LISTENER => {
-                let Some(listener) = message.descriptor else { continue };
-                on_listener(&running.process, listener)?;
+                if let (Some(root), Some(listener)) = (root.take(), message.descriptor) {
+                    on_listener(root, listener)?;
+                }
             }
             _ => {}
         }

@@ -98,9 +98,10 @@ impl Run {
     }
 
     fn run(&self) -> Result<u8, Failure> {
+        let kernel = compose::kernel(self.plane)?;
         let places = Places::find(self.workspace.as_deref())?;
         let policy = self.narrowed(policy_file::find(&self.policy)?)?;
-        let vm = compose::vm(self.plane, policy, &places)?;
+        let vm = compose::vm(&kernel, policy, &places)?;
         let mode = self.mode();
         let command = self.command(&vm, &mode)?;
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -133,8 +133,10 @@ pub mod message {
     pub const EXITED: u32 = 5;
     /// The terminal's master end comes with this message.
     pub const TERMINAL: u32 = 6;
-    /// The seccomp listener comes with this message.
+    /// The seccomp listener comes with this message; the root came before.
     pub const LISTENER: u32 = 7;
+    /// The root directory of the sandbox comes with this message, as a descriptor that only names it.
+    pub const ROOT: u32 = 8;
 }
 
 /// A message of the supervisor: `kind u32, value u32`, 8 bytes.

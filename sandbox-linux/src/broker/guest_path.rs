@@ -8,7 +8,6 @@ use super::call::PathArgument;
 use super::caller::Caller;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
-use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -50,11 +49,9 @@ pub(crate) enum Walked {
 }
 
 impl GuestFiles {
-    /// The files that process `init` sees.
-    pub(crate) fn of(init: i32) -> Result<Self, Errno> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = nix::fcntl::open(format!("/proc/{init}/root").as_str(), flags, Mode::empty())?;
-        Ok(Self { root })
+    /// The files beneath `root`, the guest's root directory.
+    pub(crate) fn new(root: OwnedFd) -> Self {
+        Self { root }
     }
 
     /// The absolute form of a path argument. `..` and links in it are left to the kernel.
@@ -221,7 +218,7 @@ mod tests {
     use super::*;
 
     fn own_files() -> GuestFiles {
-        GuestFiles::of(std::process::id().cast_signed()).unwrap()
+        GuestFiles::new(std::fs::File::open("/").unwrap().into())
     }
 
     fn own() -> Caller {

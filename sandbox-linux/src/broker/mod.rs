@@ -45,15 +45,14 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Begins to answer the calls that arrive at `listener` from the sandbox whose first process is `init`.
+    /// Begins to answer the calls that arrive at `listener` from the sandbox whose root directory is `root`.
     pub(crate) fn start(
         listener: OwnedFd,
-        init: i32,
+        root: OwnedFd,
         rules: Arc<FilesystemRules>,
         brokered: Brokered,
     ) -> Result<Self, BridgeError> {
-        let files = GuestFiles::of(init).map_err(|errno| failed("the sandbox's files cannot be seen", errno))?;
-        let server = Server { files, judge: Judge::new(rules), judges_reads: brokered.reads };
+        let server = Server { files: GuestFiles::new(root), judge: Judge::new(rules), judges_reads: brokered.reads };
         let (theirs, stop) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed("no pipe", errno))?;
         let listener = Listener::new(listener);

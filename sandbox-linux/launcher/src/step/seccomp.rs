@@ -1,6 +1,6 @@
 //! The system call filter.
 
-use super::{Failure, part};
+use super::{AT_FDCWD, Failure, O_CLOEXEC, O_PATH, part};
 use crate::format::{message, seccomp as flag};
 use crate::plan_reader::Text;
 use crate::raw_call::{call, nr};
@@ -28,6 +28,10 @@ pub fn install(flags: u32, instructions: Text) -> Result<(), Failure> {
         part(unsafe { call!(nr::SECCOMP, SECCOMP_SET_MODE_FILTER, 0, at) }, 1)?;
         return Ok(());
     }
+    // The supervisor looks up names from here; the program may have ended before it could ask for our root.
+    // SAFETY: constant text.
+    let root = part(unsafe { call!(nr::OPENAT, AT_FDCWD, c"/".as_ptr(), O_PATH | O_CLOEXEC) }, 4)?;
+    part(send(&Message::new(message::ROOT, 0), root as i32), 5)?;
     let with = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     // SAFETY: as above; kernels before 5.19 do not know the second flag and answer EINVAL.
     let listener = unsafe {
@@ -39,7 +43,10 @@ pub fn install(flags: u32, instructions: Text) -> Result<(), Failure> {
         }
     };
     part(send(&Message::new(message::LISTENER, 0), listener as i32), 3)?;
-    // SAFETY: the descriptor is ours; the guest must never hold it.
-    unsafe { call!(nr::CLOSE, listener) };
+    // SAFETY: the descriptors are ours; the guest must never hold them.
+    unsafe {
+        call!(nr::CLOSE, listener);
+        call!(nr::CLOSE, root);
+    }
     Ok(())
 }

@@ -34,7 +34,7 @@ impl RuleDecision {
 }
 
 /// A file-system profile made ready for many decisions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesystemRules {
     rules: Vec<(CompiledPattern, PathEffect, RuleRef)>,
 }

@@ -5,12 +5,21 @@
 use crate::error::BridgeError;
 use crate::error_code::ErrorCode;
 use crate::profile::PathPattern;
+use std::borrow::Cow;
 
 /// A pattern made ready for many matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompiledPattern {
-    parts: Vec<Part>,
+    kind: Kind,
     specificity: Specificity,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A path without wildcards, which most rules are; the root is empty.
+    Literal(String),
+    /// Component by component.
+    Glob(Vec<Part>),
 }
 
 /// How specific a pattern is. Greater is more specific: a longer literal prefix, then more that is literal after it (a
@@ -69,11 +78,20 @@ impl CompiledPattern {
             PathPattern::Literal(text) => (text, false),
             PathPattern::Glob(text) => (text, true),
         };
-        check_path(text)?;
+        check_absolute(text)?;
+        let components = text.split('/').filter(|component| !component.is_empty() && *component != ".");
+        if !glob {
+            let literal = components.fold(String::with_capacity(text.len()), |path, component| path + "/" + component);
+            let specificity = Specificity {
+                literal_prefix: literal.len(),
+                literal_in_all: literal.len(),
+                fewer_wildcards: std::cmp::Reverse(0),
+            };
+            return Ok(Self { kind: Kind::Literal(literal), specificity });
+        }
         let mut parts = Vec::new();
-        for component in text.split('/').filter(|component| !component.is_empty() && *component != ".") {
+        for component in components {
             parts.push(match component {
-                literal if !glob => Part::Literal(literal.to_owned()),
                 "**" => Part::AnyDepth,
                 other => component_of(other).ok_or_else(|| {
                     let message =
@@ -83,13 +101,19 @@ impl CompiledPattern {
             });
         }
         let specificity = specificity(&parts);
-        Ok(Self { parts, specificity })
+        Ok(Self { kind: Kind::Glob(parts), specificity })
     }
 
     /// Whether the pattern covers `path`: it matches the path itself or a directory above it.
     pub fn matches(&self, path: &str) -> bool {
+        let mut parts = match &self.kind {
+            Kind::Literal(literal) => {
+                let rest = path.strip_prefix(literal.as_str());
+                return rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            }
+            Kind::Glob(parts) => parts.as_slice(),
+        };
         let mut components = path.split('/').filter(|component| !component.is_empty());
-        let mut parts = self.parts.as_slice();
         // Up to the first `**` there is one way to match, and most paths part from most patterns at once.
         while let Some((part, rest)) = parts.split_first() {
             if *part == Part::AnyDepth {
@@ -108,13 +132,14 @@ impl CompiledPattern {
     /// A directory that is renamed takes what lies in it to other names: whether a pattern still covers the same of it
     /// depends on this alone.
     pub fn reach(&self, path: &str) -> Reach {
-        let mut states = vec![false; self.parts.len() + 1];
+        let parts = self.parts();
+        let mut states = vec![false; parts.len() + 1];
         set(&mut states, 0, true);
         let mut named = false;
         for component in path.split('/').filter(|component| !component.is_empty()) {
             let mut next = vec![false; states.len()];
             named = false;
-            for (at, part) in self.parts.iter().enumerate() {
+            for (at, part) in parts.iter().enumerate() {
                 if states.get(at) != Some(&true) {
                     continue;
                 }
@@ -126,7 +151,7 @@ impl CompiledPattern {
                     }
                     part if part.matches(component) => {
                         set(&mut next, at + 1, true);
-                        named |= matches!(part, Part::Literal(_)) && at + 1 < self.parts.len();
+                        named |= matches!(part, Part::Literal(_)) && at + 1 < parts.len();
                     }
                     _ => {}
                 }
@@ -134,6 +159,16 @@ impl CompiledPattern {
             states = next;
         }
         Reach { states, named }
+    }
+
+    fn parts(&self) -> Cow<'_, [Part]> {
+        match &self.kind {
+            Kind::Glob(parts) => Cow::Borrowed(parts),
+            Kind::Literal(literal) => {
+                let components = literal.split('/').filter(|component| !component.is_empty());
+                components.map(|component| Part::Literal(component.to_owned())).collect()
+            }
+        }
     }
 
     /// How specific the pattern is.
@@ -174,6 +209,15 @@ fn set(flags: &mut [bool], at: usize, value: bool) {
 /// # Errors
 /// `path_invalid`, with a sentence that says why.
 pub fn check_path(path: &str) -> Result<(), BridgeError> {
+    check_absolute(path)?;
+    if path != "/" && path.split('/').skip(1).any(|component| matches!(component, "" | ".")) {
+        let message = format!("the path `{path}` holds `//` or `.`, or ends with a slash; write it without");
+        return Err(BridgeError::new(ErrorCode::PathInvalid, message).with("path", path));
+    }
+    Ok(())
+}
+
+fn check_absolute(path: &str) -> Result<(), BridgeError> {
     let fault = if !path.starts_with('/') {
         "is not absolute"
     } else if path.contains('\0') {

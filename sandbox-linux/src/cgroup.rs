@@ -10,7 +10,7 @@ use crate::start::send_plan;
 use cofferdam_bridge::limits::Limits;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{AccessFlags, access};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -49,28 +49,11 @@ struct Place {
     processes: Option<PathBuf>,
 }
 
-/// A place for a cgroup that is not made yet, and the process that clears it up.
-#[derive(Debug)]
-pub(crate) struct Reserved {
-    place: Place,
-    afterwards: Afterwards,
-}
-
 /// The process that clears up when this one is killed.
 #[derive(Debug)]
 struct Afterwards {
     control: Option<OwnedFd>,
     pid: i32,
-}
-
-impl Reserved {
-    /// Finds a place where this process may make a cgroup. Somebody to clear it up is there before anything is made.
-    pub(crate) fn new(launcher: &Launcher) -> Option<Self> {
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let place = Place::unified(&own).or_else(|| Place::separate(&own))?;
-        let afterwards = Afterwards::start(&place.directories(), launcher).ok()?;
-        Some(Self { place, afterwards })
-    }
 }
 
 impl Place {
@@ -132,37 +115,26 @@ impl Place {
 
 impl Cgroup {
     /// A cgroup with the limits of `limits` that a cgroup can hold, or none where none may be made.
-    pub(crate) fn create(limits: &Limits, launcher: &Launcher, reserved: Option<Reserved>) -> Option<Self> {
+    ///
+    /// Somebody to clear it up is there before anything is made.
+    pub(crate) fn create(limits: &Limits, launcher: &Launcher) -> Option<Self> {
         if limits.memory_bytes.is_none() && limits.processes.is_none() {
             return None;
         }
-        let Reserved { place, afterwards } = reserved.or_else(|| Reserved::new(launcher))?;
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let place = Place::unified(&own).or_else(|| Place::separate(&own))?;
+        let afterwards = Afterwards::start(&place.directories(), launcher).ok()?;
         let group = Self { place, afterwards };
         let made = group.place.directories().iter().try_for_each(fs::create_dir);
         made.and_then(|()| group.place.limit(limits)).ok()?;
         Some(group)
     }
 
-    /// Files into which the launcher writes `0` to join by itself, as the first thing it does.
-    ///
-    /// A thread that moves itself in version 1 needs no lock of the whole system; moving it from outside takes one that
-    /// waits for a grace period, ten milliseconds and more.
-    pub(crate) fn joined_by_itself(&self) -> Vec<PathBuf> {
-        if self.place.layout == Layout::Unified {
-            return Vec::new();
-        }
-        self.place.directories().iter().map(|directory| directory.join("tasks")).collect()
-    }
-
-    /// Puts a process into it, where it cannot join by itself.
-    pub(crate) fn add(&self, pid: i32) -> io::Result<()> {
-        if self.place.layout == Layout::Separate {
-            return Ok(());
-        }
-        self.place
-            .directories()
-            .iter()
-            .try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
+    /// Files by which a process joins, opened for writing: the one who writes `0` to them does.
+    pub(crate) fn entrances(&self) -> io::Result<Vec<File>> {
+        let name = if self.place.layout == Layout::Unified { "cgroup.procs" } else { "tasks" };
+        let open = |directory: &PathBuf| File::options().write(true).open(directory.join(name));
+        self.place.directories().iter().map(open).collect()
     }
 
     /// Whether the kernel had to end a process for want of memory.
@@ -222,8 +194,7 @@ impl Afterwards {
         let process = spawn(launcher.as_fd(), theirs.as_fd(), 0)?;
         let started = Self { control: Some(ours), pid: process.pid };
         if let Some(control) = &started.control {
-            // It uses no streams. It must not get our end of the socket in their place, or it would never see it close.
-            send_plan(control.as_fd(), &bytes, [launcher.as_fd(); 3]).map_err(io::Error::other)?;
+            send_plan(control.as_fd(), &bytes, &[]).map_err(io::Error::other)?;
         }
         Ok(started)
     }

@@ -19,9 +19,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The host name inside.
-const HOST_NAME: &str = "cofferdam";
-
 /// What is set where the run has private temporary folders: every name that programs look for them by.
 const TEMPORARY_VARIABLES: [(&str, &str); 5] = [
     ("TMPDIR", "/tmp"),
@@ -62,16 +59,8 @@ impl Context {
         let namespaces = offer.namespaces(&profile);
         let full = offer.tier == Tier::Full;
         let mut before_terminal = Plan::default();
-        before_terminal.add(op::UMASK, "umask").u32(0);
         if full {
-            identity(&mut before_terminal);
-            if profile.network.mode == NetworkMode::Deny {
-                before_terminal.add(op::LOOPBACK_UP, "lo");
-            }
-            before_terminal.add(op::HOST_NAME, HOST_NAME).text(HOST_NAME);
             root::build(&mut before_terminal, &view, profile.limits.disk_bytes);
-        } else {
-            before_terminal.add(op::SUBREAPER, "subreaper");
         }
         let mut after_terminal = Plan::default();
         limits::build(&mut after_terminal, &profile.limits);
@@ -110,6 +99,8 @@ impl Context {
         if self.tier != Tier::Full {
             flags |= run::NO_PID_NAMESPACE;
         }
+        // As late as can be: the cgroup is made meanwhile.
+        plan.add(op::JOIN_CGROUPS, "cgroup");
         plan.append(&self.after_terminal);
         plan.add(op::CHANGE_DIRECTORY, request.working_directory.as_str()).text(&request.working_directory);
         plan.add(op::UMASK, "umask").u32(0o022);
@@ -138,14 +129,6 @@ impl Context {
         }
         variables.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
     }
-}
-
-/// Inside, the user is who it was outside: files keep their owners, and no other id exists.
-fn identity(plan: &mut Plan) {
-    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    plan.add(op::WRITE_FILE, "/proc/self/setgroups").text("/proc/self/setgroups").text("deny");
-    plan.add(op::WRITE_FILE, "/proc/self/uid_map").text("/proc/self/uid_map").text(format!("{user} {user} 1\n"));
-    plan.add(op::WRITE_FILE, "/proc/self/gid_map").text("/proc/self/gid_map").text(format!("{group} {group} 1\n"));
 }
 
 /// `struct sock_filter`s as the launcher hands them to the kernel.

@@ -1,11 +1,12 @@
 //! Which mechanism holds which limit of one execution, told in its result.
 
-use crate::cgroup::{Cgroup, Reserved};
-use crate::format::op;
+use crate::cgroup::Cgroup;
 use crate::launcher::Launcher;
-use crate::plan::encode::Plan;
+use crate::start::send_plan;
 use cofferdam_bridge::enforcement::{Mechanism, MechanismReport};
+use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::limits::Limits;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The cgroup of one execution, if there is one, and the account of what holds.
 #[derive(Debug)]
@@ -14,26 +15,21 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    /// Makes a cgroup where one may be made, at the place that was reserved if there is one.
-    pub(crate) fn new(limits: &Limits, launcher: &Launcher, reserved: Option<Reserved>) -> Self {
-        Self { cgroup: Cgroup::create(limits, launcher, reserved) }
+    /// Makes a cgroup where one may be made, and lets the launcher at `control` join it: its plan waits for that.
+    pub(crate) fn begin(limits: &Limits, launcher: &Launcher, control: BorrowedFd<'_>) -> Result<Self, BridgeError> {
+        let mut cgroup = Cgroup::create(limits, launcher);
+        let entrances = cgroup.as_ref().and_then(|cgroup| cgroup.entrances().ok()).unwrap_or_default();
+        if entrances.is_empty() {
+            cgroup = None;
+        }
+        let descriptors: Vec<BorrowedFd<'_>> = entrances.iter().map(AsFd::as_fd).collect();
+        send_plan(control, b"j", &descriptors)?;
+        Ok(Self { cgroup })
     }
 
-    /// `plan`, with joining the cgroup before everything else.
-    pub(crate) fn joined(&self, plan: &Plan) -> Plan {
-        let mut whole = Plan::default();
-        for file in self.cgroup.iter().flat_map(Cgroup::joined_by_itself) {
-            whole.add(op::WRITE_FILE, file.to_string_lossy()).text(file.as_os_str().as_encoded_bytes()).text("0");
-        }
-        whole.append(plan);
-        whole
-    }
-
-    /// Puts the sandbox's first process under the cgroup's limits. One that cannot be joined counts nothing and is dropped.
-    pub(crate) fn add(&mut self, pid: i32) {
-        if self.cgroup.as_ref().is_some_and(|cgroup| cgroup.add(pid).is_err()) {
-            self.cgroup = None;
-        }
+    /// Nothing counts.
+    pub(crate) fn none() -> Self {
+        Self { cgroup: None }
     }
 
     /// The cgroup, and a line for each limit of `limits`.

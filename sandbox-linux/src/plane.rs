@@ -28,6 +28,7 @@ use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,21 +106,18 @@ impl LinuxPlane {
         let plan = context.plan(request, &program);
         let streams = StreamSet::open(request.streams, &context.profile.limits).map_err(|error| no_streams(&error))?;
         let started = Instant::now();
-        let (parked, reserved) = self.ahead.take(context.namespaces);
-        let mut counting = Counting::new(&context.profile.limits, &self.launcher, reserved);
-        let plan = counting.joined(&plan);
-        let parked = match parked {
+        let parked = match self.ahead.take(context.namespaces) {
             Some(parked) => parked,
-            None => Parked::start(&self.launcher, context.namespaces)
-                .map_err(|error| crate::step_report::spawn_failed(&error))?,
+            None => Parked::start(&self.launcher, context.namespaces)?,
         };
+        let mut counting = Counting::none();
         let mut broker = None;
         let running = start(
             parked,
             &plan,
             streams.guest(),
-            &mut |process| {
-                counting.add(process.pid);
+            &mut |running| {
+                counting = Counting::begin(&context.profile.limits, &self.launcher, running.control.as_fd())?;
                 Ok(())
             },
             &mut |root, listener| {

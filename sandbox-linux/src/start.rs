@@ -24,8 +24,8 @@ pub(crate) struct Running {
 /// Called with the sandbox's root directory and the seccomp listener.
 pub(crate) type OnListener<'a> = &'a mut dyn FnMut(OwnedFd, OwnedFd) -> Result<(), BridgeError>;
 
-/// Called with the process as soon as it exists, before it has done anything.
-pub(crate) type OnSpawned<'a> = &'a mut dyn FnMut(&Spawned) -> Result<(), BridgeError>;
+/// Called when the launcher has its plan and works on it.
+pub(crate) type OnSent<'a> = &'a mut dyn FnMut(&Running) -> Result<(), BridgeError>;
 
 /// A message of the launcher.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub(crate) struct Message {
     pub(crate) code: u32,
     pub(crate) errno: i32,
     pub(crate) value: u64,
+    pub(crate) plan: u64,
     pub(crate) descriptor: Option<OwnedFd>,
 }
 
@@ -43,17 +44,17 @@ pub(crate) fn start(
     launcher: Parked,
     plan: &Plan,
     streams: [BorrowedFd<'_>; 3],
-    on_spawned: OnSpawned<'_>,
+    on_sent: OnSent<'_>,
     on_listener: OnListener<'_>,
 ) -> Result<Running, BridgeError> {
     let bytes = plan.encode()?;
-    let Some((process, control)) = launcher.into_parts() else {
+    let Some((process, control, first)) = launcher.into_parts() else {
         return Err(failed("launcher", io::ErrorKind::NotFound.into()));
     };
     let mut running = Running { process, control, terminal: None };
-    let outcome = on_spawned(&running.process)
-        .and_then(|()| send_plan(running.control.as_fd(), &bytes, streams))
-        .and_then(|()| wait_until_started(&mut running, plan, on_listener));
+    let outcome = send_plan(running.control.as_fd(), &bytes, &streams)
+        .and_then(|()| on_sent(&running))
+        .and_then(|()| wait_until_started(&mut running, [&first, plan], on_listener));
     match outcome {
         Ok(()) => Ok(running),
         Err(error) => {
@@ -65,14 +66,15 @@ pub(crate) fn start(
     }
 }
 
-/// Sends a plan and the standard streams that go with it.
+/// Sends a plan and the descriptors that go with it.
 pub(crate) fn send_plan(
     control: BorrowedFd<'_>,
     bytes: &[u8],
-    streams: [BorrowedFd<'_>; 3],
+    descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), BridgeError> {
-    let descriptors: [RawFd; 3] = streams.map(|stream| stream.as_raw_fd());
-    let mut with: &[ControlMessage<'_>] = &[ControlMessage::ScmRights(&descriptors)];
+    let descriptors: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let all = [ControlMessage::ScmRights(&descriptors)];
+    let mut with: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &all };
     let mut rest = bytes;
     while !rest.is_empty() {
         let vector = [IoSlice::new(rest)];
@@ -90,7 +92,11 @@ pub(crate) fn send_plan(
     Ok(())
 }
 
-fn wait_until_started(running: &mut Running, plan: &Plan, on_listener: OnListener<'_>) -> Result<(), BridgeError> {
+fn wait_until_started(
+    running: &mut Running,
+    plans: [&Plan; 2],
+    on_listener: OnListener<'_>,
+) -> Result<(), BridgeError> {
     let mut root = None;
     loop {
         let Some(message) = receive(running.control.as_fd()).map_err(|error| failed("report", error))? else {
@@ -102,7 +108,7 @@ fn wait_until_started(running: &mut Running, plan: &Plan, on_listener: OnListene
         };
         match message.kind {
             message::STARTED => return Ok(()),
-            message::FAILED => return Err(step_report::explain(&message, plan)),
+            message::FAILED => return Err(step_report::explain(&message, plans)),
             message::ROOT => root = message.descriptor,
             message::TERMINAL => running.terminal = message.descriptor,
             message::LISTENER => {
@@ -149,8 +155,16 @@ fn parse(bytes: &[u8; message::LENGTH], descriptor: Option<OwnedFd>) -> Message 
         four.copy_from_slice(bytes.get(at..at + 4).unwrap_or(&[0; 4]));
         u32::from_le_bytes(four)
     };
-    let value = u64::from(word(16)) | u64::from(word(20)) << 32;
-    Message { kind: word(0), index: word(4), code: word(8), errno: word(12).cast_signed(), value, descriptor }
+    let value = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+    Message {
+        kind: word(0),
+        index: word(4),
+        code: word(8),
+        errno: word(12).cast_signed(),
+        value: value(16),
+        plan: value(24),
+        descriptor,
+    }
 }
 
 #[expect(unsafe_code, reason = "nix hands received descriptors out as numbers")]
@@ -203,13 +217,6 @@ mod tests {
         profile.commands.allow.push(CommandRule::new("/usr", rule));
         let view = View::new(&profile).unwrap();
         let mut plan = Plan::default();
-        let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
-        plan.add(op::UMASK, "").u32(0);
-        plan.add(op::WRITE_FILE, "setgroups").text("/proc/self/setgroups").text("deny");
-        plan.add(op::WRITE_FILE, "uid_map").text("/proc/self/uid_map").text(format!("{uid} {uid} 1\n"));
-        plan.add(op::WRITE_FILE, "gid_map").text("/proc/self/gid_map").text(format!("{gid} {gid} 1\n"));
-        plan.add(op::LOOPBACK_UP, "lo");
-        plan.add(op::HOST_NAME, "host").text("cofferdam");
         root::build(&mut plan, &view, None);
         limits::build(&mut plan, &profile.limits);
         landlock::build(&mut plan, &view, landlock::Rights::of(7), false, true);

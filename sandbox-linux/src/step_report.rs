@@ -11,8 +11,10 @@ use std::io;
 const EXECUTE: u64 = 6;
 
 /// The error for a step that failed inside.
-pub(crate) fn explain(message: &Message, plan: &Plan) -> BridgeError {
+pub(crate) fn explain(message: &Message, plans: [&Plan; 2]) -> BridgeError {
     let errno = Errno::from_raw(message.errno);
+    let [first, second] = plans;
+    let plan = if message.plan == 0 { first } else { second };
     let subject = plan.subject(message.index).unwrap_or_default();
     if is_program(message.code) && message.value == EXECUTE {
         return program(errno, subject);

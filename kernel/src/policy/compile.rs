@@ -5,6 +5,7 @@ use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders};
 use super::tree::invalid;
 use super::validated::Policy;
+use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{
     CommandRule, ExecutionProfile, NetworkMode, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
@@ -20,6 +21,8 @@ pub struct CompiledPolicy {
     pub profile: ExecutionProfile,
     /// The whole environment of a run. Holds values, so it is never logged.
     pub environment: BTreeMap<String, String>,
+    /// The profile's file rules, made ready to decide by.
+    pub(crate) files: FilesystemRules,
 }
 
 /// Environment values stay out of logs.
@@ -67,7 +70,8 @@ impl Policy {
         self.secrets(&mut profile, places);
         self.protected(&mut profile, places);
         self.check_working_directory(&profile, places)?;
-        Ok(CompiledPolicy { profile, environment })
+        let files = FilesystemRules::new(&profile.filesystem)?;
+        Ok(CompiledPolicy { profile, environment, files })
     }
 
     fn secrets(&self, profile: &mut ExecutionProfile, places: &Placeholders) {

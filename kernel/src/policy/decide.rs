@@ -2,7 +2,7 @@
 
 use super::compile::CompiledPolicy;
 use super::entry::TEMPORARY;
-use cofferdam_bridge::decide::{FileAccess, FilesystemRules, RuleDecision};
+use cofferdam_bridge::decide::{FileAccess, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{NetworkMode, PathEffect, Temporary};
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
@@ -95,7 +95,7 @@ impl CompiledPolicy {
     }
 
     fn file(&self, path: &str, access: FileAccess, key: &str) -> Result<Decision, BridgeError> {
-        let decision = FilesystemRules::new(&self.profile.filesystem)?.decide(path, access)?;
+        let decision = self.files.decide(path, access)?;
         let private = path == TEMPORARY || path.starts_with(&format!("{TEMPORARY}/"));
         if decision.rule.is_none() && private && self.has_temporary() {
             return Ok(Decision::allow(None));

@@ -1,21 +1,37 @@
 //! Executes the operations of a plan in order; the first that fails is reported and ends everything.
 
 use crate::format::op;
-use crate::plan_reader::{Cursor, Plan};
+use crate::plan_reader::{self, Cursor, Plan};
 use crate::report;
 use crate::state::State;
 use crate::step::{self, ENOSYS, Errno};
 use crate::{init, step::Failure};
 
-/// Executes a plan. Its last operation, `op::RUN`, does not come back.
-pub fn run(mut plan: Plan, state: &mut State) -> ! {
+/// Executes plans. The last operation of the last one, `op::RUN`, does not come back.
+pub fn run(state: &mut State) -> ! {
+    loop {
+        match plan_reader::receive(state) {
+            Ok(Some(plan)) => execute(plan, state),
+            // The supervisor has no use for us any more.
+            Ok(None) => report::end(0),
+            Err(errno) => report::fail(u32::MAX, 0, errno, 0, state.plan),
+        }
+        state.plan += 1;
+    }
+}
+
+/// Executes one plan up to its end, or to the operation that asks for the next.
+fn execute(mut plan: Plan, state: &mut State) {
     for index in 0..plan.count {
         let (code, body) = match next(&mut plan.cursor) {
             Ok(operation) => operation,
-            Err(errno) => report::fail(index, 0, errno, 0),
+            Err(errno) => report::fail(index, 0, errno, 0, state.plan),
         };
+        if code == op::NEXT_PLAN {
+            return;
+        }
         if let Err(failure) = operation(code, body, state) {
-            report::fail(index, code, failure.errno, failure.detail);
+            report::fail(index, code, failure.errno, failure.detail, state.plan);
         }
     }
     report::end(0)
@@ -52,6 +68,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::SECCOMP => step::seccomp::install(body.u32()?, body.text()?),
         op::SUBREAPER => step::privileges::subreaper(),
         op::TERMINAL => step::terminal::open(body.u16()?, body.u16()?, state),
+        op::JOIN_CGROUPS => step::cgroup::join(),
         op::REMOVE_AFTERWARDS => step::afterwards::remove(body),
         op::RUN => init::run(body, state),
         _ => Err(ENOSYS.into()),

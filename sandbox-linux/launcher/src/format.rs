@@ -21,7 +21,7 @@ pub const MAX_PLAN: usize = 64 << 20;
 /// The descriptor on which the launcher finds its end of the control socket.
 pub const CONTROL_FD: i32 = 3;
 
-/// The standard streams arrive with the header, in this order: input, output, error.
+/// The standard streams arrive with the header of the plan that runs the program, in this order: input, output, error.
 pub const STREAM_COUNT: usize = 3;
 
 /// What to do. Each constant's comment lists its body.
@@ -75,6 +75,10 @@ pub mod op {
     /// count u32, path texts: waits for the end of the control socket, then removes these directories as soon as they
     /// are empty. For cgroups, which the death of a supervisor would leave behind.
     pub const REMOVE_AFTERWARDS: u32 = 24;
+    /// Reads another plan and executes it: what is the same for every run is done before the rest is known.
+    pub const NEXT_PLAN: u32 = 25;
+    /// Receives one byte with descriptors of cgroup files, and joins each cgroup by writing to it; none may come, too.
+    pub const JOIN_CGROUPS: u32 = 26;
 }
 
 /// Flags of `op::BIND`.
@@ -121,7 +125,7 @@ pub mod proof {
 pub mod message {
     /// Bytes in a message.
     pub const LENGTH: usize = 48;
-    /// An operation failed. index: which; code: its code; errno; values\[0\]: detail.
+    /// An operation failed. index: which; code: its code; errno; values\[0\]: detail; values\[1\]: of which plan, from 0.
     pub const FAILED: u32 = 1;
     /// The program runs. values\[0\]: its pid inside.
     pub const STARTED: u32 = 2;

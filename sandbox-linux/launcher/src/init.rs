@@ -170,7 +170,7 @@ fn watch(program: isize, terminal: bool) -> ! {
     // SAFETY: the mask is 8 bytes; SIGCHLD is blocked, so it stays pending for the descriptor.
     let children = unsafe { call!(nr::SIGNALFD4, -1_isize, &raw const mask, 8, SFD_NONBLOCK_CLOEXEC) };
     if let Err(errno) = check(children) {
-        report::fail(u32::MAX, 0, errno, 7);
+        report::fail(u32::MAX, 0, errno, 7, 0);
     }
     let children = children as i32;
     let mut watched = [

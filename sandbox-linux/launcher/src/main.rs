@@ -25,15 +25,10 @@ use state::State;
 
 /// Where the kernel's entry point jumps to.
 extern "C" fn main() -> ! {
-    let mut state = State::new();
-    let plan = match plan_reader::receive(&mut state) {
-        Ok(plan) => plan,
-        Err(errno) => report::fail(u32::MAX, 0, errno, 0),
-    };
-    execute::run(plan, &mut state)
+    execute::run(&mut State::new())
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    report::fail(u32::MAX, 0, step::ENOTRECOVERABLE, 1)
+    report::fail(u32::MAX, 0, step::ENOTRECOVERABLE, 1, 0)
 }

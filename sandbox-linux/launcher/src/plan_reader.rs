@@ -35,15 +35,20 @@ struct Control {
     length: usize,
     level: i32,
     kind: i32,
-    descriptors: [i32; STREAM_COUNT + 1],
+    descriptors: [i32; MOST_DESCRIPTORS],
 }
+
+/// As many descriptors as come with one message.
+pub const MOST_DESCRIPTORS: usize = 4;
 
 const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 
-/// Reads header, descriptors and operations from the control socket.
-pub fn receive(state: &mut State) -> Result<Plan, Errno> {
+/// Reads header, descriptors and operations from the control socket; nothing where it was closed instead.
+pub fn receive(state: &mut State) -> Result<Option<Plan>, Errno> {
     let mut header = [0_u8; HEADER_LENGTH];
-    receive_header(&mut header, state)?;
+    if !receive_header(&mut header, state)? {
+        return Ok(None);
+    }
     let mut words = Cursor { at: header.as_ptr(), left: HEADER_LENGTH };
     let (magic, length, count) = (words.u32()?, words.u32()? as usize, words.u32()?);
     if magic != MAGIC || length > MAX_PLAN {
@@ -53,7 +58,7 @@ pub fn receive(state: &mut State) -> Result<Plan, Errno> {
     // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
     let memory = check(unsafe { call6_mmap(length.max(1)) })? as *mut u8;
     read_exactly(memory, length)?;
-    Ok(Plan { cursor: Cursor { at: memory, left: length }, count })
+    Ok(Some(Plan { cursor: Cursor { at: memory, left: length }, count }))
 }
 
 unsafe fn call6_mmap(length: usize) -> isize {
@@ -61,9 +66,31 @@ unsafe fn call6_mmap(length: usize) -> isize {
     unsafe { crate::raw_call::call6(nr::MMAP, [0, length, 3, 0x22, usize::MAX, 0]) }
 }
 
-fn receive_header(header: &mut [u8; HEADER_LENGTH], state: &mut State) -> Result<(), Errno> {
-    let mut vector = IoVector { base: header.as_mut_ptr(), length: HEADER_LENGTH };
-    let mut control = Control { length: 0, level: 0, kind: 0, descriptors: [-1; STREAM_COUNT + 1] };
+fn receive_header(header: &mut [u8; HEADER_LENGTH], state: &mut State) -> Result<bool, Errno> {
+    let mut descriptors = [-1; MOST_DESCRIPTORS];
+    let (got, count) = receive_descriptors(header, &mut descriptors)?;
+    if got == 0 {
+        return Ok(false);
+    }
+    if got < HEADER_LENGTH {
+        let rest = header.get_mut(got..).ok_or(EBADMSG)?;
+        read_exactly(rest.as_mut_ptr(), rest.len())?;
+    }
+    match count {
+        0 => {}
+        STREAM_COUNT => state.streams.copy_from_slice(descriptors.get(..STREAM_COUNT).ok_or(EBADMSG)?),
+        _ => return Err(EBADMSG),
+    }
+    Ok(true)
+}
+
+/// Receives bytes, and the descriptors that come with them: how many of each.
+pub fn receive_descriptors(
+    bytes: &mut [u8],
+    descriptors: &mut [i32; MOST_DESCRIPTORS],
+) -> Result<(usize, usize), Errno> {
+    let mut vector = IoVector { base: bytes.as_mut_ptr(), length: bytes.len() };
+    let mut control = Control { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_DESCRIPTORS] };
     let mut message = MessageHeader {
         name: core::ptr::null_mut(),
         name_length: 0,
@@ -75,18 +102,10 @@ fn receive_header(header: &mut [u8; HEADER_LENGTH], state: &mut State) -> Result
     };
     // SAFETY: message and all it points to live until the call returns.
     let got = check(unsafe { call!(nr::RECVMSG, CONTROL_FD, &raw mut message, MSG_CMSG_CLOEXEC) })?;
-    if got < HEADER_LENGTH {
-        let rest = header.get_mut(got..).ok_or(EBADMSG)?;
-        read_exactly(rest.as_mut_ptr(), rest.len())?;
-    }
-    // A cmsghdr is 16 bytes, each descriptor 4.
-    if control.length != 16 + 4 * STREAM_COUNT {
-        return Err(EBADMSG);
-    }
-    for (to, from) in state.streams.iter_mut().zip(control.descriptors) {
-        *to = from;
-    }
-    Ok(())
+    // A cmsghdr is 16 bytes, each descriptor 4. The kernel writes none where no descriptors came.
+    let count = if message.control_length < 16 { 0 } else { control.length.saturating_sub(16) / 4 };
+    *descriptors = control.descriptors;
+    Ok((got, count.min(MOST_DESCRIPTORS)))
 }
 
 fn read_exactly(to: *mut u8, length: usize) -> Result<(), Errno> {

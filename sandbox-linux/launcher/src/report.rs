@@ -70,9 +70,9 @@ pub fn send(message: &Message, descriptor: i32) -> isize {
     unsafe { call!(nr::SENDMSG, CONTROL_FD, &raw const header, MSG_NOSIGNAL) }
 }
 
-/// Reports that operation `index` (of kind `code`) failed, and ends.
-pub fn fail(index: u32, code: u32, errno: i32, detail: u64) -> ! {
-    let message = Message { kind: message::FAILED, index, code, errno, values: [detail, 0, 0, 0] };
+/// Reports that operation `index` (of kind `code`) of a plan failed, and ends.
+pub fn fail(index: u32, code: u32, errno: i32, detail: u64, plan: u32) -> ! {
+    let message = Message { kind: message::FAILED, index, code, errno, values: [detail, plan as u64, 0, 0] };
     send(&message, -1);
     end(1)
 }

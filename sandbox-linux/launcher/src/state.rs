@@ -10,10 +10,12 @@ pub struct State {
     pub landlock: i32,
     /// The terminal's slave end.
     pub terminal: i32,
+    /// Which plan is being executed, from 0.
+    pub plan: u32,
 }
 
 impl State {
     pub fn new() -> Self {
-        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1 }
+        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1, plan: 0 }
     }
 }

@@ -131,6 +131,8 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::SUBREAPER => "subreaper",
         op::TERMINAL => "terminal",
         op::REMOVE_AFTERWARDS => "remove_afterwards",
+        op::NEXT_PLAN => "next_plan",
+        op::JOIN_CGROUPS => "cgroup",
         op::RUN => "run",
         _ => "plan",
     }

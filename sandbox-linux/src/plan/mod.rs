@@ -1,5 +1,6 @@
 //! What the launcher will do, worked out beforehand: the profile resolved to a view, the view to operations.
 
+pub(crate) mod beforehand;
 pub(crate) mod brokered;
 pub(crate) mod encode;
 pub(crate) mod landlock;

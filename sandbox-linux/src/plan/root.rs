@@ -44,23 +44,59 @@ pub(crate) struct RootBuilder<'a> {
     hides: bool,
 }
 
-/// Adds the operations for `view` to `plan`.
+/// Adds what every root has to `plan`: /proc and /dev on an empty root. It depends on no policy.
+pub(crate) fn begin(plan: &mut Plan) {
+    plan.add(op::NEW_ROOT, "/").text(STAGING).text("size=4m,nr_inodes=64k,mode=755");
+    processes(plan);
+    devices(plan);
+}
+
+/// Adds the operations that fill the root with `view` and enter it to `plan`; [`begin`] came before.
 pub(crate) fn build(plan: &mut Plan, view: &View, disk_bytes: Option<u64>) {
     let hides = view.nodes.values().any(|node| matches!(node, Node::Mask { .. }));
-    let mut builder = RootBuilder { plan, view, made: BTreeSet::new(), hides };
-    builder.begin();
+    let made = ["/proc", "/dev", "/dev/pts"].into_iter().map(PathBuf::from).collect();
+    let mut builder = RootBuilder { plan, view, made, hides };
+    builder.masks();
     for (path, node) in &view.nodes {
         builder.node(path, node, disk_bytes);
     }
     builder.links();
-    builder.processes();
-    builder.devices();
+    builder.shared_memory();
     builder.end();
 }
 
+/// A /proc that shows only the sandbox, read-only: as root, sysctl files would be writable by user id alone.
+fn processes(plan: &mut Plan) {
+    let path = Path::new("/proc");
+    plan.add(op::DIRECTORY, "/proc").text(inside(path)).u32(0o755);
+    mount(plan, path, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "proc", "");
+}
+
+fn devices(plan: &mut Plan) {
+    plan.add(op::DIRECTORY, "/dev").text("dev").u32(0o755);
+    for name in DEVICES {
+        let path = Path::new("/dev").join(name);
+        plan.add(op::FILE, path.to_string_lossy()).text(inside(&path));
+        let flags = bind::DEVICES | bind::NO_EXEC | bind::ANY_OBJECT;
+        let source = path.as_os_str().as_encoded_bytes();
+        let operation = plan.add(op::BIND, path.to_string_lossy());
+        drop(operation.u32(flags).u64(0).u64(0).text(source).text(inside(&path)));
+    }
+    for (path, target) in DEVICE_LINKS {
+        plan.add(op::SYMLINK, path).text(target).text(path);
+    }
+    let pts = Path::new("/dev/pts");
+    plan.add(op::DIRECTORY, "/dev/pts").text(inside(pts)).u32(0o755);
+    mount(plan, pts, MS_NOSUID | MS_NOEXEC, "devpts", "newinstance,ptmxmode=0666,mode=620");
+}
+
+fn mount(plan: &mut Plan, path: &Path, flags: u32, kind: &str, options: &str) {
+    let operation = plan.add(op::MOUNT, path.to_string_lossy());
+    drop(operation.u32(flags).text(kind).text(options).text(inside(path)));
+}
+
 impl RootBuilder<'_> {
-    fn begin(&mut self) {
-        self.plan.add(op::NEW_ROOT, "/").text(STAGING).text("size=4m,nr_inodes=64k,mode=755");
+    fn masks(&mut self) {
         if self.hides {
             self.plan.add(op::DIRECTORY, EMPTY_DIRECTORY).text(EMPTY_DIRECTORY).u32(0);
             self.plan.add(op::FILE, EMPTY_FILE).text(EMPTY_FILE);
@@ -93,7 +129,7 @@ impl RootBuilder<'_> {
             }
             Node::Hollow => {
                 let flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-                self.mount(path, flags, "tmpfs", "size=1m,mode=755");
+                mount(self.plan, path, flags, "tmpfs", "size=1m,mode=755");
             }
             Node::Temporary { executable } => {
                 self.place(path, true);
@@ -101,18 +137,13 @@ impl RootBuilder<'_> {
                 let inodes = (bytes / BYTES_PER_INODE).clamp(1024, 1 << 20);
                 let options = format!("size={bytes},nr_inodes={inodes},mode=700");
                 let flags = MS_NOSUID | MS_NODEV | if *executable { 0 } else { MS_NOEXEC };
-                self.mount(path, flags, "tmpfs", &options);
+                mount(self.plan, path, flags, "tmpfs", &options);
                 for (directory, mode) in [(".shm", 0o1777), (".run", 0o700), (".X11-unix", 0o1777)] {
                     let place = path.join(directory);
                     self.plan.add(op::DIRECTORY, place.to_string_lossy()).text(inside(&place)).u32(mode);
                 }
             }
         }
-    }
-
-    fn mount(&mut self, path: &Path, flags: u32, kind: &str, options: &str) {
-        let operation = self.plan.add(op::MOUNT, path.to_string_lossy());
-        drop(operation.u32(flags).text(kind).text(options).text(inside(path)));
     }
 
     /// Makes a place to mount on, where the new root itself and not a host directory lies beneath.
@@ -156,34 +187,11 @@ impl RootBuilder<'_> {
         }
     }
 
-    /// A /proc that shows only the sandbox, read-only: as root, sysctl files would be writable by user id alone.
-    fn processes(&mut self) {
-        self.place(Path::new("/proc"), true);
-        self.mount(Path::new("/proc"), MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "proc", "");
-    }
-
-    fn devices(&mut self) {
-        self.directories(Path::new("/dev"));
-        for name in DEVICES {
-            let path = Path::new("/dev").join(name);
-            if self.view.nodes.contains_key(&path) {
-                continue;
-            }
-            self.plan.add(op::FILE, path.to_string_lossy()).text(inside(&path));
-            let flags = bind::DEVICES | bind::NO_EXEC | bind::ANY_OBJECT;
-            let source = path.as_os_str().as_encoded_bytes();
-            let operation = self.plan.add(op::BIND, path.to_string_lossy());
-            drop(operation.u32(flags).u64(0).u64(0).text(source).text(inside(&path)));
-        }
-        for (path, target) in DEVICE_LINKS {
-            self.plan.add(op::SYMLINK, path).text(target).text(path);
-        }
+    /// POSIX shared memory is part of private temporary storage.
+    fn shared_memory(&mut self) {
         if self.view.nodes.contains_key(Path::new(TEMPORARY)) {
             self.plan.add(op::SYMLINK, "dev/shm").text("/tmp/.shm").text("dev/shm");
         }
-        let pts = Path::new("/dev/pts");
-        self.plan.add(op::DIRECTORY, "/dev/pts").text(inside(pts)).u32(0o755);
-        self.mount(pts, MS_NOSUID | MS_NOEXEC, "devpts", "newinstance,ptmxmode=0666,mode=620");
     }
 
     fn end(&mut self) {

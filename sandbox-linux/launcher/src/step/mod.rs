@@ -1,6 +1,7 @@
 //! The operations, a file for each kind of thing they change.
 
 pub mod afterwards;
+pub mod cgroup;
 pub mod file;
 pub mod landlock;
 pub mod limits;

@@ -1,4 +1,4 @@
-//! A launcher started ahead of its plan: its namespaces are made while the host still works out what to run.
+//! A launcher started ahead of its plan: it does what is the same for every run while the host still works out what to run.
 //!
 //! Each is used once. One that is never used ends with its control socket.
 
@@ -13,8 +13,7 @@ use cofferdam_bridge::error::BridgeError;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Mutex, PoisonError};
 
 /// A launcher that waits for its plan.
 #[derive(Debug)]
@@ -60,28 +59,18 @@ impl Drop for Parked {
     }
 }
 
-/// The one launcher that is being got ready, if any.
+/// The one launcher that was started ahead, if any.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead(Mutex<Option<JoinHandle<Result<Parked, BridgeError>>>>);
+pub(crate) struct Ahead(Mutex<Option<Parked>>);
 
 impl Ahead {
-    /// Begins to get one ready, on a thread of its own.
-    pub(crate) fn begin(&self, launcher: &Arc<Launcher>, flags: i32) {
-        let launcher = launcher.clone();
-        let ready = move || Parked::start(&launcher, flags);
-        let thread = thread::Builder::new().name("cofferdam-ahead".to_owned()).stack_size(128 * 1024).spawn(ready);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = thread.ok();
+    /// Starts one now. Where that fails, so will the start that it was for, and tell why.
+    pub(crate) fn begin(&self, launcher: &Launcher, flags: i32) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Parked::start(launcher, flags).ok();
     }
 
-    /// The launcher that was got ready, if it fits `flags`; one that does not is ended.
+    /// The launcher that was started, if it fits `flags`; one that does not is ended.
     pub(crate) fn take(&self, flags: i32) -> Option<Parked> {
-        let thread = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        thread?.join().ok()?.ok().filter(|parked| parked.flags == flags)
-    }
-}
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        drop(self.take(0));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|parked| parked.flags == flags)
     }
 }

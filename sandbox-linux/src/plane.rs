@@ -46,7 +46,7 @@ type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
 /// Dropping the plane ends everything it started.
 #[derive(Debug)]
 pub struct LinuxPlane {
-    launcher: Arc<Launcher>,
+    launcher: Launcher,
     ahead: Ahead,
     offer: Offer,
     prepared: LastPrepared,
@@ -62,7 +62,7 @@ impl LinuxPlane {
     /// `sandbox_setup_failed` where the kernel gives no memory file for the launcher.
     pub fn new() -> Result<Self, BridgeError> {
         Ok(Self {
-            launcher: Arc::new(Launcher::new()?),
+            launcher: Launcher::new()?,
             ahead: Ahead::default(),
             offer: Offer::new(),
             prepared: LastPrepared::default(),
@@ -72,8 +72,8 @@ impl LinuxPlane {
         })
     }
 
-    /// Begins to make the namespaces of the first sandbox at once, on a thread of its own, so that a program started soon
-    /// finds them ready. For hosts that start one program and end; nothing is left behind when none is started.
+    /// Starts the first sandbox at once, as far as it depends on no policy, so that it gets ready while a policy is read. For
+    /// hosts that start one program and end; nothing is left behind when none is started.
     #[must_use]
     pub fn ahead(self) -> Self {
         if self.offer.tier == Tier::Full {
@@ -99,6 +99,10 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
+        let parked = match self.ahead.take(context.namespaces) {
+            Some(parked) => parked,
+            None => Parked::start(&self.launcher, context.namespaces)?,
+        };
         let directory = Path::new(&request.working_directory);
         let search_path = request.environment.get("PATH").map(String::as_str);
         let commands = &context.profile.commands;
@@ -106,10 +110,6 @@ impl LinuxPlane {
         let plan = context.plan(request, &program);
         let streams = StreamSet::open(request.streams, &context.profile.limits).map_err(|error| no_streams(&error))?;
         let started = Instant::now();
-        let parked = match self.ahead.take(context.namespaces) {
-            Some(parked) => parked,
-            None => Parked::start(&self.launcher, context.namespaces)?,
-        };
         let mut counting = Counting::none();
         let mut broker = None;
         let running = start(

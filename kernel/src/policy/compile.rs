@@ -109,7 +109,7 @@ impl Policy {
         use cofferdam_bridge::path_pattern::CompiledPattern;
         let Some(workspace) = &places.workspace else { return Ok(()) };
         for rule in profile.filesystem.rules.iter().filter(|rule| rule.effect == PathEffect::Deny) {
-            if CompiledPattern::new(&rule.pattern)?.matches(workspace) && rule.rule.source != "built-in secrets" {
+            if rule.rule.source != "built-in secrets" && CompiledPattern::new(&rule.pattern)?.matches(workspace) {
                 let why = format!("`{}` covers the workspace `{workspace}` itself", rule.rule.text);
                 let place = rule.rule.line.map(|line| super::tree::Place { line, column: 1 });
                 return Err(invalid(&rule.rule.source, place, &why));

@@ -2,6 +2,7 @@
 
 use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::PathPattern;
+use std::borrow::Cow;
 
 /// What placeholders stand for. Absolute paths, but `user`, which is a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,11 +54,15 @@ impl Placeholders {
                 .split_once('}')
                 .ok_or_else(|| EntryFault::Wrong(format!("`{text}` has a `{{` without its `}}`")))?;
             let value = self.value(name)?.ok_or_else(|| EntryFault::Unset(name.to_owned()))?;
-            for character in value.chars() {
-                if escape && matches!(character, '*' | '?' | '[' | '\\') {
-                    expanded.push('\\');
+            if escape && value.contains(['*', '?', '[', '\\']) {
+                for character in value.chars() {
+                    if matches!(character, '*' | '?' | '[' | '\\') {
+                        expanded.push('\\');
+                    }
+                    expanded.push(character);
                 }
-                expanded.push(character);
+            } else {
+                expanded.push_str(value);
             }
             rest = after;
         }
@@ -70,13 +75,13 @@ impl Placeholders {
         if text == "*" {
             return Ok(PathPattern::Literal("/".to_owned()));
         }
-        let plain = unescaped(text);
+        let plain = if text.contains('\\') { Cow::Owned(unescaped(text)) } else { Cow::Borrowed(text) };
         let (glob, text) = match (text.strip_prefix("literal:"), text.strip_prefix("glob:")) {
             (Some(rest), _) => (false, rest),
             (_, Some(rest)) => (true, rest),
             _ if has_wildcard(text) => (true, text),
             // Without a wildcard a backslash still makes the next character a plain one.
-            _ => (false, plain.as_str()),
+            _ => (false, plain.as_ref()),
         };
         if text.starts_with('~') {
             return Err(EntryFault::Wrong(format!("`{text}` begins with `~`; write `{{home}}`")));

@@ -47,10 +47,10 @@ pub(super) fn read(text: &str, source: &str) -> Result<Node, BridgeError> {
         return read_json(text, source);
     }
     let value = toml_span::parse(text).map_err(|error| {
-        let place = place_of(text, error.span.start);
+        let place = Lines::of(text).place(error.span.start);
         invalid(source, Some(place), &format!("this is no TOML: {}", error.kind))
     })?;
-    Ok(node(value, text))
+    Ok(node(value, &Lines::of(text)))
 }
 
 fn read_json(text: &str, source: &str) -> Result<Node, BridgeError> {
@@ -72,25 +72,38 @@ pub(super) fn invalid(source: &str, place: Option<Place>, what: &str) -> BridgeE
     error
 }
 
-fn place_of(text: &str, offset: usize) -> Place {
-    let before = text.get(..offset.min(text.len())).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Place { line: u32::try_from(line).unwrap_or(u32::MAX), column: u32::try_from(column).unwrap_or(u32::MAX) }
+/// Where the lines of a text begin, so that a place is found without reading the text again.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
 }
 
-fn node(mut value: Value<'_>, text: &str) -> Node {
-    let place = Some(place_of(text, value.span.start));
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let column = self.text.get(start..offset).unwrap_or_default().chars().count() + 1;
+        Place { line: u32::try_from(line).unwrap_or(u32::MAX), column: u32::try_from(column).unwrap_or(u32::MAX) }
+    }
+}
+
+fn node(mut value: Value<'_>, lines: &Lines<'_>) -> Node {
+    let place = Some(lines.place(value.span.start));
     let kind = match value.take() {
         ValueInner::String(own) => Kind::Text(own.into_owned()),
         ValueInner::Integer(own) => Kind::Whole(own),
         ValueInner::Boolean(_) => Kind::Other("true or false"),
         ValueInner::Float(_) => Kind::Other("a number with a fraction"),
-        ValueInner::Array(items) => Kind::List(items.into_iter().map(|item| node(item, text)).collect()),
+        ValueInner::Array(items) => Kind::List(items.into_iter().map(|item| node(item, lines)).collect()),
         ValueInner::Table(table) => Kind::Table(
             table
                 .into_iter()
-                .map(|(key, value)| (key.name.into_owned(), Some(place_of(text, key.span.start)), node(value, text)))
+                .map(|(key, value)| (key.name.into_owned(), Some(lines.place(key.span.start)), node(value, lines)))
                 .collect(),
         ),
     };

@@ -20,12 +20,17 @@ impl Brokered {
     /// What the rules of `view` need.
     pub(crate) fn of(view: &View) -> Self {
         let mut brokered = Self::default();
+        let places = |wanted: fn(&Node) -> bool| {
+            let nodes = view.nodes.iter().filter(move |(_, node)| wanted(node));
+            nodes.map(|(path, _)| path.as_path()).collect::<Vec<_>>()
+        };
+        let (writable, visible) = (places(is_writable), places(is_visible));
         for rule in view.rules.iter().filter(|rule| takes_away(rule.effect)) {
             let glob = matches!(rule.pattern, PathPattern::Glob(_));
-            brokered.names |= view.nodes.iter().any(|(path, node)| is_writable(node) && may_lie_in(rule, path));
+            brokered.names |= writable.iter().any(|place| may_lie_in(rule, place));
             brokered.reads |= glob
                 && rule.effect != PathEffect::Protect
-                && view.nodes.iter().any(|(path, node)| is_visible(node) && may_lie_in(rule, path));
+                && visible.iter().any(|place| may_lie_in(rule, place));
         }
         brokered.names |= brokered.reads;
         brokered

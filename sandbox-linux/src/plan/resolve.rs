@@ -51,29 +51,49 @@ impl Found {
     }
 }
 
-/// Looks at each host path once, however many rules lead through it.
+/// Looks at each host directory once, however many rules lead through it.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
-    seen: HashMap<PathBuf, Option<Metadata>>,
+    directories: HashMap<PathBuf, Option<Found>>,
 }
 
 impl Resolver {
-    fn metadata(&mut self, path: &Path) -> Option<Metadata> {
-        if let Some(known) = self.seen.get(path) {
-            return known.clone();
+    /// Where `path` leads: as `walk`, but what was found out about a directory is used for all that is in it.
+    fn resolve(&mut self, path: &Path) -> Option<Found> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return walk(path) };
+        let above = match self.directories.get(parent) {
+            Some(known) => known.clone(),
+            None => {
+                let found = self.resolve(parent);
+                self.directories.insert(parent.to_path_buf(), found.clone());
+                found
+            }
+        };
+        let object = match above? {
+            Found::Object(object) => object,
+            Found::Absent(place) => return Some(Found::Absent(place.join(name))),
+        };
+        let place = object.path.join(name);
+        match fs::symlink_metadata(&place) {
+            Err(_) => Some(Found::Absent(place)),
+            Ok(metadata) if metadata.is_symlink() => walk(path),
+            Ok(metadata) => Some(Found::Object(Resolved::new(place, object.links, &metadata))),
         }
-        let metadata = fs::symlink_metadata(path).ok();
-        self.seen.insert(path.to_path_buf(), metadata.clone());
-        metadata
+    }
+}
+
+impl Resolved {
+    fn new(path: PathBuf, links: Vec<(PathBuf, PathBuf)>, metadata: &Metadata) -> Self {
+        Self { path, links, directory: metadata.is_dir(), device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
 /// What is at `path`. The root stands for the directories in it, since the sandbox has a root of its own.
 pub(crate) fn literal(path: &Path, resolver: &mut Resolver) -> Vec<Found> {
     if path == Path::new("/") {
-        return children(path).iter().filter_map(|child| resolve(child, resolver)).collect();
+        return children(path).iter().filter_map(|child| resolver.resolve(child)).collect();
     }
-    resolve(path, resolver).into_iter().collect()
+    resolver.resolve(path).into_iter().collect()
 }
 
 /// The objects that a pattern with wildcards names now. A pattern that allows must be bounded: `**` would need a walk of
@@ -107,7 +127,7 @@ pub(crate) fn glob(pattern: &str, rule: &PathRule, resolver: &mut Resolver) -> R
         }
         places = next;
     }
-    let found = places.iter().filter_map(|place| resolve(place, resolver));
+    let found = places.iter().filter_map(|place| resolver.resolve(place));
     Ok(found.filter_map(Found::object).collect())
 }
 
@@ -118,7 +138,7 @@ pub(crate) fn canonical_pattern(pattern: &str, resolver: &mut Resolver) -> Strin
     let first = parts.iter().position(|part| wild(part)).unwrap_or(parts.len());
     let (before, after) = parts.split_at(first);
     let literal = PathBuf::from(format!("/{}", before.join("/")));
-    let found = if before.is_empty() { None } else { resolve(&literal, resolver) };
+    let found = if before.is_empty() { None } else { resolver.resolve(&literal) };
     let canonical = found.and_then(|found| found.path().to_str().map(escaped)).unwrap_or_else(|| escaped_join(before));
     format!("{}/{}", canonical.trim_end_matches('/'), after.join("/"))
 }
@@ -154,7 +174,7 @@ fn children(directory: &Path) -> Vec<PathBuf> {
 
 /// Walks `path` component by component, as the kernel would, and notes each link. `None`: it leads nowhere that could be
 /// made, by too many links or by `..` behind a name that is not there.
-fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Found> {
+fn walk(path: &Path) -> Option<Found> {
     let mut links = Vec::new();
     let mut rest: Vec<PathBuf> = parts(path);
     let mut at = PathBuf::from("/");
@@ -166,7 +186,7 @@ fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Found> {
             continue;
         }
         let place = at.join(&part);
-        let Some(metadata) = resolver.metadata(&place) else {
+        let Ok(metadata) = fs::symlink_metadata(&place) else {
             rest.reverse();
             let possible = !rest.iter().any(|part| part == Path::new(".."));
             return possible.then(|| Found::Absent(rest.iter().fold(place, |place, part| place.join(part))));
@@ -188,10 +208,9 @@ fn resolve(path: &Path, resolver: &mut Resolver) -> Option<Found> {
     }
     let metadata = match last {
         Some(metadata) => metadata,
-        None => resolver.metadata(&at)?,
+        None => fs::symlink_metadata(&at).ok()?,
     };
-    let (directory, device, inode) = (metadata.is_dir(), metadata.dev(), metadata.ino());
-    Some(Found::Object(Resolved { path: at, links, directory, device, inode }))
+    Some(Found::Object(Resolved::new(at, links, &metadata)))
 }
 
 /// The components of a path, last first.

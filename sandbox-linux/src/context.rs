@@ -99,14 +99,14 @@ impl Context {
         if self.tier != Tier::Full {
             flags |= run::NO_PID_NAMESPACE;
         }
-        // As late as can be: the cgroup is made meanwhile.
-        plan.add(op::JOIN_CGROUPS, "cgroup");
         plan.append(&self.after_terminal);
         plan.add(op::CHANGE_DIRECTORY, request.working_directory.as_str()).text(&request.working_directory);
         plan.add(op::UMASK, "umask").u32(0o022);
         let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
         plan.add(op::SECCOMP, "seccomp").u32(listener).text(&self.filter);
         plan.add(op::PROVE, "proof").u32(self.proof());
+        // As late as can be: the cgroup is made meanwhile.
+        plan.add(op::JOIN_CGROUPS, "cgroup");
         let program = program.as_os_str().as_encoded_bytes();
         let mut arguments = vec![request.program.as_bytes().to_vec()];
         arguments.extend(request.arguments.iter().map(|argument| argument.as_bytes().to_vec()));

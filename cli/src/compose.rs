@@ -19,7 +19,7 @@ pub(crate) enum PlaneName {
 /// The directories and the user that a policy's placeholders stand for.
 #[derive(Debug)]
 pub(crate) struct Places {
-    pub(crate) workspace: String,
+    workspace: Option<String>,
     home: Option<String>,
     user: Option<String>,
 }
@@ -27,22 +27,28 @@ pub(crate) struct Places {
 impl Places {
     /// The workspace is `given`, or the current directory unless that is the root or the home directory.
     pub(crate) fn find(given: Option<&Path>) -> Result<Self, Failure> {
-        let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
+        let own = Self::without_workspace();
         let path = given.unwrap_or(Path::new("."));
         let workspace = path
             .canonicalize()
             .map_err(|error| io(&format!("the workspace `{}` cannot be used", path.display()), &error))?;
         if given.is_none() {
-            refuse_wide(&workspace, home.as_deref())?;
+            refuse_wide(&workspace, own.home.as_deref())?;
         }
+        Ok(Self { workspace: Some(utf8(workspace)?), ..own })
+    }
+
+    /// The user's places alone.
+    pub(crate) fn without_workspace() -> Self {
+        let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
         let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-        Ok(Self { workspace: utf8(workspace)?, home, user })
+        Self { workspace: None, home, user }
     }
 
     /// As the policy takes them.
     pub(crate) fn placeholders(&self) -> Placeholders {
         let mut places = Placeholders::default();
-        places.workspace = Some(self.workspace.clone());
+        places.workspace.clone_from(&self.workspace);
         places.home.clone_from(&self.home);
         places.user.clone_from(&self.user);
         places
@@ -95,7 +101,10 @@ pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places) -> Result<Vm, Failure> {
-    let mut spec = VmSpec::new(policy).workspace(&places.workspace).host_environment(host_environment());
+    let mut spec = VmSpec::new(policy).host_environment(host_environment());
+    if let Some(workspace) = &places.workspace {
+        spec = spec.workspace(workspace);
+    }
     if let Some(home) = &places.home {
         spec = spec.home(home);
     }

@@ -41,7 +41,7 @@ pub(crate) struct Context {
     /// Whether the filter asks the supervisor about some calls.
     pub(crate) brokered: Brokered,
     /// The rules that the broker judges by.
-    pub(crate) rules: Arc<FilesystemRules>,
+    pub(crate) rules: Option<Arc<FilesystemRules>>,
     before_terminal: Plan,
     after_terminal: Plan,
     filter: Vec<u8>,
@@ -72,7 +72,7 @@ impl Context {
         let filter = FilterOptions { tier: offer.tier, broker_names: brokered.names, broker_opens: brokered.reads };
         let filter = bytes_of(&seccomp::compile(&filter));
         let (tier, enforcement) = (offer.tier, offer.enforcement(&profile, brokered));
-        let rules = broker::rules(&profile, &view.rules)?;
+        let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         Ok(Self {
             vm_id,
             profile,

@@ -121,7 +121,9 @@ impl LinuxPlane {
                 Ok(())
             },
             &mut |root, listener| {
-                broker = Some(Broker::start(listener, root, context.rules.clone(), context.brokered)?);
+                if let Some(rules) = context.rules.clone() {
+                    broker = Some(Broker::start(listener, root, rules, context.brokered)?);
+                }
                 Ok(())
             },
         )?;

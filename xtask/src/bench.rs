@@ -54,8 +54,8 @@ fn measure(binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
     } else {
         say("bubblewrap is not installed: no comparison with it");
     }
-    subjects.push(("cofferdam strict", own(&["--policy", "strict"])));
-    subjects.push(("cofferdam dev", own(&[])));
+    subjects.push(("cofferdam run", own(&[])));
+    subjects.push(("cofferdam run --workspace", own(&["--workspace", "."])));
     let mut times: Vec<Vec<u128>> = vec![Vec::with_capacity(rounds); subjects.len()];
     for round in 0..rounds + WARM_UP {
         for ((name, line), times) in subjects.iter().zip(&mut times) {

@@ -17,16 +17,17 @@ use std::path::PathBuf;
 
 /// Runs a program under a policy.
 ///
-/// The program may change the workspace, which is the current directory unless it is named, and
-/// has no network. Nothing that it starts outlives it. Standard input, output and error are
-/// handed through; at a terminal the program gets a terminal of its own.
+/// Without further options the program sees the system's programs and libraries and a private
+/// /tmp: none of your files, no network. With --workspace it may also change that directory and read the
+/// installed toolchains. Nothing that it starts outlives it. Standard input, output and error
+/// are handed through; at a terminal the program gets a terminal of its own.
 #[derive(Debug, Args)]
 #[command(after_help = concat_help(), override_usage = "cofferdam run [OPTIONS] -- PROGRAM [ARGUMENTS]...")]
 pub(crate) struct Run {
-    /// The policy: a built-in's name or a file.
-    #[arg(long, value_name = "FILE|NAME", default_value = "dev")]
-    policy: String,
-    /// The directory that is worked in; the current one unless given.
+    /// The policy: a built-in's name or a file. Unless given, `dev` with a workspace and `strict` without.
+    #[arg(long, value_name = "FILE|NAME")]
+    policy: Option<String>,
+    /// The directory that is worked in. With a policy that is named, the current one unless given.
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
     /// Let it read this path too.
@@ -75,7 +76,7 @@ pub(crate) struct Run {
 
 fn concat_help() -> String {
     format!(
-        "{}\n\nExamples:\n  cofferdam run -- make test\n  \
+        "{}\n\nExamples:\n  cofferdam run --workspace . -- make test\n  \
          cofferdam run --policy strict --read /srv/data --timeout 30s -- python3 count.py\n  \
          cofferdam run --json -- ./untrusted | jq .cause",
         exit_code::HELP
@@ -99,8 +100,11 @@ impl Run {
 
     fn run(&self) -> Result<u8, Failure> {
         let kernel = compose::kernel(self.plane)?;
-        let places = Places::find(self.workspace.as_deref())?;
-        let policy = self.narrowed(policy_file::find(&self.policy)?)?;
+        let places = match (&self.policy, &self.workspace) {
+            (None, None) => Places::without_workspace(),
+            (_, workspace) => Places::find(workspace.as_deref())?,
+        };
+        let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
         let vm = compose::vm(&kernel, policy, &places)?;
         let mode = self.mode();
         let command = self.command(&vm, &mode)?;
@@ -125,7 +129,12 @@ impl Run {
 
     fn identity<'a>(&'a self, plane: &'a str) -> json::Identity<'a> {
         let program = self.program.first().map_or("", String::as_str);
-        json::Identity { program, arguments: self.program.len().saturating_sub(1), policy: &self.policy, plane }
+        json::Identity { program, arguments: self.program.len().saturating_sub(1), policy: self.policy_name(), plane }
+    }
+
+    fn policy_name(&self) -> &str {
+        let otherwise = if self.workspace.is_some() { "dev" } else { "strict" };
+        self.policy.as_deref().unwrap_or(otherwise)
     }
 
     fn mode(&self) -> Mode {

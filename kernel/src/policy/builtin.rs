@@ -28,10 +28,15 @@ pub(super) const UNITS: [(&str, &str); 7] = [
     ("c", include_str!("unit/c.toml")),
 ];
 
-/// What another tool will later run or trust: read-only inside a writable workspace, in each folder of it.
-pub(super) const PROTECTED: [&str; 24] = [
+/// What another tool will later run or trust: read-only inside a writable place, in each folder of it. Wildcards are those of
+/// patterns.
+pub(super) const PROTECTED: [&str; 28] = [
     ".git/hooks",
     ".git/config",
+    ".git/config.worktree",
+    ".git/modules/**/hooks",
+    ".git/modules/**/config",
+    ".git/worktrees/*/config.worktree",
     ".git/info/attributes",
     ".gitmodules",
     ".bashrc",

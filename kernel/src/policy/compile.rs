@@ -2,11 +2,12 @@
 
 use super::builtin::{PROTECTED, SECRETS, loads_code};
 use super::document::{Document, Entry, set_limit};
-use super::entry::{EntryFault, Placeholders};
+use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
 use super::tree::invalid;
 use super::validated::Policy;
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{
     CommandRule, ExecutionProfile, NetworkMode, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
 };
@@ -68,7 +69,7 @@ impl Policy {
             profile.isolation.allow_degraded.extend_from_slice(&layer.allow_degraded);
         }
         self.secrets(&mut profile, places);
-        self.protected(&mut profile, places);
+        self.protected(&mut profile)?;
         self.check_working_directory(&profile, places)?;
         let files = FilesystemRules::new(&profile.filesystem)?;
         Ok(CompiledPolicy { profile, environment, files })
@@ -83,30 +84,33 @@ impl Policy {
             .map(|rule| rule.pattern.clone())
             .collect();
         for text in SECRETS {
-            let Ok(pattern) = places.pattern(text) else { continue };
-            if !named.contains(&pattern) {
-                let rule = RuleRef::new("built-in secrets", None, format!("filesystem.deny \"{text}\""));
-                profile.filesystem.rules.push(PathRule::new(PathEffect::Deny, pattern, rule));
-            }
-        }
-    }
-
-    fn protected(&self, profile: &mut ExecutionProfile, places: &Placeholders) {
-        let freed: BTreeSet<&str> =
-            self.layers.iter().flat_map(|layer| &layer.unprotect).map(|entry| entry.text.as_str()).collect();
-        for name in PROTECTED.into_iter().filter(|name| !freed.contains(name)) {
-            let rule = RuleRef::new("built-in protect", None, format!("filesystem.protect \"{name}\""));
-            for text in [format!("{{workspace}}/{name}"), format!("{{workspace}}/**/{name}")] {
-                if let Ok(pattern) = places.pattern(&text) {
-                    profile.filesystem.rules.push(PathRule::new(PathEffect::Protect, pattern, rule.clone()));
+            for pattern in secret(text, places) {
+                if !named.contains(&pattern) {
+                    let rule = RuleRef::new("built-in secrets", None, format!("filesystem.deny \"{text}\""));
+                    profile.filesystem.rules.push(PathRule::new(PathEffect::Deny, pattern, rule));
                 }
             }
         }
     }
 
+    /// What tools run later is protected in each place that may be written to, at its top and in every folder of it.
+    fn protected(&self, profile: &mut ExecutionProfile) -> Result<(), BridgeError> {
+        let freed: BTreeSet<&str> =
+            self.layers.iter().flat_map(|layer| &layer.unprotect).map(|entry| entry.text.as_str()).collect();
+        let written = profile.filesystem.rules.iter().filter(|rule| rule.effect == PathEffect::Write);
+        let places: BTreeSet<PathPattern> = written.map(|rule| rule.pattern.clone()).filter(outlives_the_run).collect();
+        for name in PROTECTED.into_iter().filter(|name| !freed.contains(name)) {
+            let rule = RuleRef::new("built-in protect", None, format!("filesystem.protect \"{name}\""));
+            for pattern in places.iter().flat_map(|place| beneath(place, name)) {
+                CompiledPattern::new(&pattern)?;
+                profile.filesystem.rules.push(PathRule::new(PathEffect::Protect, pattern, rule.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// A deny that covers the directory worked in would leave nothing to work on: surely not what was meant.
     fn check_working_directory(&self, profile: &ExecutionProfile, places: &Placeholders) -> Result<(), BridgeError> {
-        use cofferdam_bridge::path_pattern::CompiledPattern;
         let Some(workspace) = &places.workspace else { return Ok(()) };
         for rule in profile.filesystem.rules.iter().filter(|rule| rule.effect == PathEffect::Deny) {
             if rule.rule.source != "built-in secrets" && CompiledPattern::new(&rule.pattern)?.matches(workspace) {
@@ -116,6 +120,39 @@ impl Policy {
             }
         }
         Ok(())
+    }
+}
+
+/// What an entry of the secrets list stands for. Without a home directory, everybody's is meant.
+fn secret(text: &str, places: &Placeholders) -> Vec<PathPattern> {
+    match (places.pattern(text), text.strip_prefix("{home}")) {
+        (Ok(pattern), _) => vec![pattern],
+        (Err(_), Some(rest)) => {
+            vec![PathPattern::Literal(format!("/root{rest}")), PathPattern::Glob(format!("/home/*{rest}"))]
+        }
+        (Err(_), None) => Vec::new(),
+    }
+}
+
+/// Private temporary storage ends with the run, and with it what tools might run from it.
+fn outlives_the_run(place: &PathPattern) -> bool {
+    *place != PathPattern::Literal(TEMPORARY.to_owned())
+}
+
+/// `name` at the top of a place, and in every folder beneath it.
+fn beneath(place: &PathPattern, name: &str) -> Vec<PathPattern> {
+    match place {
+        PathPattern::Literal(path) => {
+            let path = path.trim_end_matches('/');
+            let mut patterns = vec![PathPattern::Glob(format!("{}/**/{name}", escaped(path)))];
+            if !name.contains('*') {
+                // What exists at the top is held by a mount, too.
+                patterns.push(PathPattern::Literal(format!("{path}/{name}")));
+            }
+            patterns
+        }
+        PathPattern::Glob(text) => vec![PathPattern::Glob(format!("{text}/**/{name}"))],
+        _ => Vec::new(),
     }
 }
 

@@ -101,17 +101,11 @@ impl CompiledPolicy {
             return Ok(Decision::allow(None));
         }
         let protected = decision.effect == Some(PathEffect::Protect);
-        let name = self.protected_name(path);
-        Ok(from_rule(decision, || match name.filter(|_| protected) {
+        let name = decision.rule.as_ref().filter(|_| protected).and_then(protected_name).map(str::to_owned);
+        Ok(from_rule(decision, || match name {
             Some(name) => format!("filesystem.unprotect = [\"{name}\"]"),
             None => format!("filesystem.{key} = [\"{path}\"]"),
         }))
-    }
-
-    /// The entry of the protect list under which `path` falls.
-    fn protected_name(&self, path: &str) -> Option<&'static str> {
-        let holds = |name: &&&str| path.contains(&format!("/{name}/")) || path.ends_with(&format!("/{name}"));
-        super::builtin::PROTECTED.iter().find(holds).copied()
     }
 
     fn connect(&self, host: &str, port: u16) -> Decision {
@@ -163,4 +157,8 @@ fn names(rule: &str, host: &str) -> bool {
         Some(below) => host.strip_suffix(below).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
         None => rule == "*" || rule == host,
     }
+}
+/// The entry of the protect list that a rule comes from.
+fn protected_name(rule: &RuleRef) -> Option<&str> {
+    rule.text.strip_prefix("filesystem.protect \"")?.strip_suffix('"')
 }

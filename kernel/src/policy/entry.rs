@@ -54,16 +54,7 @@ impl Placeholders {
                 .split_once('}')
                 .ok_or_else(|| EntryFault::Wrong(format!("`{text}` has a `{{` without its `}}`")))?;
             let value = self.value(name)?.ok_or_else(|| EntryFault::Unset(name.to_owned()))?;
-            if escape && value.contains(['*', '?', '[', '\\']) {
-                for character in value.chars() {
-                    if matches!(character, '*' | '?' | '[' | '\\') {
-                        expanded.push('\\');
-                    }
-                    expanded.push(character);
-                }
-            } else {
-                expanded.push_str(value);
-            }
+            expanded.push_str(&if escape { escaped(value) } else { Cow::Borrowed(value) });
             rest = after;
         }
         expanded.push_str(rest);
@@ -97,6 +88,20 @@ impl Placeholders {
         CompiledPattern::new(&pattern).map_err(|error| EntryFault::Wrong(error.message))?;
         Ok(pattern)
     }
+}
+
+/// `text` as part of a glob that means just it.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    let wild = |character: char| matches!(character, '*' | '?' | '[' | '\\');
+    if !text.contains(wild) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 4);
+    for character in text.chars() {
+        plain.extend(wild(character).then_some('\\'));
+        plain.push(character);
+    }
+    Cow::Owned(plain)
 }
 
 /// `text` with each backslash gone that stands before a wildcard or another backslash.

@@ -28,9 +28,8 @@ impl Brokered {
         for rule in view.rules.iter().filter(|rule| takes_away(rule.effect)) {
             let glob = matches!(rule.pattern, PathPattern::Glob(_));
             brokered.names |= writable.iter().any(|place| may_lie_in(rule, place));
-            brokered.reads |= glob
-                && rule.effect != PathEffect::Protect
-                && visible.iter().any(|place| may_lie_in(rule, place));
+            brokered.reads |=
+                glob && rule.effect != PathEffect::Protect && visible.iter().any(|place| may_lie_in(rule, place));
         }
         brokered.names |= brokered.reads;
         brokered

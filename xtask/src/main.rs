@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod dist;
 mod test;
 mod tidy;
 mod workspace;
@@ -12,15 +13,16 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 4] = [
+const TASKS: [Task; 5] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
     ("ci", "what the continuous integration runs: format, lints, documents, tidy, test", ci::run),
     (
         "bench",
-        "`bench start [--rounds N]`: start-to-exit against a plain start and against bubblewrap, interleaved",
+        "`start`, `host`, `names`: start-to-exit against bubblewrap, from a large host, and what the broker costs",
         bench::run,
     ),
+    ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),
 ];
 
 fn main() -> ExitCode {

@@ -9,6 +9,16 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
+}
+
+/// The path of something that cargo built.
+pub(crate) fn built(name: &str) -> String {
+    target().join(name).to_string_lossy().into_owned()
+}
+
 /// Prints a line.
 pub(crate) fn say(line: &str) {
     // A reader that has gone away is no reason to fail.

@@ -2,7 +2,7 @@
 //!
 //! Machines are shared and noisy, so figures are ratios of medians from one interleaved run.
 
-use crate::workspace::{fresh_folder, root, run as tool, say};
+use crate::workspace::{fresh_folder, say};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -28,19 +28,17 @@ const BUBBLEWRAP: [&str; 14] = [
 const WARM_UP: usize = 20;
 
 /// Runs the benchmark.
-pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    if arguments.first().map(String::as_str) != Some("start") {
-        return Err("`cargo xtask bench start [--rounds N]` is what there is".to_owned());
-    }
-    let rounds =
-        arguments.iter().skip_while(|one| *one != "--rounds").nth(1).and_then(|text| text.parse().ok()).unwrap_or(300);
-    tool("cargo", &["build", "--quiet", "--release", "--package", "cofferdam-cli"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let binary = target.join("release/cofferdam").to_string_lossy().into_owned();
+pub(super) fn run(rounds: usize) -> Result<(), String> {
+    let binary = built_command()?;
     let folder = fresh_folder("bench")?;
     let outcome = measure(&binary, &folder, rounds);
     let _ = std::fs::remove_dir_all(&folder);
     outcome
+}
+
+/// The command as it is installed.
+pub(super) fn built_command() -> Result<String, String> {
+    crate::dist::build()
 }
 
 fn measure(binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
@@ -58,7 +56,10 @@ fn measure(binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
     subjects.push(("cofferdam run --workspace", own(&["--workspace", "."])));
     let mut times: Vec<Vec<u128>> = vec![Vec::with_capacity(rounds); subjects.len()];
     for round in 0..rounds + WARM_UP {
-        for ((name, line), times) in subjects.iter().zip(&mut times) {
+        // The kernel clears up after each sandbox behind the next one's back, so nobody always follows the same one.
+        for turn in 0..subjects.len() {
+            let at = (turn + round) % subjects.len();
+            let (Some((name, line)), Some(times)) = (subjects.get(at), times.get_mut(at)) else { continue };
             let time = once(line, folder).map_err(|why| format!("{name}: {why}"))?;
             if round >= WARM_UP {
                 times.push(time);

@@ -113,13 +113,30 @@ pub struct CreateCommandContextRequest {
     pub vm_id: VmId,
     /// What to enforce.
     pub profile: ExecutionProfile,
+    /// How much of what is refused at run time is told.
+    #[serde(default)]
+    pub explain: Explain,
 }
 
 impl CreateCommandContextRequest {
     /// A request.
     pub fn new(vm_id: VmId, profile: ExecutionProfile) -> Self {
-        Self { vm_id, profile }
+        Self { vm_id, profile, explain: Explain::default() }
     }
+}
+
+/// How much of what is refused at run time is told in an execution's report.
+///
+/// What the operating system refuses by itself a plane does not hear of; to tell it, the plane must look at each call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Explain {
+    /// What the plane hears of without slowing anything down.
+    #[default]
+    Known,
+    /// As much as the plane can find out, at a price for each file that is opened.
+    Everything,
 }
 
 /// Asks a plane for a JavaScript or WebAssembly context.

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, io};
 use clap::ValueEnum;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::execution::Explain;
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Kernel, Vm, VmSpec};
 use cofferdam_sandbox_linux::LinuxPlane;
@@ -100,8 +101,8 @@ pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
 }
 
 /// A VM of `kernel` under `policy`.
-pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places) -> Result<Vm, Failure> {
-    let mut spec = VmSpec::new(policy).host_environment(host_environment());
+pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
+    let mut spec = VmSpec::new(policy).host_environment(host_environment()).explain(explain);
     if let Some(workspace) = &places.workspace {
         spec = spec.workspace(workspace);
     }

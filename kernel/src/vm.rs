@@ -6,7 +6,7 @@ use crate::kernel::Plane;
 use crate::policy::{Access, CompiledPolicy, Decision, Placeholders, Policy};
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::execution::CreateCommandContextRequest;
+use cofferdam_bridge::execution::{CreateCommandContextRequest, Explain};
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::verdict::Verdict;
@@ -22,12 +22,13 @@ pub struct VmSpec {
     policy: Policy,
     places: Placeholders,
     host_environment: BTreeMap<String, String>,
+    explain: Explain,
 }
 
 impl VmSpec {
     /// A VM under `policy`, without workspace, home or host environment.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, places: Placeholders::default(), host_environment: BTreeMap::new() }
+        Self { policy, places: Placeholders::default(), host_environment: BTreeMap::new(), explain: Explain::Known }
     }
 
     /// The directory that is worked in: `{workspace}` of the policy, and where programs start. Absolute and canonical.
@@ -51,6 +52,12 @@ impl VmSpec {
     /// The working directory of runs: `{cwd}` of the policy.
     pub fn working_directory(mut self, path: impl Into<String>) -> Self {
         self.places.cwd = Some(path.into());
+        self
+    }
+
+    /// How much of what is refused at run time is told in each report.
+    pub fn explain(mut self, explain: Explain) -> Self {
+        self.explain = explain;
         self
     }
 
@@ -131,7 +138,8 @@ impl Drop for SharedVm {
 
 impl Vm {
     pub(crate) fn new(id: VmId, plane: Plane, compiled: CompiledPolicy, spec: VmSpec) -> Result<Self, KernelError> {
-        let request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
+        let mut request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
+        request.explain = spec.explain;
         let context = plane.create_command_context(request)?.context_id;
         let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
         Ok(Self { shared: Arc::new(SharedVm { id, plane, context, compiled, start_directory, next_execution }) })

@@ -8,6 +8,7 @@ use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::output::Output;
 use crate::parked::{Ahead, Parked};
+use crate::plan::brokered::Brokered;
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
 use crate::program;
@@ -21,7 +22,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
-    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
+    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal, Explain,
     StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
@@ -202,7 +203,10 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        let prepared = self.prepared.take(&request.profile)?;
+        let mut prepared = self.prepared.take(&request.profile)?;
+        if request.explain == Explain::Everything && self.offer.broker {
+            prepared.brokered = Brokered::everything();
+        }
         let context = Context::new(request.vm_id, request.profile, prepared, &self.offer)?;
         let number = self.next_context.fetch_add(1, Ordering::Relaxed);
         let id = ContextId::new(format!("linux-{number}"));

@@ -13,7 +13,7 @@ use std::fs;
 pub(crate) struct Offer {
     pub(crate) tier: Tier,
     pub(crate) landlock: Option<Rights>,
-    broker: bool,
+    pub(crate) broker: bool,
     namespaces_refused: Option<(String, String)>,
 }
 

@@ -8,7 +8,7 @@ use crate::{exit_code, policy_file};
 use clap::Args;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_bridge::execution::StreamMode;
+use cofferdam_bridge::execution::{Explain, StreamMode};
 use cofferdam_kernel::policy::Policy;
 use cofferdam_kernel::{Command, Vm};
 use serde_json::{Map, Value, json};
@@ -66,6 +66,9 @@ pub(crate) struct Run {
     /// Give it no terminal of its own.
     #[arg(long)]
     no_tty: bool,
+    /// When it fails, tell also which files it could not read, at a price for each file it opens.
+    #[arg(long)]
+    explain: bool,
     /// Where it runs.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
@@ -105,7 +108,8 @@ impl Run {
             (_, workspace) => Places::find(workspace.as_deref())?,
         };
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
-        let vm = compose::vm(&kernel, policy, &places)?;
+        let explain = if self.explain { Explain::Everything } else { Explain::Known };
+        let vm = compose::vm(&kernel, policy, &places, explain)?;
         let mode = self.mode();
         let command = self.command(&vm, &mode)?;
         let runtime = tokio::runtime::Builder::new_current_thread()

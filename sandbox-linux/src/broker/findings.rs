@@ -51,6 +51,8 @@ fn remedy(access: &str, subject: &str, rule: Option<&(PathEffect, RuleRef)>) -> 
             let name = rule.text.split('"').nth(1).unwrap_or(subject);
             format!("filesystem.unprotect = [\"{name}\"]")
         }
+        // A secret is shown to whoever names the very file.
+        Some((_, rule)) if rule.source == "built-in secrets" => format!("{access} = [\"{subject}\"]"),
         Some((_, rule)) => format!("remove `{}` ({})", rule.text, rule.place()),
         None => format!("{access} = [\"{subject}\"]"),
     }

@@ -9,8 +9,10 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use nix::errno::Errno;
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// What a refused call is answered.
@@ -109,6 +111,20 @@ impl Judge {
         }
     }
 
+    /// Notes that something was looked for in vain that is there on the host, where the rules say why it is not here.
+    pub(crate) fn explain_absence(&mut self, thread: i32, absolute: &[u8]) {
+        let path = normalised(Path::new(OsStr::from_bytes(absolute)));
+        let text = path.to_string_lossy();
+        if path.symlink_metadata().is_err() {
+            return;
+        }
+        if let Ok(decision) = self.rules.decide(&text, FileAccess::Read)
+            && !decision.allowed
+        {
+            self.findings.refused(thread, "filesystem.read", &text, rule_of(decision));
+        }
+    }
+
     /// Whether a rule takes changing `path` away, whoever made it.
     pub(crate) fn is_taken_away(&self, path: &Path) -> bool {
         let decision = self.rules.decide(&path.to_string_lossy(), FileAccess::Write);
@@ -139,6 +155,18 @@ impl Judge {
         self.findings.refused(thread, access, subject, rule_of(decision));
         Err(REFUSED)
     }
+}
+
+/// `path` without `.`, `..` and doubled slashes. Links are not followed: this serves messages alone.
+fn normalised(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut normal, component| {
+        match component {
+            Component::ParentDir => drop(normal.pop()),
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+        normal
+    })
 }
 
 fn rule_of(decision: RuleDecision) -> Option<(PathEffect, RuleRef)> {

@@ -52,7 +52,12 @@ impl Broker {
         rules: Arc<FilesystemRules>,
         brokered: Brokered,
     ) -> Result<Self, BridgeError> {
-        let server = Server { files: GuestFiles::new(root), judge: Judge::new(rules), judges_reads: brokered.reads };
+        let server = Server {
+            files: GuestFiles::new(root),
+            judge: Judge::new(rules),
+            judges_reads: brokered.reads,
+            explains: brokered.explains,
+        };
         let (theirs, stop) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed("no pipe", errno))?;
         let listener = Listener::new(listener);

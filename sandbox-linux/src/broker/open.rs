@@ -53,7 +53,15 @@ impl Server {
     pub(super) fn open(&mut self, thread: i32, path: PathArgument, flags: i32, mode: u32) -> Result<Answer, Errno> {
         let wish = Wish { flags: OFlag::from_bits_retain(flags), mode };
         let text = super::guest_memory::path(thread, path.address)?;
-        let mut absolute = self.files.absolute(thread, path, &text)?;
+        let absolute = self.files.absolute(thread, path, &text)?;
+        let answer = self.open_path(thread, absolute.clone(), wish);
+        if self.explains && matches!(answer, Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)) {
+            self.judge.explain_absence(thread, &absolute);
+        }
+        answer
+    }
+
+    fn open_path(&mut self, thread: i32, mut absolute: Vec<u8>, wish: Wish) -> Result<Answer, Errno> {
         for _ in 0..TRIES {
             let errno = match self.files.object(&absolute, wish.follows()) {
                 Ok(_) if wish.has(OFlag::O_CREAT) && wish.has(OFlag::O_EXCL) => return Err(Errno::EEXIST),

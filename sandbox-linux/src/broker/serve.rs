@@ -31,6 +31,8 @@ pub(super) struct Server {
     pub(super) judge: Judge,
     /// Whether opens for reading are judged, too.
     pub(super) judges_reads: bool,
+    /// Whether opens that find nothing are told, where the policy hides something.
+    pub(super) explains: bool,
 }
 
 /// Openings that wait, each on a thread of its own.

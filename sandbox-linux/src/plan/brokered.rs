@@ -14,6 +14,8 @@ pub(crate) struct Brokered {
     pub(crate) names: bool,
     /// Every open.
     pub(crate) reads: bool,
+    /// Opens that find nothing are told, where the policy hides something there.
+    pub(crate) explains: bool,
 }
 
 impl Brokered {
@@ -33,6 +35,11 @@ impl Brokered {
         }
         brokered.names |= brokered.reads;
         brokered
+    }
+
+    /// Everything that can be asked, so that it can be explained.
+    pub(crate) fn everything() -> Self {
+        Self { names: true, reads: true, explains: true }
     }
 
     /// Whether anything is asked.
@@ -132,14 +139,14 @@ mod tests {
     fn a_name_in_a_writable_place_is_asked_about() {
         let rules = [(PathEffect::Protect, literal("/w/.envrc"))];
         let brokered = Brokered::of(&view(&[("/w", Access::Write)], &rules));
-        assert_eq!(brokered, Brokered { names: true, reads: false });
+        assert_eq!(brokered, Brokered { names: true, ..Brokered::default() });
     }
 
     #[test]
     fn a_pattern_that_denies_reading_makes_every_open_asked_about() {
         let rules = [(PathEffect::Deny, glob("/w/**/.env"))];
         let brokered = Brokered::of(&view(&[("/w/sub", Access::Read)], &rules));
-        assert_eq!(brokered, Brokered { names: true, reads: true });
+        assert_eq!(brokered, Brokered { names: true, reads: true, explains: false });
     }
 
     #[test]

@@ -231,3 +231,16 @@ fn what_was_refused_is_explained() {
     let said = text(&output.stderr);
     assert!(said.contains("/usr/bin/id") && said.contains("commands.deny") && said.contains("p.toml:4"), "{said}");
 }
+
+#[test]
+fn what_could_not_be_read_is_explained_when_asked_for() {
+    let (inside, outside) = (Scratch::new(), Scratch::new());
+    let canary = outside.write("canary", "SECRET-CANARY");
+    let line = format!("cat {} /etc/shadow ./../../etc/hostname; cat /no/such/file", canary.display());
+    let output = run(inside.path(), &["--explain"], &["sh", "-c", &line]).output().unwrap();
+    let told = text(&output.stderr);
+    assert!(!text(&output.stdout).contains("SECRET"), "{output:?}");
+    assert!(told.contains(&format!("filesystem.read = [\"{}\"]", canary.display())), "{told}");
+    assert!(told.contains("built-in secrets") && told.contains("/etc/hostname for cat"), "{told}");
+    assert!(!told.contains("of /no/such/file"), "what is not there was not refused: {told}");
+}

@@ -12,6 +12,7 @@ mod broker;
 mod cgroup;
 mod context;
 mod counting;
+pub mod doctor;
 mod execution;
 #[path = "../launcher/src/format.rs"]
 #[expect(

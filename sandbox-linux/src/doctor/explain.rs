@@ -107,18 +107,13 @@ fn filter(step: &str, errno: Option<Errno>, machine: &Machine) -> Cause {
     let call = step.split(' ').next().unwrap_or(step);
     let how = if errno.is_some() { "answers" } else { "kills at" };
     let fix = match machine.container.as_deref() {
-        Some("docker") => {
-            "docker run --security-opt seccomp=unconfined … (or a profile that allows clone, mount and their like)"
-        }
-        Some("podman") => {
-            "podman run --security-opt seccomp=unconfined … (or a profile that allows clone, mount and their like)"
+        Some(tool @ ("docker" | "podman")) => {
+            format!("{tool} run --security-opt seccomp=unconfined … (or a profile that allows {call})")
         }
         Some("kubernetes") => {
-            "in the pod: securityContext: {seccompProfile: {type: Unconfined}}, or a Localhost profile that allows clone and mount"
+            format!("in the pod: securityContext: {{seccompProfile: {{type: Unconfined}}}}, or a Localhost profile that allows {call}")
         }
-        _ => {
-            "start it outside of what filters its calls; for a systemd unit: systemctl edit UNIT, and there RestrictNamespaces=no and SystemCallFilter="
-        }
+        _ => "start it outside of what filters its calls; for a systemd unit: systemctl edit UNIT, and there RestrictNamespaces=no and SystemCallFilter=".to_owned(),
     };
     let sentence =
         format!("a seccomp filter that this process was started under {how} {call} before the kernel sees it");

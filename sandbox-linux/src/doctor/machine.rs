@@ -1,5 +1,9 @@
 //! What can be read about the machine without trying anything: settings, security modules, the kind of surroundings.
 
+use super::attempt::{Outcome, Step, attempt};
+use super::calls::errno_of;
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 use std::fs;
 use std::path::Path;
 
@@ -62,11 +66,24 @@ impl Machine {
             selinux: text("/sys/fs/selinux/enforce").as_deref() == Some("1"),
             modules: text("/sys/kernel/security/lsm").map(|list| list.split(',').map(str::to_owned).collect()),
             hidden_proc: points.iter().filter(|at| at.starts_with("/proc/")).map(|at| (*at).to_owned()).collect(),
-            chroot: !points.is_empty() && !points.contains(&"/"),
+            chroot: chrooted(&points),
             unmapped: text("/proc/self/uid_map").is_some_and(|map| !maps(&map, user_id)),
             container: container(),
         }
     }
+}
+
+/// Whether the root folder is another than the mount namespace's. Who may enter a namespace sees it by entering its own anew
+/// (setns(2) resets the root folder); to others it shows when no mount lies there.
+fn chrooted(points: &[&str]) -> bool {
+    // mountinfo(5) lists what can be reached from the root folder.
+    let seen = || fs::read_to_string("/proc/self/mountinfo").map_err(|error| errno_of(&error));
+    let (before, own) = (seen(), fs::File::open("/proc/self/ns/mnt"));
+    let enter = || own.as_ref().map_or(Err(Errno::EBADF), |own| setns(own, CloneFlags::CLONE_NEWNS));
+    let same = || if seen() == before { Ok(()) } else { Err(Errno::EXDEV) };
+    let steps = [Step { name: "setns", call: &enter }, Step { name: "root", call: &same }];
+    let moved = attempt(0, &steps) == Outcome::Refused { step: "root", errno: Errno::EXDEV };
+    moved || (!points.is_empty() && !points.contains(&"/"))
 }
 
 fn text(path: &str) -> Option<String> {

@@ -19,8 +19,9 @@ mod tests;
 pub use explain::{Cause, Layer};
 pub use machine::Machine;
 
-use attempt::Outcome;
+use attempt::{Outcome, Step};
 use explain::Seen;
+use std::cell::RefCell;
 
 /// Something that sandboxes are built from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,7 +138,33 @@ impl Primitive {
         )
     }
 
+    /// The call that comes first, for when it ends the process that makes it.
+    fn first_call(self) -> &'static str {
+        match self {
+            Self::MemoryFile => "memfd_create",
+            Self::PidDescriptor => "pidfd_open",
+            Self::DescriptorTransfer => "pidfd_getfd",
+            Self::Landlock => "landlock_create_ruleset",
+            Self::Cgroup => cgroups::MAKE,
+            _ => "clone",
+        }
+    }
+
+    /// Tries it in a child, since there are filters that kill.
     fn attempt(self) -> Tried {
+        let tried = RefCell::new(None);
+        let inside = || {
+            tried.replace(Some(self.attempt_here()));
+            Ok(())
+        };
+        let outcome = attempt::attempt(0, &[Step { name: self.first_call(), call: &inside }]);
+        match tried.into_inner() {
+            Some(tried) if outcome == Outcome::Worked => tried,
+            _ => outcome.into(),
+        }
+    }
+
+    fn attempt_here(self) -> Tried {
         match self {
             Self::MemoryFile => processes::memory_file().into(),
             Self::PidDescriptor => processes::pid_descriptor().into(),
@@ -211,6 +238,12 @@ pub struct Examination {
 }
 
 impl Examination {
+    /// Whether a call of what every run needs ended the process that made it: a run started from here would end this one.
+    pub fn deadly(&self) -> bool {
+        let ended = |finding: &Finding| finding.refusal.as_ref().is_some_and(|refusal| refusal.errno.is_none());
+        self.findings.iter().any(|finding| finding.primitive.required() && ended(finding))
+    }
+
     /// Whether everything works that the tier `full` needs.
     pub fn complete(&self) -> bool {
         self.findings.iter().all(|finding| finding.refusal.is_none() || !finding.primitive.required())
@@ -237,7 +270,7 @@ pub fn examine() -> Examination {
             errno: errno.map(calls::errno_name),
             errno_number: errno.map(|errno| errno as i32),
             cause: explain::explain(
-                Seen { primitive, step, errno, filtered: front::filtered(step) },
+                Seen { primitive, step, errno, filtered: errno.and_then(|_| front::filtered(step)) },
                 &machine,
                 root_cause,
             ),

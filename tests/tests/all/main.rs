@@ -4,6 +4,8 @@
 
 mod attacks;
 mod containment;
+mod doctor;
+mod job_control;
 mod limits;
 mod names;
 mod real_programs;

@@ -2,19 +2,24 @@
 
 use crate::broker;
 use crate::format::{op, proof, run};
+use crate::launcher::Launcher;
+use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
 use crate::plan::encode::Plan;
-use crate::plan::view::{TEMPORARY, View};
+use crate::plan::landlock::{Rights, Wall};
+use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
 use crate::seccomp::{self, BpfInstruction, FilterOptions};
+use crate::tree_usage;
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,53 +48,76 @@ pub(crate) struct Context {
     /// The rules that the broker judges by.
     pub(crate) rules: Option<Arc<FilesystemRules>>,
     before_terminal: Plan,
-    after_terminal: Plan,
+    /// Without namespaces it depends on where temporary storage is: made for each start.
+    after_terminal: Option<Plan>,
+    landlock: Option<Rights>,
     filter: Vec<u8>,
 }
 
 impl Context {
-    /// Compiles `profile` for the tier that `offer` gives.
+    /// Compiles `profile` for `tier`, which `offer` gives.
     pub(crate) fn new(
         vm_id: VmId,
         profile: ExecutionProfile,
         prepared: Prepared,
         offer: &Offer,
+        tier: Tier,
     ) -> Result<Self, BridgeError> {
-        let Prepared { view, brokered } = prepared;
-        let namespaces = offer.namespaces(&profile);
-        let full = offer.tier == Tier::Full;
-        let mut before_terminal = Plan::default();
-        if full {
-            root::build(&mut before_terminal, &view, profile.limits.disk_bytes);
+        let Prepared { view, mut brokered, .. } = prepared;
+        if tier != Tier::Full {
+            brokered = brokered.without_mounts();
         }
-        let mut after_terminal = Plan::default();
-        limits::build(&mut after_terminal, &profile.limits);
-        if let Some(rights) = offer.landlock {
-            let deny_tcp = !full && profile.network.mode == NetworkMode::Deny;
-            landlock::build(&mut after_terminal, &view, rights, deny_tcp, full);
-        }
-        after_terminal.add(op::DROP_PRIVILEGES, "privileges");
-        let filter = FilterOptions { tier: offer.tier, broker_names: brokered.names, broker_opens: brokered.reads };
-        let filter = bytes_of(&seccomp::compile(&filter));
-        let (tier, enforcement) = (offer.tier, offer.enforcement(&profile, brokered));
-        let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
-        Ok(Self {
-            vm_id,
-            profile,
-            view,
+        let filter = FilterOptions {
             tier,
-            namespaces,
-            enforcement,
+            broker_names: brokered.names,
+            broker_opens: brokered.reads,
+            host_network: profile.network.mode == NetworkMode::Inherit,
+        };
+        let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
+        let mut context = Self {
+            vm_id,
+            tier,
+            namespaces: offer.namespaces(&profile, tier),
+            enforcement: offer.enforcement(&profile, brokered, tier),
             brokered,
             rules,
-            before_terminal,
-            after_terminal,
-            filter,
-        })
+            before_terminal: Plan::default(),
+            after_terminal: None,
+            landlock: offer.landlock,
+            filter: bytes_of(&seccomp::compile(&filter)),
+            profile,
+            view,
+        };
+        if tier == Tier::Full {
+            root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes);
+            context.after_terminal = Some(context.confine(Wall::Second));
+        }
+        Ok(context)
     }
 
-    /// The whole plan of one start. `program` is the absolute path that was found for the request.
-    pub(crate) fn plan(&self, request: &StartExecutionRequest, program: &Path) -> Plan {
+    /// Starts a launcher for one run.
+    pub(crate) fn park(&self, launcher: &Launcher) -> Result<Parked, BridgeError> {
+        if self.tier == Tier::Full {
+            return Parked::in_namespaces(launcher, self.namespaces);
+        }
+        Parked::guarded(launcher, self.view.nodes.contains_key(Path::new(TEMPORARY)))
+    }
+
+    /// What comes between opening a terminal and running the program: limits, Landlock, privileges.
+    fn confine(&self, wall: Wall<'_>) -> Plan {
+        let mut plan = Plan::default();
+        let others = if self.tier == Tier::Full { 0 } else { tree_usage::tasks_of_this_user() };
+        limits::build(&mut plan, &self.profile.limits, others);
+        if let Some(rights) = self.landlock {
+            landlock::build(&mut plan, &self.view, rights, wall);
+        }
+        plan.add(op::DROP_PRIVILEGES, "privileges");
+        plan
+    }
+
+    /// The whole plan of one start. `program` is the absolute path that was found for the request, `temporary` where temporary
+    /// storage is on the host, where there are no mounts.
+    pub(crate) fn plan(&self, request: &StartExecutionRequest, program: &Path, temporary: Option<&Path>) -> Plan {
         let mut plan = self.before_terminal.clone();
         let mut flags = 0;
         if let Streams::Terminal { size } = request.streams {
@@ -99,8 +127,15 @@ impl Context {
         if self.tier != Tier::Full {
             flags |= run::NO_PID_NAMESPACE;
         }
-        plan.append(&self.after_terminal);
-        plan.add(op::CHANGE_DIRECTORY, request.working_directory.as_str()).text(&request.working_directory);
+        match &self.after_terminal {
+            Some(same_for_all) => plan.append(same_for_all),
+            None => plan.append(&self.confine(Wall::Only {
+                temporary: temporary.unwrap_or(Path::new("")),
+                deny_tcp: self.profile.network.mode == NetworkMode::Deny,
+            })),
+        }
+        let directory = self.inside_or_host(&request.working_directory, temporary);
+        plan.add(op::CHANGE_DIRECTORY, directory.as_ref()).text(directory.as_ref());
         plan.add(op::UMASK, "umask").u32(0o022);
         let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
         plan.add(op::SECCOMP, "seccomp").u32(listener).text(&self.filter);
@@ -111,23 +146,42 @@ impl Context {
         let mut arguments = vec![request.program.as_bytes().to_vec()];
         arguments.extend(request.arguments.iter().map(|argument| argument.as_bytes().to_vec()));
         let operation = plan.add(op::RUN, String::from_utf8_lossy(program));
-        drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request)));
+        drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request, temporary)));
         plan
     }
 
     fn proof(&self) -> u32 {
         let always = proof::NO_CAPABILITIES | proof::NO_NEW_PRIVILEGES | proof::SECCOMP;
-        if self.tier == Tier::Full { always | proof::PID_ONE } else { always }
+        if self.tier == Tier::Full {
+            return always | proof::PID_ONE | proof::NO_BOUNDING_SET;
+        }
+        // Only root can empty the bounding set of the host's user namespace; for others no_new_privs makes it mean nothing.
+        let bounding = if nix::unistd::geteuid().is_root() { proof::NO_BOUNDING_SET } else { 0 };
+        always | bounding | proof::SIGNAL_SCOPE
     }
 
-    fn environment(&self, request: &StartExecutionRequest) -> Vec<Vec<u8>> {
+    /// `text`, or the path on the host where `text` is one in temporary storage and that lies on the host.
+    fn inside_or_host<'a>(&self, text: &'a str, temporary: Option<&Path>) -> Cow<'a, str> {
+        let path = Path::new(text);
+        let is_temporary = path.is_absolute() && matches!(self.view.covering(path), Some((_, Node::Temporary { .. })));
+        match (temporary, path.strip_prefix(TEMPORARY)) {
+            (Some(temporary), Ok(rest)) if is_temporary => {
+                let place = if rest.as_os_str().is_empty() { temporary.to_owned() } else { temporary.join(rest) };
+                Cow::Owned(place.to_string_lossy().into_owned())
+            }
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    fn environment(&self, request: &StartExecutionRequest, temporary: Option<&Path>) -> Vec<Vec<u8>> {
         let mut variables: BTreeMap<&str, &str> =
             request.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         if self.profile.filesystem.temporary == Temporary::Private && self.view.nodes.contains_key(Path::new(TEMPORARY))
         {
             variables.extend(TEMPORARY_VARIABLES);
         }
-        variables.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
+        let host = |value: &str| self.inside_or_host(value, temporary).into_owned();
+        variables.iter().map(|(name, value)| format!("{name}={}", host(value)).into_bytes()).collect()
     }
 }
 

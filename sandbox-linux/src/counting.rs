@@ -3,7 +3,7 @@
 use crate::cgroup::Cgroup;
 use crate::launcher::Launcher;
 use crate::start::send_plan;
-use cofferdam_bridge::enforcement::{Mechanism, MechanismReport};
+use cofferdam_bridge::enforcement::{Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::limits::Limits;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -33,10 +33,11 @@ impl Counting {
     }
 
     /// The cgroup, and a line for each limit of `limits`.
-    pub(crate) fn into_parts(self, limits: &Limits) -> (Option<Cgroup>, Vec<MechanismReport>) {
+    pub(crate) fn into_parts(self, limits: &Limits, tier: Tier) -> (Option<Cgroup>, Vec<MechanismReport>) {
         let memory = self.cgroup.as_ref().filter(|cgroup| cgroup.holds_memory()).map(|cgroup| cgroup.label("memory"));
         let processes =
             self.cgroup.as_ref().filter(|cgroup| cgroup.holds_processes()).map(|cgroup| cgroup.label("pids"));
+        let full = tier == Tier::Full;
         let poll = || "supervisor poll".to_owned();
         let held = [
             (limits.wall_ms, Mechanism::WallLimit, "supervisor".to_owned()),
@@ -52,7 +53,11 @@ impl Counting {
                 processes.unwrap_or_else(|| "rlimit, supervisor poll".to_owned()),
             ),
             (limits.open_files, Mechanism::OpenFilesLimit, "rlimit".to_owned()),
-            (limits.disk_bytes, Mechanism::DiskLimit, "rlimit for each file, size of private storage".to_owned()),
+            (
+                limits.disk_bytes,
+                Mechanism::DiskLimit,
+                if full { "rlimit for each file, size of private storage" } else { "rlimit for each file" }.to_owned(),
+            ),
             (limits.stdout_bytes, Mechanism::OutputLimit, "supervisor".to_owned()),
         ];
         let reports = held.into_iter().filter(|(value, _, _)| value.is_some());

@@ -8,6 +8,7 @@ use cofferdam_bridge::execution::{ExecutionSignal, TerminalSize};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,26 +20,50 @@ pub(crate) struct Shared {
     control: Mutex<Option<OwnedFd>>,
     input: Mutex<Option<OwnedFd>>,
     terminal: Option<OwnedFd>,
+    end: End,
     killed: AtomicBool,
     ended: AtomicBool,
 }
 
+/// How a sandbox is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its first process is killed, and the kernel ends the rest of the pid namespace with it.
+    Kill,
+    /// The control socket is shut down: the launcher ends, and its guard ends the rest.
+    HangUp,
+}
+
 impl Shared {
     /// Shares the descriptors of a sandbox that runs.
-    pub(crate) fn new(pidfd: OwnedFd, control: OwnedFd, input: Option<OwnedFd>, terminal: Option<OwnedFd>) -> Self {
+    pub(crate) fn new(
+        pidfd: OwnedFd,
+        control: OwnedFd,
+        input: Option<OwnedFd>,
+        terminal: Option<OwnedFd>,
+        end: End,
+    ) -> Self {
         Self {
             pidfd,
             control: Mutex::new(Some(control)),
             input: Mutex::new(input),
             terminal,
+            end,
             killed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
     }
 
-    /// Ends everything in the sandbox: its first process is killed, and the kernel ends the rest with it.
+    /// Ends everything in the sandbox.
     pub(crate) fn kill(&self) {
-        let _ = signal(self.pidfd.as_fd(), libc::SIGKILL);
+        match self.end {
+            End::Kill => drop(signal(self.pidfd.as_fd(), libc::SIGKILL)),
+            End::HangUp => {
+                if let Some(control) = lock(&self.control).as_ref() {
+                    let _ = shutdown(control.as_raw_fd(), Shutdown::Both);
+                }
+            }
+        }
     }
 
     /// As `kill`, on the host's wish.

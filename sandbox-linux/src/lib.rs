@@ -37,6 +37,7 @@ mod start;
 mod step_report;
 mod streams;
 mod supervise;
+mod temporary;
 mod terminal;
 mod tree_usage;
 

@@ -2,17 +2,20 @@
 //!
 //! Each is used once. One that is never used ends with its control socket.
 
+use crate::format::message;
 use crate::launcher::Launcher;
 use crate::plan::beforehand;
 use crate::plan::encode::Plan;
 use crate::reap::reap;
 use crate::spawn::{Spawned, spawn};
-use crate::start::send_plan;
+use crate::start::{Running, receive, send_plan};
 use crate::step_report;
+use crate::temporary::TemporaryDirectory;
 use cofferdam_bridge::error::BridgeError;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// A launcher that waits for its plan.
@@ -22,15 +25,43 @@ pub(crate) struct Parked {
     control: Option<OwnedFd>,
     plan: Plan,
     flags: i32,
+    temporary: Option<TemporaryDirectory>,
 }
 
 impl Parked {
     /// Starts the launcher in the namespaces of `flags` and lets it do what is the same for every run.
-    pub(crate) fn start(launcher: &Launcher, flags: i32) -> Result<Self, BridgeError> {
-        let plan = beforehand::plan(flags);
+    pub(crate) fn in_namespaces(launcher: &Launcher, flags: i32) -> Result<Self, BridgeError> {
+        Self::start(launcher, flags, beforehand::in_namespaces(flags), None)
+    }
+
+    /// Starts the launcher without namespaces, under a guard; `temporary`: with temporary storage of its own on the host.
+    pub(crate) fn guarded(launcher: &Launcher, temporary: bool) -> Result<Self, BridgeError> {
+        let temporary = temporary.then(TemporaryDirectory::choose).transpose()?;
+        let plan = beforehand::guarded(temporary.as_ref().map(TemporaryDirectory::path));
+        Self::start(launcher, 0, plan, temporary)
+    }
+
+    /// Whether a launcher can do its part in the namespaces of `flags` here, found out by letting it.
+    pub(crate) fn try_namespaces(launcher: &Launcher, flags: i32) -> Result<(), BridgeError> {
+        let parked = Self::start(launcher, flags, beforehand::trial(flags), None)?;
+        let Some(control) = &parked.control else { return Ok(()) };
+        while let Ok(Some(message)) = receive(control.as_fd()) {
+            if message.kind == message::FAILED {
+                return Err(step_report::explain(&message, [&parked.plan, &parked.plan]));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(
+        launcher: &Launcher,
+        flags: i32,
+        plan: Plan,
+        temporary: Option<TemporaryDirectory>,
+    ) -> Result<Self, BridgeError> {
         let bytes = plan.encode()?;
         let (process, ours) = Self::spawn(launcher, flags).map_err(|error| step_report::spawn_failed(&error))?;
-        let parked = Self { process: Some(process), control: Some(ours), plan, flags };
+        let parked = Self { process: Some(process), control: Some(ours), plan, flags, temporary };
         if let Some(control) = &parked.control {
             send_plan(control.as_fd(), &bytes, &[])?;
         }
@@ -42,10 +73,16 @@ impl Parked {
         Ok((spawn(launcher.as_fd(), theirs.as_fd(), flags)?, ours))
     }
 
-    /// The process, our end of its control socket, and the plan that it has.
-    pub(crate) fn into_parts(mut self) -> Option<(Spawned, OwnedFd, Plan)> {
+    /// The temporary storage that it made on the host, where it has no mounts of its own.
+    pub(crate) fn temporary(&self) -> Option<&Path> {
+        self.temporary.as_ref().map(TemporaryDirectory::path)
+    }
+
+    /// A sandbox whose program does not run yet, and the plan that its launcher has.
+    pub(crate) fn into_running(mut self) -> Option<(Running, Plan)> {
         let (process, control) = self.process.take().zip(self.control.take())?;
-        Some((process, control, std::mem::take(&mut self.plan)))
+        let running = Running { process, control, terminal: None, temporary: self.temporary.take() };
+        Some((running, std::mem::take(&mut self.plan)))
     }
 }
 
@@ -66,7 +103,7 @@ pub(crate) struct Ahead(Mutex<Option<Parked>>);
 impl Ahead {
     /// Starts one now. Where that fails, so will the start that it was for, and tell why.
     pub(crate) fn begin(&self, launcher: &Launcher, flags: i32) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Parked::start(launcher, flags).ok();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Parked::in_namespaces(launcher, flags).ok();
     }
 
     /// The launcher that was started, if it fits `flags`; one that does not is ended.

@@ -1,9 +1,9 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Judge, OwnPlaces};
 use crate::context::Context;
 use crate::counting::Counting;
-use crate::execution::Shared;
+use crate::execution::{End, Shared};
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::output::Output;
@@ -77,10 +77,14 @@ impl LinuxPlane {
     /// hosts that start one program and end; nothing is left behind when none is started.
     #[must_use]
     pub fn ahead(self) -> Self {
-        if self.offer.tier == Tier::Full {
+        if self.offer.may_have_namespaces() {
             self.ahead.begin(&self.launcher, self.offer.all_namespaces());
         }
         self
+    }
+
+    fn tier(&self, profile: &ExecutionProfile) -> Tier {
+        self.offer.tier(profile, || Parked::try_namespaces(&self.launcher, self.offer.all_namespaces()))
     }
 
     fn find(&self, execution: &ExecutionRef) -> Result<Arc<Shared>, BridgeError> {
@@ -102,15 +106,16 @@ impl LinuxPlane {
     ) -> Result<StartedExecution, BridgeError> {
         let parked = match self.ahead.take(context.namespaces) {
             Some(parked) => parked,
-            None => Parked::start(&self.launcher, context.namespaces)?,
+            None => context.park(&self.launcher)?,
         };
         let directory = Path::new(&request.working_directory);
         let search_path = request.environment.get("PATH").map(String::as_str);
         let commands = &context.profile.commands;
         let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
-        let plan = context.plan(request, &program);
+        let plan = context.plan(request, &program, parked.temporary());
         let streams = StreamSet::open(request.streams, &context.profile.limits).map_err(|error| no_streams(&error))?;
         let started = Instant::now();
+        let temporary = parked.temporary().map(Path::to_owned);
         let mut counting = Counting::none();
         let mut broker = None;
         let running = start(
@@ -123,20 +128,25 @@ impl LinuxPlane {
             },
             &mut |root, listener| {
                 if let Some(rules) = context.rules.clone() {
-                    broker = Some(Broker::start(listener, root, rules, context.brokered)?);
+                    let own = (context.tier != Tier::Full).then(|| OwnPlaces::new(temporary.clone()));
+                    broker = Some(Broker::start(listener, root, Judge::new(rules, own), context.brokered)?);
                 }
                 Ok(())
             },
         )?;
         let process_id = u32::try_from(running.process.pid).ok();
         let (input, mut outputs) = streams.into_ours();
-        let shared = Arc::new(share(&running, input).map_err(|error| no_streams(&error))?);
+        let end = if context.tier == Tier::Full { End::Kill } else { End::HangUp };
+        let shared = Arc::new(share(&running, input, end).map_err(|error| no_streams(&error))?);
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let master = terminal_output(terminal).map_err(|error| no_streams(&error))?;
             outputs.push(Output::new(master, LimitName::Stdout, context.profile.limits.stdout_bytes));
         }
-        let probe = if context.tier == Tier::Full { TreeProbe::new(running.process.pid).ok() } else { None };
-        let (counter, reports) = counting.into_parts(&context.profile.limits);
+        let probe = match context.tier {
+            Tier::Full => TreeProbe::of_namespace(running.process.pid).ok(),
+            _ => Some(TreeProbe::of_descendants(running.process.pid)),
+        };
+        let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier);
         let mut enforcement = context.enforcement.clone();
         enforcement.mechanisms.extend(reports);
         let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, started);
@@ -174,7 +184,7 @@ impl BridgeTypes for LinuxPlane {
 impl ExecutionBridge for LinuxPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("linux_native", env!("CARGO_PKG_VERSION"));
-        descriptor.tiers = vec![Tier::Full];
+        descriptor.tiers = vec![Tier::Full, Tier::Landlock];
         descriptor.features = vec![
             Feature::Commands,
             Feature::Stdin,
@@ -199,7 +209,7 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
-        self.offer.preflight(profile, &self.prepared.prepare(profile))
+        self.offer.preflight(profile, &self.prepared.prepare(profile), self.tier(profile))
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
@@ -207,7 +217,8 @@ impl ExecutionBridge for LinuxPlane {
         if request.explain == Explain::Everything && self.offer.broker {
             prepared.brokered = Brokered::everything();
         }
-        let context = Context::new(request.vm_id, request.profile, prepared, &self.offer)?;
+        let tier = self.tier(&request.profile);
+        let context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier)?;
         let number = self.next_context.fetch_add(1, Ordering::Relaxed);
         let id = ContextId::new(format!("linux-{number}"));
         lock(&self.contexts).insert(id.clone(), Arc::new(context));
@@ -261,9 +272,9 @@ impl Drop for LinuxPlane {
     }
 }
 
-fn share(running: &Running, input: Option<std::os::fd::OwnedFd>) -> std::io::Result<Shared> {
+fn share(running: &Running, input: Option<std::os::fd::OwnedFd>, end: End) -> std::io::Result<Shared> {
     let terminal = running.terminal.as_ref().map(std::os::fd::OwnedFd::try_clone).transpose()?;
-    Ok(Shared::new(running.process.pidfd.try_clone()?, running.control.try_clone()?, input, terminal))
+    Ok(Shared::new(running.process.pidfd.try_clone()?, running.control.try_clone()?, input, terminal, end))
 }
 
 /// The master end, for reading: a copy, since writing goes through another.

@@ -1,20 +1,31 @@
 //! Whether a profile can be enforced here, told before anything runs. Asking changes nothing and forks nothing.
 
 use crate::plan::brokered::Brokered;
-use crate::plan::landlock::Rights;
+use crate::plan::landlock::{Rights, SIGNAL_SCOPE_ABI};
+use crate::prepared::Needs;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{Changes, ExecutionProfile, NetworkMode};
 use std::fs;
+use std::sync::OnceLock;
 
 /// What this machine gives.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Offer {
-    pub(crate) tier: Tier,
     pub(crate) landlock: Option<Rights>,
     pub(crate) broker: bool,
-    namespaces_refused: Option<(String, String)>,
+    /// Why there can be no namespaces, told by the machine's settings.
+    switched_off: Option<Refusal>,
+    /// The same, found out by trying: only for policies that would do without.
+    tried: OnceLock<Option<Refusal>>,
+}
+
+/// Why something cannot be had, and what mends it.
+#[derive(Clone, Debug)]
+struct Refusal {
+    why: String,
+    fix: Option<String>,
 }
 
 /// The namespaces of the full tier, with the mechanism each stands for.
@@ -43,16 +54,45 @@ impl Offer {
     /// Looks at this machine.
     pub(crate) fn new() -> Self {
         let landlock = landlock_abi().map(Rights::of);
-        let namespaces_refused = SWITCHES.iter().find_map(|(name, off, fix)| {
+        let switched_off = SWITCHES.iter().find_map(|(name, off, fix)| {
             let root_may = *name != "user/max_user_namespaces" && nix::unistd::geteuid().is_root();
             let value = fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
-            (value.trim() == *off && !root_may).then(|| {
-                (format!("user namespaces are switched off by {} = {off}", name.replace('/', ".")), (*fix).to_owned())
+            (value.trim() == *off && !root_may).then(|| Refusal {
+                why: format!("user namespaces are switched off by {} = {off}", name.replace('/', ".")),
+                fix: Some((*fix).to_owned()),
             })
         });
-        // Without namespaces nothing is offered: Landlock and seccomp alone leave gaps that this plane does not close.
-        let tier = if namespaces_refused.is_none() { Tier::Full } else { Tier::None };
-        Self { tier, landlock, broker: gives_notifications(), namespaces_refused }
+        Self { landlock, broker: gives_notifications(), switched_off, tried: OnceLock::new() }
+    }
+
+    /// Whether the machine's settings leave room for namespaces.
+    pub(crate) fn may_have_namespaces(&self) -> bool {
+        self.switched_off.is_none()
+    }
+
+    /// The tier that `profile` would have. `try_namespaces` is asked once, and only for a profile that would do with less.
+    pub(crate) fn tier(
+        &self,
+        profile: &ExecutionProfile,
+        try_namespaces: impl FnOnce() -> Result<(), BridgeError>,
+    ) -> Tier {
+        let refused = match &self.switched_off {
+            Some(_) => true,
+            None if profile.isolation.require == Tier::Full => false,
+            None => self.tried.get_or_init(|| try_namespaces().err().map(Refusal::found_out)).is_some(),
+        };
+        match refused {
+            false => Tier::Full,
+            // Before ABI 6 signals of the guest reach every process of the user.
+            true if self.broker && self.landlock.is_some_and(|rights| rights.abi() >= SIGNAL_SCOPE_ABI) => {
+                Tier::Landlock
+            }
+            true => Tier::None,
+        }
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        self.switched_off.as_ref().or_else(|| self.tried.get()?.as_ref())
     }
 
     /// The flags of clone(2) for a sandbox with every namespace of its own.
@@ -61,8 +101,8 @@ impl Offer {
     }
 
     /// The flags of clone(2) for `profile`.
-    pub(crate) fn namespaces(&self, profile: &ExecutionProfile) -> i32 {
-        if self.tier != Tier::Full {
+    pub(crate) fn namespaces(&self, profile: &ExecutionProfile, tier: Tier) -> i32 {
+        if tier != Tier::Full {
             return 0;
         }
         let wanted = |flag: i32| flag != libc::CLONE_NEWNET || profile.network.mode != NetworkMode::Inherit;
@@ -70,21 +110,29 @@ impl Offer {
     }
 
     /// What would hold for `profile`, and what is missing.
-    pub(crate) fn preflight(&self, profile: &ExecutionProfile, brokered: &Result<Brokered, BridgeError>) -> Preflight {
-        let needed = brokered.as_ref().copied().unwrap_or_default();
-        let mut preflight = Preflight::new(self.enforcement(profile, needed));
+    pub(crate) fn preflight(
+        &self,
+        profile: &ExecutionProfile,
+        needs: &Result<Needs, BridgeError>,
+        tier: Tier,
+    ) -> Preflight {
+        let mut needed = needs.as_ref().map(|needs| needs.brokered).unwrap_or_default();
         let mut missing = Vec::new();
-        if let Err(error) = brokered {
+        if tier == Tier::Landlock {
+            needed = needed.without_mounts();
+            let only_mounts = needs.iter().flat_map(|needs| &needs.only_by_mounts);
+            missing.extend(only_mounts.map(|gap| Shortfall::blocking(Some(Mechanism::MountNamespace), gap, None)));
+        }
+        let mut preflight = Preflight::new(self.enforcement(profile, needed, tier));
+        if let Err(error) = needs {
             missing.push(Shortfall::blocking(None, error.message.clone(), None));
         }
         if needed.any() && !self.broker {
             let message = "names that do not exist yet cannot be held: the kernel gives no seccomp notifications (Linux 5.14 brought them)";
             missing.push(Shortfall::blocking(Some(Mechanism::Broker), message, None));
         }
-        if self.tier != Tier::Full {
-            let (why, fix) = self.namespaces_refused.clone().unwrap_or_default();
-            let why = if why.is_empty() { "this machine offers no user namespaces".to_owned() } else { why };
-            missing.push(Shortfall::blocking(Some(Mechanism::UserNamespace), why, Some(fix)));
+        if tier < profile.isolation.require {
+            missing.push(self.too_little(tier));
         }
         if self.landlock.is_none() {
             let message =
@@ -113,19 +161,21 @@ impl Offer {
     }
 
     /// What would hold for `profile`.
-    pub(crate) fn enforcement(&self, profile: &ExecutionProfile, brokered: Brokered) -> Enforcement {
-        let mut enforcement = Enforcement::new(self.tier);
-        let flags = self.namespaces(profile);
+    pub(crate) fn enforcement(&self, profile: &ExecutionProfile, brokered: Brokered, tier: Tier) -> Enforcement {
+        let mut enforcement = Enforcement::new(tier);
+        let flags = self.namespaces(profile, tier);
         for (flag, mechanism) in NAMESPACES {
             let mut report = if flags & flag != 0 {
                 MechanismReport::held(mechanism)
             } else {
-                MechanismReport::missing(mechanism, "not available in this tier")
+                MechanismReport::missing(mechanism, instead_of(mechanism))
             };
             if flag == libc::CLONE_NEWNET && profile.network.mode == NetworkMode::Inherit {
                 report.asked = false;
                 report.why_not = Some("the policy lets the run use the host's network".to_owned());
             }
+            // A policy that does with less asks for what it names, not for how it is held.
+            report.asked &= report.held || profile.isolation.require == Tier::Full;
             enforcement.mechanisms.push(report);
         }
         enforcement.mechanisms.push(match self.landlock {
@@ -139,12 +189,40 @@ impl Offer {
                 MechanismReport::missing(Mechanism::Broker, "the kernel gives no seccomp notifications")
             });
         }
-        for mechanism in
-            [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities, Mechanism::Containment]
-        {
+        for mechanism in [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities] {
             enforcement.mechanisms.push(MechanismReport::held(mechanism));
         }
+        let by = if tier == Tier::Full { "pid namespace" } else { "guard process, Landlock signal scope" };
+        enforcement.mechanisms.push(MechanismReport::held(Mechanism::Containment).by(by));
         enforcement
+    }
+
+    fn too_little(&self, tier: Tier) -> Shortfall {
+        let refusal = self.refusal();
+        let mut why = refusal.map_or("this machine offers no user namespaces", |refusal| &refusal.why).to_owned();
+        if tier == Tier::Landlock {
+            why.push_str("; without them, `isolation.require = \"landlock\"` (--isolation landlock) lets programs run under Landlock and seccomp alone");
+        }
+        Shortfall::blocking(Some(Mechanism::UserNamespace), why, refusal.and_then(|refusal| refusal.fix.clone()))
+    }
+}
+
+impl Refusal {
+    fn found_out(error: BridgeError) -> Self {
+        Self { why: error.message, fix: None }
+    }
+}
+
+/// What stands in for a namespace in the tier that has none.
+fn instead_of(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::MountNamespace => {
+            "Landlock and the broker hold the file rules; names and sizes of files outside them can be seen, contents cannot"
+        }
+        Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
+        Mechanism::NetworkNamespace => "seccomp lets no socket be made",
+        Mechanism::IpcNamespace => "seccomp refuses System V and POSIX IPC",
+        _ => "this machine offers none",
     }
 }
 

@@ -1,6 +1,7 @@
 //! A profile resolved against this host, kept for the moment between asking whether it can be enforced and enforcing it.
 
 use crate::plan::brokered::Brokered;
+use crate::plan::landlock;
 use crate::plan::view::View;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::ExecutionProfile;
@@ -17,14 +18,25 @@ pub(crate) struct Prepared {
     pub(crate) view: View,
     /// What mounts cannot hold.
     pub(crate) brokered: Brokered,
+    /// What nothing but mounts can hold.
+    pub(crate) only_by_mounts: Vec<String>,
+}
+
+/// What must be there for a profile to be held.
+#[derive(Clone, Debug)]
+pub(crate) struct Needs {
+    /// What mounts cannot hold.
+    pub(crate) brokered: Brokered,
+    /// What nothing but mounts can hold, in a sentence each.
+    pub(crate) only_by_mounts: Vec<String>,
 }
 
 impl Prepared {
     /// Looks at the host.
     pub(crate) fn new(profile: &ExecutionProfile) -> Result<Self, BridgeError> {
         let view = View::new(profile)?;
-        let brokered = Brokered::of(&view);
-        Ok(Self { view, brokered })
+        let (brokered, only_by_mounts) = (Brokered::of(&view), landlock::beyond(&view));
+        Ok(Self { view, brokered, only_by_mounts })
     }
 }
 
@@ -34,11 +46,11 @@ pub(crate) struct LastPrepared(Mutex<Option<(Instant, ExecutionProfile, Prepared
 
 impl LastPrepared {
     /// Prepares `profile` and keeps a copy.
-    pub(crate) fn prepare(&self, profile: &ExecutionProfile) -> Result<Brokered, BridgeError> {
+    pub(crate) fn prepare(&self, profile: &ExecutionProfile) -> Result<Needs, BridgeError> {
         let prepared = Prepared::new(profile)?;
-        let brokered = prepared.brokered;
+        let needs = Needs { brokered: prepared.brokered, only_by_mounts: prepared.only_by_mounts.clone() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), profile.clone(), prepared));
-        Ok(brokered)
+        Ok(needs)
     }
 
     /// What was kept, if it is for `profile` and fresh; else prepared now.

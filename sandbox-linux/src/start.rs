@@ -5,6 +5,7 @@ use crate::parked::Parked;
 use crate::plan::encode::Plan;
 use crate::spawn::Spawned;
 use crate::step_report;
+use crate::temporary::TemporaryDirectory;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
@@ -19,6 +20,8 @@ pub(crate) struct Running {
     pub(crate) control: OwnedFd,
     /// The master end of the guest's terminal, if it has one.
     pub(crate) terminal: Option<OwnedFd>,
+    /// Its temporary storage, where that lies on the host.
+    pub(crate) temporary: Option<TemporaryDirectory>,
 }
 
 /// Called with the sandbox's root directory and the seccomp listener.
@@ -48,10 +51,9 @@ pub(crate) fn start(
     on_listener: OnListener<'_>,
 ) -> Result<Running, BridgeError> {
     let bytes = plan.encode()?;
-    let Some((process, control, first)) = launcher.into_parts() else {
+    let Some((mut running, first)) = launcher.into_running() else {
         return Err(failed("launcher", io::ErrorKind::NotFound.into()));
     };
-    let mut running = Running { process, control, terminal: None };
     let outcome = send_plan(running.control.as_fd(), &bytes, &streams)
         .and_then(|()| on_sent(&running))
         .and_then(|()| wait_until_started(&mut running, [&first, plan], on_listener));
@@ -218,8 +220,8 @@ mod tests {
         let view = View::new(&profile).unwrap();
         let mut plan = Plan::default();
         root::build(&mut plan, &view, None);
-        limits::build(&mut plan, &profile.limits);
-        landlock::build(&mut plan, &view, landlock::Rights::of(7), false, true);
+        limits::build(&mut plan, &profile.limits, 0);
+        landlock::build(&mut plan, &view, landlock::Rights::of(7), landlock::Wall::Second);
         plan.add(op::DROP_PRIVILEGES, "");
         plan.add(op::PROVE, "").u32(crate::format::proof::PID_ONE | crate::format::proof::NO_CAPABILITIES);
         let arguments = [b"sh".to_vec(), b"-c".to_vec(), command.as_bytes().to_vec()];
@@ -234,7 +236,7 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let started = std::time::Instant::now();
         let running = start(
-            Parked::start(&launcher, everything()).unwrap(),
+            Parked::in_namespaces(&launcher, everything()).unwrap(),
             &plan_for(
                 "echo $$; ls -la / /dev /proc/self/fd; cat /proc/self/status | grep -E 'Cap|NoNew|Sec|^Uid'; id; cat /proc/self/mountinfo; ls /tmp; hostname",
             ),

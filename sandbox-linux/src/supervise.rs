@@ -63,6 +63,7 @@ impl Supervision {
         };
         self.shared.kill();
         let resources = reap(self.running.process.pid).unwrap_or_default();
+        drop(self.running.temporary.take());
         self.shared.end();
         let Self { sink, outputs, limits, enforcement, started, finish, .. } = self;
         let cause = limits.classify(cause);

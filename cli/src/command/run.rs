@@ -5,7 +5,7 @@ use crate::failure::{Failure, io};
 use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
 use crate::{exit_code, policy_file};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
@@ -72,9 +72,21 @@ pub(crate) struct Run {
     /// Where it runs.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
+    /// The least isolation that will do. `landlock` lets it run where this machine refuses namespaces.
+    #[arg(long, value_enum, value_name = "TIER")]
+    isolation: Option<Isolation>,
     /// The program and its arguments.
     #[arg(last = true, required_unless_present = "json_schema", value_name = "PROGRAM")]
     program: Vec<String>,
+}
+
+/// A tier that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Isolation {
+    /// Namespaces, Landlock and seccomp together.
+    Full,
+    /// Landlock, seccomp and the broker; namespaces too where there are some.
+    Landlock,
 }
 
 fn concat_help() -> String {
@@ -84,6 +96,15 @@ fn concat_help() -> String {
          cofferdam run --json -- ./untrusted | jq .cause",
         exit_code::HELP
     )
+}
+
+impl Isolation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Landlock => "landlock",
+        }
+    }
 }
 
 impl Run {
@@ -183,14 +204,18 @@ impl Run {
         if let Some(processes) = self.processes {
             limits.insert("processes".to_owned(), Value::from(processes));
         }
-        if limits.is_empty() && self.read.is_empty() && self.write.is_empty() {
+        let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
+        if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && isolation.is_none() {
             return Ok(policy);
         }
-        let lines = json!({
+        let mut lines = json!({
             "version": 1,
             "filesystem": { "read": entries(&self.read)?, "write": entries(&self.write)? },
             "limits": limits,
         });
+        if let (Some(isolation), Some(lines)) = (isolation, lines.as_object_mut()) {
+            lines.insert("isolation".to_owned(), isolation);
+        }
         Ok(policy.with_lines(&lines.to_string(), "command line")?)
     }
 }

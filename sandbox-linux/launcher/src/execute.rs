@@ -66,7 +66,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::DROP_PRIVILEGES => step::privileges::drop(),
         op::PROVE => step::privileges::prove(body.u32()?),
         op::SECCOMP => step::seccomp::install(body.u32()?, body.text()?),
-        op::SUBREAPER => step::privileges::subreaper(),
+        op::GUARD => crate::guard::leave_behind(body.text()?, state),
         op::TERMINAL => step::terminal::open(body.u16()?, body.u16()?, state),
         op::JOIN_CGROUPS => step::cgroup::join(),
         op::REMOVE_AFTERWARDS => step::afterwards::remove(body),

@@ -66,8 +66,9 @@ pub mod op {
     pub const TERMINAL: u32 = 19;
     /// flags u32, program text, argument count u32, arguments, variable count u32, variables: see `run`.
     pub const RUN: u32 = 20;
-    /// Becomes the reaper of orphans: for tiers without a pid namespace.
-    pub const SUBREAPER: u32 = 21;
+    /// path text: for tiers without a pid namespace: makes the directory (none for an empty text), then leaves a guard behind, which
+    /// ends every process of the run and removes the directory when the launcher has ended; see `guard`.
+    pub const GUARD: u32 = 21;
     /// flags u32: reads back what must hold by now and refuses to go on if it does not; see `proof`.
     pub const PROVE: u32 = 22;
     /// mask u32: sets the file mode mask.
@@ -105,7 +106,7 @@ pub mod seccomp {
 pub mod run {
     /// The standard streams are the terminal that `op::TERMINAL` opened.
     pub const TERMINAL: u32 = 1;
-    /// There is no pid namespace: guard this process from the guest and end the guest's processes one by one.
+    /// There is no pid namespace: keep the program's signals from the launcher and its guard.
     pub const NO_PID_NAMESPACE: u32 = 2;
 }
 
@@ -119,6 +120,10 @@ pub mod proof {
     pub const SECCOMP: u32 = 4;
     /// This process is pid 1 of its namespace.
     pub const PID_ONE: u32 = 8;
+    /// No signal of this process reaches its parent or pid 1.
+    pub const SIGNAL_SCOPE: u32 = 16;
+    /// The bounding set is empty, too.
+    pub const NO_BOUNDING_SET: u32 = 32;
 }
 
 /// A message of the launcher: `kind u32, index u32, code u32, errno i32, values u64 × 4`, 48 bytes.

@@ -1,11 +1,12 @@
 //! Process 1: starts the program, reaps whatever ends, forwards signals, and ends with the control socket.
 
 use crate::format::{CONTROL_FD, command, message, run as flag};
+use crate::guard;
 use crate::plan_reader::{Cursor, Text};
 use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Message, send};
 use crate::state::State;
-use crate::step::{EINTR, Errno, Failure, O_CLOEXEC, check, part};
+use crate::step::{EINTR, Errno, Failure, check, landlock, part};
 
 const CLONE_VM: usize = 0x100;
 const CLONE_VFORK: usize = 0x4000;
@@ -24,6 +25,9 @@ const TIOCSPGRP: usize = 0x5410;
 const POLLIN: i16 = 1;
 const EVERY_SIGNAL: u64 = u64::MAX;
 const CHILD_SIGNAL: u64 = 1 << (SIGCHLD - 1);
+/// The guard is gone (`guard`); nobody in the sandbox can send it.
+const GUARD_SIGNAL: u64 = 1;
+const GUARD_SIGNAL_NUMBER: u32 = 1;
 const SFD_NONBLOCK_CLOEXEC: usize = 0o2_004_000;
 
 /// What the child process needs; it shares our memory until it executes the program.
@@ -32,6 +36,7 @@ struct Start {
     arguments: *const *const u8,
     variables: *const *const u8,
     terminal: i32,
+    guarded: bool,
     errno: Errno,
     detail: u64,
 }
@@ -58,6 +63,7 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
         // SAFETY: `texts_from` stays within the table.
         variables: unsafe { texts.add(variables_at) }.cast_const(),
         terminal: if flags & flag::TERMINAL != 0 { state.terminal } else { -1 },
+        guarded: flags & flag::NO_PID_NAMESPACE != 0,
         errno: 0,
         detail: 0,
     };
@@ -65,7 +71,7 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
     let pid = start_program(&mut start)?;
     drop_streams();
     send(&Message::new(message::STARTED, pid as u64), -1);
-    watch(pid, start.terminal >= 0)
+    watch(pid, start.terminal)
 }
 
 /// Puts a count and that many texts into the table from `at` on, with a null after them; answers the place after it.
@@ -129,6 +135,13 @@ extern "C" fn child(argument: *mut u8) -> ! {
     let none = 0_u64;
     // SAFETY: `start` outlives us, as the parent waits; the mask is 8 bytes; texts end with NUL, tables with null.
     unsafe {
+        if (*start).guarded
+            && let Err(failure) = landlock::scope_signals()
+        {
+            core::ptr::write_volatile(&raw mut (*start).errno, failure.errno);
+            core::ptr::write_volatile(&raw mut (*start).detail, failure.detail);
+            report::end(127)
+        }
         let group = call!(nr::GETPID) as i32;
         call!(nr::SETPGID, 0, 0);
         if (*start).terminal >= 0 {
@@ -165,9 +178,9 @@ struct PollFd {
 }
 
 /// Waits for ends and commands until the program has ended or the supervisor is gone.
-fn watch(program: isize, terminal: bool) -> ! {
-    let mask = CHILD_SIGNAL;
-    // SAFETY: the mask is 8 bytes; SIGCHLD is blocked, so it stays pending for the descriptor.
+fn watch(program: isize, terminal: i32) -> ! {
+    let mask = CHILD_SIGNAL | GUARD_SIGNAL;
+    // SAFETY: the mask is 8 bytes; every signal is blocked, so these stay pending for the descriptor.
     let children = unsafe { call!(nr::SIGNALFD4, -1_isize, &raw const mask, 8, SFD_NONBLOCK_CLOEXEC) };
     if let Err(errno) = check(children) {
         report::fail(u32::MAX, 0, errno, 7, 0);
@@ -184,9 +197,13 @@ fn watch(program: isize, terminal: bool) -> ! {
             Ok(_) | Err(EINTR) => {}
             Err(_) => report::end(1),
         }
-        let mut drained = [0_u8; 128];
-        // SAFETY: a signalfd_siginfo has 128 bytes; the descriptor does not block.
-        unsafe { call!(nr::READ, children, drained.as_mut_ptr(), drained.len()) };
+        let mut signal = [0_u32; 32];
+        // SAFETY: a signalfd_siginfo has 128 bytes and begins with the signal's number; the descriptor does not block.
+        let got = unsafe { call!(nr::READ, children, signal.as_mut_ptr(), size_of_val(&signal)) };
+        if got > 0 && signal[0] == GUARD_SIGNAL_NUMBER {
+            guard::end_all();
+            report::end(1);
+        }
         if watched[0].happened != 0 {
             obey(program, terminal);
         }
@@ -218,7 +235,7 @@ fn reap(program: isize) {
 }
 
 /// Reads one command. A closed socket means that the supervisor is gone, and that everything ends.
-fn obey(program: isize, terminal: bool) {
+fn obey(program: isize, terminal: i32) {
     let mut words = [0_u32; 2];
     // SAFETY: a command is 8 bytes.
     let got = unsafe { call!(nr::READ, CONTROL_FD, words.as_mut_ptr(), command::LENGTH) };
@@ -232,7 +249,7 @@ fn obey(program: isize, terminal: bool) {
         command::SIGNAL_FOREGROUND => -foreground(program, terminal),
         _ => return,
     };
-    // SAFETY: integers only; within this pid namespace a number can only name a process of the sandbox.
+    // SAFETY: integers only; within this pid namespace, or the Landlock scope, only a process of the sandbox is reached.
     unsafe { call!(nr::KILL, target, signal) };
     if signal == SIGKILL {
         report::end(0);
@@ -240,17 +257,11 @@ fn obey(program: isize, terminal: bool) {
 }
 
 /// The terminal's foreground group, or the program's own.
-fn foreground(program: isize, terminal: bool) -> isize {
+fn foreground(program: isize, terminal: i32) -> isize {
     let mut group = 0_i32;
-    if terminal {
-        // SAFETY: constant text and an int; the controlling terminal of our session.
-        unsafe {
-            let tty = call!(nr::OPENAT, crate::step::AT_FDCWD, c"/dev/tty".as_ptr(), O_CLOEXEC | 0o402);
-            if tty >= 0 {
-                call!(nr::IOCTL, tty, TIOCGPGRP, &raw mut group);
-                call!(nr::CLOSE, tty);
-            }
-        }
+    if terminal >= 0 {
+        // SAFETY: the controlling terminal of our session, and an int.
+        unsafe { call!(nr::IOCTL, terminal, TIOCGPGRP, &raw mut group) };
     }
     if group > 1 { group as isize } else { program }
 }

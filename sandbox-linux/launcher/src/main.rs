@@ -3,7 +3,7 @@
 //! The supervisor starts it in fresh namespaces with a control socket as descriptor 3 and nothing else. It reads a
 //! plan (see `format`), executes the plan's operations in order, reports the first that fails, and once the program
 //! runs it reaps, forwards signals and waits for the end. It ends when the control socket closes, and with it,
-//! as pid 1, everything in the sandbox.
+//! as pid 1, everything in the sandbox. Where there are no namespaces, a guard (see `guard`) stands in for pid 1.
 //!
 //! It has no libc, since starting one costs more than all namespaces together; it allocates nothing; it decides nothing:
 //! what to mount and what to forbid was worked out by the supervisor, where it can be tested.
@@ -14,6 +14,7 @@
 
 mod execute;
 mod format;
+mod guard;
 mod init;
 mod plan_reader;
 mod raw_call;

@@ -98,6 +98,11 @@ pub mod nr {
     pub const LANDLOCK_ADD_RULE: usize = 445;
     pub const LANDLOCK_RESTRICT_SELF: usize = 446;
     pub const GETPID: usize = 39;
+    pub const GETPPID: usize = 110;
+    pub const CLONE: usize = 56;
+    pub const GETDENTS64: usize = 217;
+    pub const FCHDIR: usize = 81;
+    pub const FCHMODAT: usize = 268;
 }
 
 /// Numbers of the calls used, from the kernel's `unistd` tables.
@@ -146,6 +151,11 @@ pub mod nr {
     pub const LANDLOCK_ADD_RULE: usize = 445;
     pub const LANDLOCK_RESTRICT_SELF: usize = 446;
     pub const GETPID: usize = 172;
+    pub const GETPPID: usize = 173;
+    pub const CLONE: usize = 220;
+    pub const GETDENTS64: usize = 61;
+    pub const FCHDIR: usize = 50;
+    pub const FCHMODAT: usize = 53;
 }
 
 // The kernel enters with the stack pointer at argc; Rust wants it aligned as after a call. The launcher takes

@@ -12,10 +12,12 @@ pub struct State {
     pub terminal: i32,
     /// Which plan is being executed, from 0.
     pub plan: u32,
+    /// The guard's process number, where there is one.
+    pub guard: isize,
 }
 
 impl State {
     pub fn new() -> Self {
-        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1, plan: 0 }
+        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1, plan: 0, guard: -1 }
     }
 }

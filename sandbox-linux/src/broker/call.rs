@@ -33,6 +33,8 @@ pub(crate) enum Call {
     Truncate { path: PathArgument, length: i64 },
     /// chmod(2), fchmodat(2), fchmodat2(2).
     ChangeMode { path: PathArgument, mode: u32, flags: i32 },
+    /// utimensat(2). `times`: where they lie, 0 for now.
+    ChangeTimes { path: PathArgument, times: u64, flags: i32 },
     /// fchmod(2).
     ChangeDescriptorMode { descriptor: i32, mode: u32 },
 }
@@ -71,6 +73,9 @@ impl Call {
             libc::SYS_fchmodat => Self::ChangeMode { path: at(0, 1), mode: unsigned(arguments, 2), flags: 0 },
             SYS_FCHMODAT2 => {
                 Self::ChangeMode { path: at(0, 1), mode: unsigned(arguments, 2), flags: int(arguments, 3) }
+            }
+            libc::SYS_utimensat => {
+                Self::ChangeTimes { path: at(0, 1), times: argument(arguments, 2), flags: int(arguments, 3) }
             }
             libc::SYS_fchmod => {
                 Self::ChangeDescriptorMode { descriptor: int(arguments, 0), mode: unsigned(arguments, 1) }

@@ -3,6 +3,7 @@
 //! The guest may change it at any moment, so everything is read once, and only the copy is looked at.
 
 use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use std::ffi::CString;
@@ -37,6 +38,21 @@ pub(crate) fn path(thread: i32, address: u64) -> Result<CString, Errno> {
         most = PAGE;
     }
     Err(Errno::ENAMETOOLONG)
+}
+
+/// Reads the two times of utimensat(2): of access and of modification, both now where `address` is 0.
+pub(crate) fn times(thread: i32, address: u64) -> Result<(TimeSpec, TimeSpec), Errno> {
+    if address == 0 {
+        return Ok((TimeSpec::UTIME_NOW, TimeSpec::UTIME_NOW));
+    }
+    let mut bytes = [0; 32];
+    read(thread, address, &mut bytes)?;
+    let word = |at: usize| {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(bytes.get(at..at + 8).unwrap_or(&[0; 8]));
+        i64::from_ne_bytes(eight)
+    };
+    Ok((TimeSpec::new(word(0), word(8)), TimeSpec::new(word(16), word(24))))
 }
 
 /// Fills `target` from `address`.

@@ -3,6 +3,7 @@
 use super::findings::Findings;
 use super::guest_path::Place;
 use super::made::Made;
+use super::own_places::OwnPlaces;
 use super::raw_call::{Identity, facts};
 use cofferdam_bridge::decide::{FileAccess, FilesystemRules, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
@@ -22,6 +23,8 @@ pub(crate) const REFUSED: Errno = Errno::EACCES;
 #[derive(Debug)]
 pub(crate) struct Judge {
     rules: Arc<FilesystemRules>,
+    /// What is allowed without a rule. `None`: mounts show the guest nothing but what it may have.
+    own: Option<OwnPlaces>,
     pub(crate) made: Made,
     pub(crate) findings: Findings,
 }
@@ -43,19 +46,28 @@ pub(crate) fn rules(profile: &ExecutionProfile, canonical: &[PathRule]) -> Resul
 }
 
 impl Judge {
-    /// A judge by `rules`, before anything has happened.
-    pub(crate) fn new(rules: Arc<FilesystemRules>) -> Self {
-        Self { rules, made: Made::default(), findings: Findings::default() }
+    /// A judge by `rules`, before anything has happened. Without mounts behind it, whatever is neither allowed by a rule nor one of
+    /// the guest's `own` places is refused.
+    pub(crate) fn new(rules: Arc<FilesystemRules>, own: Option<OwnPlaces>) -> Self {
+        Self { rules, own, made: Made::default(), findings: Findings::default() }
+    }
+
+    /// Whether there are no mounts behind it.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.own.is_some()
     }
 
     /// May what has this name be changed, made or removed? `directory` is the one that the name is in.
     pub(crate) fn name(&mut self, thread: i32, path: &Path, directory: Identity) -> Result<Standing, Errno> {
         let text = path.to_string_lossy();
         let Ok(decision) = self.rules.decide(&text, FileAccess::Write) else { return Err(REFUSED) };
-        if decision.allowed {
+        if decision.allowed || self.own.as_ref().is_some_and(|own| own.may_write(thread, path)) {
             return Ok(Standing::Free);
         }
         match decision.effect {
+            None | Some(PathEffect::Read) if self.is_alone() => {
+                self.refuse(thread, "filesystem.write", &text, decision)
+            }
             // Outside every rule, or only readable: the mounts refuse it, or it is the sandbox's own (/tmp, /dev).
             None | Some(PathEffect::Read) => Ok(Standing::Free),
             Some(PathEffect::Protect) if self.is_own(path, directory) => {
@@ -79,11 +91,27 @@ impl Judge {
         Err(REFUSED)
     }
 
-    /// May what is at `path` be read? Asked only where a rule takes reading away by a pattern.
+    /// May files without a name be made in the directory `path`? Where there are mounts they say so.
+    pub(crate) fn unnamed(&mut self, thread: i32, path: &Path, directory: Identity) -> Result<(), Errno> {
+        match &self.own {
+            Some(own) if !own.is_temporary(path) => self.name(thread, path, directory).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// May what is at `path` be read? Asked where a rule takes reading away by a pattern, and where there are no mounts.
     pub(crate) fn read(&mut self, thread: i32, path: &Path) -> Result<(), Errno> {
         let text = path.to_string_lossy();
+        if self.own.as_ref().is_some_and(|own| own.may_read(thread, path)) {
+            return Ok(());
+        }
         let Ok(decision) = self.rules.decide(&text, FileAccess::Read) else { return Err(REFUSED) };
         match decision.effect {
+            // What no rule names is not there at all where there are mounts; looking for it is no attempt worth telling.
+            None if self.is_alone() => Err(REFUSED),
+            _ if self.is_alone() && !decision.allowed => {
+                self.refuse(thread, "filesystem.read", &text, decision).map(drop)
+            }
             Some(effect) if !decision.allowed && effect != PathEffect::Protect => {
                 self.refuse(thread, "filesystem.read", &text, decision).map(drop)
             }

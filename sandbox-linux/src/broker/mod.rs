@@ -14,27 +14,26 @@ mod made;
 mod names;
 mod notify;
 mod open;
+mod own_places;
 mod raw_call;
 mod rename;
 mod serve;
 
 use crate::plan::brokered::Brokered;
-use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::exit_cause::ExitCause;
 use findings::Findings;
 use guest_path::GuestFiles;
-use judge::Judge;
 use nix::errno::Errno;
 use notify::Listener;
 use serve::Server;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-pub(crate) use judge::rules;
+pub(crate) use judge::{Judge, rules};
+pub(crate) use own_places::OwnPlaces;
 
 /// The broker of one execution, at work.
 #[derive(Debug)]
@@ -49,15 +48,11 @@ impl Broker {
     pub(crate) fn start(
         listener: OwnedFd,
         root: OwnedFd,
-        rules: Arc<FilesystemRules>,
+        judge: Judge,
         brokered: Brokered,
     ) -> Result<Self, BridgeError> {
-        let server = Server {
-            files: GuestFiles::new(root),
-            judge: Judge::new(rules),
-            judges_reads: brokered.reads,
-            explains: brokered.explains,
-        };
+        let server =
+            Server { files: GuestFiles::new(root), judge, judges_reads: brokered.reads, explains: brokered.explains };
         let (theirs, stop) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed("no pipe", errno))?;
         let listener = Listener::new(listener);

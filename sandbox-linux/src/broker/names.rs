@@ -8,7 +8,7 @@ use super::raw_call::{facts, facts_at};
 use super::serve::Server;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, mkdirat, mknodat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstat, mkdirat, mknodat, utimensat};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, truncate, unlinkat};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -125,6 +125,32 @@ impl Server {
             self.meant(thread, path, follow)?
         };
         self.change_mode_of(thread, &meant, mode)
+    }
+
+    /// utimensat(2), and futimens(3) where the path is none.
+    pub(super) fn change_times(
+        &mut self,
+        thread: i32,
+        path: PathArgument,
+        times: u64,
+        flags: i32,
+    ) -> Result<(), Errno> {
+        let (accessed, modified) = super::guest_memory::times(thread, times)?;
+        let flags = AtFlags::from_bits_retain(flags);
+        let of_descriptor =
+            path.address == 0 || (flags.contains(AtFlags::AT_EMPTY_PATH) && self.is_empty(thread, path)?);
+        let meant = if of_descriptor {
+            Meant::Descriptor(self.descriptor_of(Caller::of(thread)?.process, path.directory)?)
+        } else {
+            self.meant(thread, path, !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW))?
+        };
+        let path = path_of(&meant.descriptor())?;
+        if path.as_os_str().as_bytes().starts_with(b"/") {
+            self.judge_object(thread, &path)?;
+        }
+        let own = own_path(&meant.descriptor());
+        utimensat(nix::fcntl::AT_FDCWD, own.as_str(), &accessed, &modified, UtimensatFlags::FollowSymlink)
+            .inspect_err(|errno| self.note_mounts(thread, *errno, &path))
     }
 
     /// fchmod(2).

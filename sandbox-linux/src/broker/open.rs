@@ -33,6 +33,15 @@ impl Wish {
         !self.has(OFlag::O_PATH) && (access != OFlag::O_RDONLY || self.has(OFlag::O_TRUNC))
     }
 
+    /// The same wish for what is held with `flags` already, if that lets its holder do as much; what appends goes on to append.
+    fn within(self, flags: OFlag) -> Option<Self> {
+        let access = flags & OFlag::O_ACCMODE;
+        let same = access == OFlag::O_RDWR || access == (self.flags & OFlag::O_ACCMODE);
+        let writes = access != OFlag::O_RDONLY || !self.has(OFlag::O_TRUNC);
+        let wish = Self { flags: self.flags | (flags & OFlag::O_APPEND), ..self };
+        (same && writes && !flags.contains(OFlag::O_PATH)).then_some(wish)
+    }
+
     fn creates(self) -> bool {
         self.has(OFlag::O_CREAT) && !self.has(OFlag::O_PATH)
     }
@@ -62,6 +71,14 @@ impl Server {
     }
 
     fn open_path(&mut self, thread: i32, mut absolute: Vec<u8>, wish: Wish) -> Result<Answer, Errno> {
+        // Where the sandbox has no /proc of its own, /proc/self would be ours.
+        if self.judge.is_alone() && leads_to_caller(&absolute) {
+            let caller = Caller::of(thread)?;
+            match self.files.walk(&caller, &absolute)? {
+                Walked::Descriptor(number) => return self.reopen_descriptor(&caller, number, wish),
+                Walked::Path(path) => absolute = path,
+            }
+        }
         for _ in 0..TRIES {
             let errno = match self.files.object(&absolute, wish.follows()) {
                 Ok(_) if wish.has(OFlag::O_CREAT) && wish.has(OFlag::O_EXCL) => return Err(Errno::EEXIST),
@@ -124,7 +141,9 @@ impl Server {
         if self.judges_reads {
             self.judge.read(thread, &object.path)?;
         }
-        if wish.writes() && !wish.has(OFlag::O_TMPFILE) {
+        if wish.has(OFlag::O_TMPFILE) {
+            self.judge.unnamed(thread, &object.path, facts(object.descriptor.as_fd())?.identity)?;
+        } else if wish.writes() {
             self.judge_object(thread, &object.path)?;
         }
         if kind == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
@@ -150,7 +169,11 @@ impl Server {
     fn reopen_descriptor(&mut self, caller: &Caller, number: i32, wish: Wish) -> Result<Answer, Errno> {
         let copy = self.descriptor_of(caller.process, number).map_err(|_| Errno::ENOENT)?;
         let path = path_of(&copy)?;
-        if path.as_os_str().as_bytes().starts_with(b"/") {
+        // What it holds it may open again as it holds it: a file of the host's that it was given as a stream.
+        let held = wish.within(OFlag::from_bits_retain(fcntl(&copy, FcntlArg::F_GETFL)?));
+        let held = held.filter(|_| self.judge.is_alone());
+        let wish = held.unwrap_or(wish);
+        if held.is_none() && path.as_os_str().as_bytes().starts_with(b"/") {
             if self.judges_reads {
                 self.judge.read(caller.thread, &path)?;
             }

@@ -126,6 +126,7 @@ impl Server {
             Call::Remove { path, directory } => self.remove(thread, path, directory),
             Call::Truncate { path, length } => self.truncate(thread, path, length),
             Call::ChangeMode { path, mode, flags } => self.change_mode(thread, path, mode, flags),
+            Call::ChangeTimes { path, times, flags } => self.change_times(thread, path, times, flags),
             Call::ChangeDescriptorMode { descriptor, mode } => self.change_descriptor_mode(thread, descriptor, mode),
         };
         done.map(|()| Answer::Done)

@@ -42,6 +42,11 @@ impl Brokered {
         Self { names: true, reads: true, explains: true }
     }
 
+    /// What must be asked about where there are no mounts: Landlock can allow a place, but not take away what lies in it.
+    pub(crate) fn without_mounts(self) -> Self {
+        Self { names: true, reads: true, ..self }
+    }
+
     /// Whether anything is asked.
     pub(crate) fn any(self) -> bool {
         self.names || self.reads

@@ -128,7 +128,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::DROP_PRIVILEGES => "drop_privileges",
         op::PROVE => "proof",
         op::SECCOMP => "seccomp",
-        op::SUBREAPER => "subreaper",
+        op::GUARD => "guard",
         op::TERMINAL => "terminal",
         op::REMOVE_AFTERWARDS => "remove_afterwards",
         op::NEXT_PLAN => "next_plan",

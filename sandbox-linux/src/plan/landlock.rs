@@ -3,6 +3,7 @@
 use crate::format::op;
 use crate::plan::encode::Plan;
 use crate::plan::view::{Access, Node, View};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 // Rights of `landlock_ruleset_attr.handled_access_fs`, with the ABI version that brought them.
@@ -31,6 +32,9 @@ const NET_BIND_TCP: u64 = 1 << 0; // ABI 4
 const NET_CONNECT_TCP: u64 = 1 << 1;
 const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1 << 0; // ABI 6
 const SCOPE_SIGNAL: u64 = 1 << 1;
+
+/// The version that keeps signals within.
+pub(crate) const SIGNAL_SCOPE_ABI: u32 = 6;
 
 /// What this kernel's Landlock can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +85,33 @@ impl Rights {
     }
 }
 
-/// Adds the ruleset for `view` to `plan`. `deny_tcp`: where no network namespace does it.
-pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, deny_tcp: bool, namespaces: bool) {
+/// Where Landlock stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wall<'a> {
+    /// Behind mounts, which hold the same rules.
+    Second,
+    /// Alone, with the broker.
+    Only {
+        /// Where private temporary storage is on the host.
+        temporary: &'a Path,
+        /// Whether the network is denied: no network namespace does it.
+        deny_tcp: bool,
+    },
+}
+
+/// Adds the ruleset for `view` to `plan`.
+pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, wall: Wall<'_>) {
+    let deny_tcp = matches!(wall, Wall::Only { deny_tcp: true, .. });
     plan.add(op::LANDLOCK_BEGIN, "landlock").text(rights.attributes(deny_tcp));
     let mut allow = |access: u64, path: &Path| {
         let bytes = path.as_os_str().as_encoded_bytes();
         plan.add(op::LANDLOCK_PATH, path.to_string_lossy()).u64(access & rights.handled()).text(bytes);
     };
     for (path, node) in &view.nodes {
+        let path = match (node, wall) {
+            (Node::Temporary { .. }, Wall::Only { temporary, .. }) => temporary,
+            _ => path.as_path(),
+        };
         let (mut access, executable, directory) = match node {
             Node::Bind { access: Access::Read, executable, directory, .. } => (READ, *executable, *directory),
             Node::Bind { access: Access::Write, executable, directory, .. } => {
@@ -105,7 +128,7 @@ pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, deny_tcp: bool
         }
         allow(if directory { access } else { access & FILE_RIGHTS }, path);
     }
-    if namespaces {
+    if matches!(wall, Wall::Second) {
         // The skeleton holds nothing but directories and links to what is mounted.
         allow(READ_DIR, Path::new("/"));
         allow(READ, Path::new("/proc"));
@@ -116,4 +139,31 @@ pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, deny_tcp: bool
         }
     }
     plan.add(op::LANDLOCK_ENFORCE, "landlock");
+}
+
+/// What Landlock cannot hold and no broker can: that a program is not executed in a place where others may be. A sentence each.
+pub(crate) fn beyond(view: &View) -> Vec<String> {
+    let may_execute = |node: &Node| match node {
+        Node::Bind { executable, .. } | Node::Temporary { executable } => *executable,
+        Node::Mask { .. } | Node::Hollow => false,
+    };
+    let beneath_executable = |path: &Path| {
+        let above = path.parent().and_then(|parent| view.covering(parent));
+        above.is_some_and(|(_, node)| may_execute(node))
+    };
+    let taken_away = view.nodes.iter().filter(|(path, node)| !may_execute(node) && beneath_executable(path));
+    taken_away
+        .filter(|(path, _)| holds_programs(path))
+        .map(|(path, _)| {
+            format!(
+                "`{}` may not be executed while what is around it may: only a mount can hold that; allow programs in narrower places",
+                path.display()
+            )
+        })
+        .collect()
+}
+
+/// Whether something there could be executed if the policy let it.
+fn holds_programs(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() || metadata.mode() & 0o111 != 0)
 }

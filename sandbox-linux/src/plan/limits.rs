@@ -4,8 +4,9 @@ use crate::format::op;
 use crate::plan::encode::Plan;
 use cofferdam_bridge::limits::Limits;
 
-/// Adds the rlimits for `limits` to `plan`. They are inherited and can only be lowered inside.
-pub(crate) fn build(plan: &mut Plan, limits: &Limits) {
+/// Adds the rlimits for `limits` to `plan`. They are inherited and can only be lowered inside. `others`: tasks of the
+/// user outside the run that count with it, which is so without a user namespace of its own.
+pub(crate) fn build(plan: &mut Plan, limits: &Limits, others: u64) {
     let mut set = |name: &str, resource: u32, value: u64| {
         plan.add(op::RLIMIT, name).u32(resource).u64(value);
     };
@@ -15,9 +16,10 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits) {
         set("open_files", libc::RLIMIT_NOFILE, files);
     }
     if let Some(processes) = limits.processes {
-        // Counted in the sandbox's own user namespace. A hard stop above the limit, so that the supervisor sees the limit
-        // passed and can tell it. It does not bind root: there a cgroup or the supervisor must.
-        set("processes", libc::RLIMIT_NPROC, processes.saturating_add(processes / 4).saturating_add(8));
+        // A hard stop above the limit, so that the supervisor sees the limit passed and can tell it. It does not bind root: there
+        // a cgroup or the supervisor must.
+        let own = processes.saturating_add(processes / 4).saturating_add(8);
+        set("processes", libc::RLIMIT_NPROC, own.saturating_add(others));
     }
     if let Some(bytes) = limits.disk_bytes {
         set("disk", libc::RLIMIT_FSIZE, bytes);

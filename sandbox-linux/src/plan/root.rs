@@ -33,6 +33,9 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Bytes that private temporary storage may hold when the policy sets no disk limit.
 const TEMPORARY_BYTES: u64 = 1 << 30;
 
+/// What programs expect in temporary storage: shared memory, run-time files, sockets of a display.
+pub(crate) const TEMPORARY_DIRECTORIES: [(&str, u32); 3] = [(".shm", 0o1777), (".run", 0o700), (".X11-unix", 0o1777)];
+
 /// Bytes per inode of temporary storage: many small files fit, an endless number does not.
 const BYTES_PER_INODE: u64 = 4096;
 
@@ -138,7 +141,7 @@ impl RootBuilder<'_> {
                 let options = format!("size={bytes},nr_inodes={inodes},mode=700");
                 let flags = MS_NOSUID | MS_NODEV | if *executable { 0 } else { MS_NOEXEC };
                 mount(self.plan, path, flags, "tmpfs", &options);
-                for (directory, mode) in [(".shm", 0o1777), (".run", 0o700), (".X11-unix", 0o1777)] {
+                for (directory, mode) in TEMPORARY_DIRECTORIES {
                     let place = path.join(directory);
                     self.plan.add(op::DIRECTORY, place.to_string_lossy()).text(inside(&place)).u32(mode);
                 }

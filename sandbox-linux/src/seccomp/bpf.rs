@@ -114,6 +114,11 @@ impl Block {
     pub(crate) fn new(tests: Vec<Test>, otherwise: Verdict) -> Self {
         Self { tests, otherwise }
     }
+
+    /// Adds a test that is asked before the others.
+    pub(crate) fn put_first(&mut self, test: Test) {
+        self.tests.insert(0, test);
+    }
 }
 
 const LD_ABS: u16 = 0x20;

@@ -5,6 +5,7 @@ mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
+mod without_namespaces;
 
 pub(crate) use bpf::BpfInstruction;
 pub(crate) use rules::{FilterOptions, SYS_FCHMODAT2};

@@ -1,6 +1,7 @@
 //! Calls whose arguments decide. A filter sees numbers, not memory, so only numbers are looked at.
 
 use super::bpf::{Block, Errno, Test, Verdict};
+use super::without_namespaces;
 use cofferdam_bridge::enforcement::Tier;
 use libc::c_long;
 
@@ -36,6 +37,8 @@ pub(crate) struct FilterOptions {
     pub(crate) broker_names: bool,
     /// All opens do, too.
     pub(crate) broker_opens: bool,
+    /// The policy lets the run use the host's network.
+    pub(crate) host_network: bool,
 }
 
 /// The rules under `options`: a call, and what its arguments lead to.
@@ -62,6 +65,9 @@ pub(crate) fn rules(options: &FilterOptions) -> Vec<(c_long, Block)> {
     let fast_open = if options.tier == Tier::Full { vec![] } else { vec![Test::any_bits(3, MSG_FASTOPEN, EOPNOTSUPP)] };
     rules.push((libc::SYS_sendto, Block::new(fast_open, Verdict::Allow)));
     rules.extend(older_forms(options));
+    if options.tier != Tier::Full {
+        without_namespaces::adapt(&mut rules);
+    }
     if options.broker_names {
         for (call, block) in &mut rules {
             if BROKERED.contains(call) {
@@ -161,21 +167,19 @@ fn socket(options: &FilterOptions) -> Block {
         Test::equals(2, IPPROTO_MPTCP, EPROTONOSUPPORT),
         Test::masked_equals(1, 0xf, libc::SOCK_RAW as u32, EPERM).unless(0, libc::AF_NETLINK as u32),
         Test::masked_equals(1, 0xf, SOCK_PACKET, EPERM),
-        Test::equals_to(0, libc::AF_UNIX as u32, Verdict::Allow),
     ];
-    if options.tier == Tier::Full {
-        for family in [libc::AF_INET, libc::AF_INET6] {
-            tests.push(Test::equals_to(0, family as u32, Verdict::Allow));
-        }
-        tests.push(Test::equals(0, libc::AF_NETLINK as u32, EPROTONOSUPPORT).unless(2, 0));
-        tests.push(Test::equals_to(0, libc::AF_NETLINK as u32, Verdict::Allow));
-    } else {
-        // Landlock holds TCP only.
-        for family in [libc::AF_INET, libc::AF_INET6] {
-            tests.push(Test::equals(0, family as u32, EPERM).unless_masked(1, 0xf, libc::SOCK_STREAM as u32));
-            tests.push(Test::equals_to(0, family as u32, Verdict::Allow));
-        }
+    // Without namespaces a path socket reaches the host's services, and any other socket the host's network.
+    let (local, network) = match options.tier {
+        Tier::Full => (Verdict::Allow, Verdict::Allow),
+        _ if options.host_network => (Verdict::Errno(EPERM), Verdict::Allow),
+        _ => (Verdict::Errno(EPERM), Verdict::Errno(EPERM)),
+    };
+    tests.push(Test::equals_to(0, libc::AF_UNIX as u32, local));
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        tests.push(Test::equals_to(0, family as u32, network));
     }
+    tests.push(Test::equals(0, libc::AF_NETLINK as u32, EPROTONOSUPPORT).unless(2, 0));
+    tests.push(Test::equals_to(0, libc::AF_NETLINK as u32, network));
     Block::new(tests, Verdict::Errno(EAFNOSUPPORT))
 }
 

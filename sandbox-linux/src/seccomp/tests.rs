@@ -3,7 +3,7 @@
 use super::*;
 
 fn options(tier: Tier, names: bool, opens: bool) -> FilterOptions {
-    FilterOptions { tier, broker_names: names, broker_opens: opens }
+    FilterOptions { tier, broker_names: names, broker_opens: opens, host_network: false }
 }
 
 fn run(program: &[BpfInstruction], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
@@ -166,4 +166,35 @@ fn what_makes_names_is_brokered_and_what_reads_is_not() {
     assert_eq!(at(libc::SYS_unlinkat, [0; 6]), BROKER);
     assert_eq!(at(libc::SYS_fchmod, [0, 0o755, 0, 0, 0, 0]), BROKER);
     assert_eq!(at(libc::SYS_fchmod, [0, 0o4755, 0, 0, 0, 0]), REFUSE);
+}
+
+#[test]
+fn without_namespaces_a_run_reaches_neither_other_processes_nor_sockets_nor_metadata() {
+    let program = compile(&options(Tier::Landlock, true, true));
+    let verdict = |number: libc::c_long, arguments| run(&program, ARCHITECTURE, number as u32, arguments);
+    let broker = 0x7fc0_0000;
+    for (number, arguments, expected) in [
+        (libc::SYS_prlimit64, [0, 7, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_prlimit64, [4711, 7, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_setpriority, [0, 0, 5, 0, 0, 0], ALLOW),
+        (libc::SYS_setpriority, [2, 0, 5, 0, 0, 0], REFUSE),
+        (libc::SYS_setpriority, [0, 4711, 5, 0, 0, 0], REFUSE),
+        (libc::SYS_sched_setaffinity, [4711, 0, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_sched_setscheduler, [4711, 0, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_sched_setscheduler, [0, 1, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_socket, [libc::AF_UNIX as u64, 1, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_socket, [libc::AF_INET as u64, 1, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_socketpair, [libc::AF_UNIX as u64, 1, 0, 0, 0, 0], ALLOW),
+        (libc::SYS_ptrace, [16, 4711, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_process_vm_readv, [4711, 0, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_shmat, [1, 0, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_fchown, [3, 0, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_ioctl, [3, 0x4008_6602, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_ioctl, [3, 0x5412, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_utimensat, [3, 0, 0, 0, 0, 0], broker),
+        (libc::SYS_openat, [3, 0, 0, 0, 0, 0], broker),
+        (libc::SYS_fchmod, [3, 0, 0, 0, 0, 0], broker),
+    ] {
+        assert_eq!(verdict(number, arguments), expected, "call {number} with {arguments:?}");
+    }
 }

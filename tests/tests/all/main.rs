@@ -6,6 +6,7 @@ mod attacks;
 mod containment;
 mod doctor;
 mod job_control;
+mod landlock_tier;
 mod limits;
 mod names;
 mod real_programs;

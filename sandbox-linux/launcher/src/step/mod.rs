@@ -8,6 +8,7 @@ pub mod limits;
 pub mod network;
 pub mod privileges;
 pub mod root;
+pub mod scratch;
 pub mod seccomp;
 pub mod terminal;
 
@@ -16,6 +17,7 @@ pub type Errno = i32;
 
 /// Error numbers that the launcher itself gives.
 pub const ENOENT: Errno = 2;
+pub const ESRCH: Errno = 3;
 pub const EINTR: Errno = 4;
 pub const EEXIST: Errno = 17;
 pub const ENOSYS: Errno = 38;

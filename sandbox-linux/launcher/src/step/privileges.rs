@@ -9,7 +9,6 @@ const PR_CAPBSET_READ: usize = 23;
 const PR_CAPBSET_DROP: usize = 24;
 const PR_GET_SECCOMP: usize = 21;
 const PR_SET_SECUREBITS: usize = 28;
-const PR_SET_CHILD_SUBREAPER: usize = 36;
 const PR_SET_NO_NEW_PRIVS: usize = 38;
 const PR_GET_NO_NEW_PRIVS: usize = 39;
 const PR_CAP_AMBIENT: usize = 47;
@@ -60,19 +59,15 @@ pub fn drop() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes orphans in the run children of this process.
-pub fn subreaper() -> Result<(), Failure> {
-    // SAFETY: integers only.
-    check(unsafe { call!(nr::PRCTL, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
-    Ok(())
-}
-
 /// Reads back what must hold. `detail` of a failure is the bit that did not.
 pub fn prove(what: u32) -> Result<(), Failure> {
     let asked = |bit: u32| what & bit != 0;
     let missing = |bit: u32| Err(Failure { errno: EPERM, detail: u64::from(bit) });
     if asked(proof::NO_CAPABILITIES) && holds_capability()? {
         return missing(proof::NO_CAPABILITIES);
+    }
+    if asked(proof::SIGNAL_SCOPE) && !crate::guard::is_scoped() {
+        return missing(proof::SIGNAL_SCOPE);
     }
     // SAFETY: integers only.
     unsafe {
@@ -85,6 +80,9 @@ pub fn prove(what: u32) -> Result<(), Failure> {
         if asked(proof::PID_ONE) && check(call!(nr::GETPID))? != 1 {
             return missing(proof::PID_ONE);
         }
+        if asked(proof::NO_BOUNDING_SET) && check(call!(nr::PRCTL, PR_CAPBSET_READ, 21, 0, 0, 0))? != 0 {
+            return missing(proof::NO_BOUNDING_SET);
+        }
     }
     Ok(())
 }
@@ -92,10 +90,7 @@ pub fn prove(what: u32) -> Result<(), Failure> {
 fn holds_capability() -> Result<bool, Failure> {
     let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
     let mut sets: CapabilitySets = [u32::MAX; 6];
-    // SAFETY: header and sets are the structures of capget(2), version 3; prctl takes integers.
-    unsafe {
-        part(call!(nr::CAPGET, &raw const header, &raw mut sets), 10)?;
-        let bounding = check(call!(nr::PRCTL, PR_CAPBSET_READ, 21, 0, 0, 0))?;
-        Ok(sets.iter().any(|set| *set != 0) || bounding != 0)
-    }
+    // SAFETY: header and sets are the structures of capget(2), version 3.
+    part(unsafe { call!(nr::CAPGET, &raw const header, &raw mut sets) }, 10)?;
+    Ok(sets.iter().any(|set| *set != 0))
 }

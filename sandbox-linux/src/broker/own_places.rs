@@ -1,0 +1,156 @@
+//! What a guest may open without a rule where no mount namespace shows it just that: its temporary storage, a few devices, and what
+//! /proc tells of itself.
+
+use super::caller::Caller;
+use std::path::{Path, PathBuf};
+
+/// Devices that every sandbox has.
+const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+
+/// What programs read of the machine, and what tells nothing about anybody else on it.
+const MACHINE: [&str; 25] = [
+    "cpuinfo",
+    "filesystems",
+    "loadavg",
+    "meminfo",
+    "stat",
+    "sys/fs/file-max",
+    "sys/fs/nr_open",
+    "sys/fs/pipe-max-size",
+    "sys/kernel/cap_last_cap",
+    "sys/kernel/hostname",
+    "sys/kernel/ngroups_max",
+    "sys/kernel/osrelease",
+    "sys/kernel/ostype",
+    "sys/kernel/pid_max",
+    "sys/kernel/random/boot_id",
+    "sys/kernel/random/entropy_avail",
+    "sys/kernel/random/poolsize",
+    "sys/kernel/random/uuid",
+    "sys/kernel/threads-max",
+    "sys/kernel/version",
+    "sys/net/core/somaxconn",
+    "sys/vm/max_map_count",
+    "sys/vm/overcommit_memory",
+    "uptime",
+    "version",
+];
+
+/// What a process reads of itself. Not what tells of the host's mounts and network.
+const ITSELF: [&str; 21] = [
+    "auxv",
+    "cgroup",
+    "cmdline",
+    "comm",
+    "environ",
+    "fd",
+    "fdinfo",
+    "io",
+    "limits",
+    "maps",
+    "oom_adj",
+    "oom_score",
+    "oom_score_adj",
+    "pagemap",
+    "personality",
+    "smaps",
+    "smaps_rollup",
+    "stat",
+    "statm",
+    "status",
+    "task",
+];
+
+/// The places of one run.
+#[derive(Debug)]
+pub(crate) struct OwnPlaces {
+    temporary: Option<PathBuf>,
+}
+
+impl OwnPlaces {
+    /// `temporary`: the run's temporary storage on the host.
+    pub(crate) fn new(temporary: Option<PathBuf>) -> Self {
+        Self { temporary }
+    }
+
+    /// May `thread` read what is at the canonical `path`?
+    pub(crate) fn may_read(&self, thread: i32, path: &Path) -> bool {
+        self.temporary.as_deref().is_some_and(|temporary| path.starts_with(temporary))
+            || is_device(thread, path)
+            || path.strip_prefix("/proc").is_ok_and(|path| may_read_of_proc(thread, path))
+    }
+
+    /// May `thread` change what is at the canonical `path`, or make it?
+    pub(crate) fn may_write(&self, thread: i32, path: &Path) -> bool {
+        let is_temporary = |temporary: &Path| path != temporary && path.starts_with(temporary);
+        self.temporary.as_deref().is_some_and(is_temporary) || is_device(thread, path)
+    }
+
+    /// May files without a name be made in the directory `path`?
+    pub(crate) fn is_temporary(&self, path: &Path) -> bool {
+        self.temporary.as_deref().is_some_and(|temporary| path.starts_with(temporary))
+    }
+}
+
+fn is_device(thread: i32, path: &Path) -> bool {
+    let is_terminal = |path: &Path| {
+        let number = path.strip_prefix("/dev/pts").ok().and_then(|number| number.to_str()?.parse::<u32>().ok());
+        number.is_some() && number == Caller::of(thread).ok().and_then(|caller| caller.terminal())
+    };
+    DEVICES.iter().any(|device| path == Path::new(device)) || is_terminal(path)
+}
+
+fn may_read_of_proc(thread: i32, path: &Path) -> bool {
+    if MACHINE.iter().any(|file| path == Path::new(file)) {
+        return true;
+    }
+    let mut parts = path.iter().map(|part| part.to_str().unwrap_or_default());
+    let Some(process) = parts.next().and_then(|part| part.parse::<i32>().ok()) else { return false };
+    let what = match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) => return false,
+        // What is told of one thread is told as of the process.
+        (Some("task"), Some(_), Some(what)) => what,
+        (Some(what), ..) => what,
+    };
+    ITSELF.contains(&what) && Caller::of(thread).is_ok_and(|caller| caller.process == process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> (i32, i32) {
+        (nix::unistd::gettid().as_raw(), nix::unistd::getpid().as_raw())
+    }
+
+    #[test]
+    fn a_process_reads_of_itself_and_of_nobody_else() {
+        let ((thread, process), places) = (own(), OwnPlaces::new(None));
+        let may = |path: String| places.may_read(thread, Path::new(&path));
+        assert!(may(format!("/proc/{process}/status")) && may(format!("/proc/{process}/task/{thread}/stat")));
+        for path in
+            ["/proc/1/environ", "/proc/1/cmdline", "/proc", "/proc/net/tcp", "/proc/kcore", "/proc/sysrq-trigger"]
+        {
+            assert!(!may(path.to_owned()), "{path}");
+        }
+        for what in ["mem", "mountinfo", "net/tcp", "task", "ns/mnt", "root/etc/shadow", "map_files"] {
+            assert!(what == "task" || !may(format!("/proc/{process}/{what}")), "{what}");
+        }
+    }
+
+    #[test]
+    fn temporary_storage_may_be_filled_but_not_removed() {
+        let (thread, places) = (own().0, OwnPlaces::new(Some("/tmp/x".into())));
+        assert!(places.may_write(thread, Path::new("/tmp/x/a/b")) && places.may_read(thread, Path::new("/tmp/x")));
+        assert!(!places.may_write(thread, Path::new("/tmp/x")) && !places.may_read(thread, Path::new("/tmp/xy")));
+    }
+
+    #[test]
+    fn only_harmless_devices_are_there() {
+        let (thread, places) = (own().0, OwnPlaces::new(None));
+        assert!(places.may_write(thread, Path::new("/dev/null")));
+        for path in ["/dev/mem", "/dev/kmsg", "/dev/pts/ptmx", "/dev/shm", "/dev"] {
+            assert!(!places.may_read(thread, Path::new(path)), "{path}");
+        }
+    }
+}

@@ -71,6 +71,7 @@ impl Context {
             tier,
             broker_names: brokered.names,
             broker_opens: brokered.reads,
+            broker_sockets: brokered.sockets,
             host_network: profile.network.mode == NetworkMode::Inherit,
         };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
@@ -93,6 +94,11 @@ impl Context {
             context.after_terminal = Some(context.confine(Wall::Second));
         }
         Ok(context)
+    }
+
+    /// Whether runs have no network namespace of their own.
+    pub(crate) fn shares_network(&self) -> bool {
+        self.namespaces & libc::CLONE_NEWNET == 0
     }
 
     /// Starts a launcher for one run.

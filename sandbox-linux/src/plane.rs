@@ -129,7 +129,13 @@ impl LinuxPlane {
             &mut |root, listener| {
                 if let Some(rules) = context.rules.clone() {
                     let own = (context.tier != Tier::Full).then(|| OwnPlaces::new(temporary.clone()));
-                    broker = Some(Broker::start(listener, root, Judge::new(rules, own), context.brokered)?);
+                    broker = Some(Broker::start(
+                        listener,
+                        root,
+                        Judge::new(rules, own),
+                        context.brokered,
+                        context.shares_network(),
+                    )?);
                 }
                 Ok(())
             },

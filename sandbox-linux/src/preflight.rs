@@ -220,7 +220,7 @@ fn instead_of(mechanism: Mechanism) -> &'static str {
             "Landlock and the broker hold the file rules; names and sizes of files outside them can be seen, contents cannot"
         }
         Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
-        Mechanism::NetworkNamespace => "seccomp lets no socket be made",
+        Mechanism::NetworkNamespace => "seccomp lets no network socket be made",
         Mechanism::IpcNamespace => "seccomp refuses System V and POSIX IPC",
         _ => "this machine offers none",
     }

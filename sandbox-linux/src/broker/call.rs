@@ -35,6 +35,10 @@ pub(crate) enum Call {
     ChangeMode { path: PathArgument, mode: u32, flags: i32 },
     /// utimensat(2). `times`: where they lie, 0 for now.
     ChangeTimes { path: PathArgument, times: u64, flags: i32 },
+    /// bind(2).
+    Bind { socket: i32, address: u64, length: u32 },
+    /// connect(2).
+    Connect { socket: i32, address: u64, length: u32 },
     /// fchmod(2).
     ChangeDescriptorMode { descriptor: i32, mode: u32 },
 }
@@ -77,6 +81,16 @@ impl Call {
             libc::SYS_utimensat => {
                 Self::ChangeTimes { path: at(0, 1), times: argument(arguments, 2), flags: int(arguments, 3) }
             }
+            libc::SYS_bind => Self::Bind {
+                socket: int(arguments, 0),
+                address: argument(arguments, 1),
+                length: unsigned(arguments, 2),
+            },
+            libc::SYS_connect => Self::Connect {
+                socket: int(arguments, 0),
+                address: argument(arguments, 1),
+                length: unsigned(arguments, 2),
+            },
             libc::SYS_fchmod => {
                 Self::ChangeDescriptorMode { descriptor: int(arguments, 0), mode: unsigned(arguments, 1) }
             }

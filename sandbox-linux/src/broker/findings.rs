@@ -35,6 +35,14 @@ impl Findings {
         self.denials.push(denial);
     }
 
+    /// Notes that `thread` was kept from a socket that somebody outside bound. No rule opens it.
+    pub(crate) fn foreign_socket(&mut self, thread: i32, path: &str) {
+        self.refused(thread, "socket.connect", path, None);
+        if let Some(denial) = self.denials.last_mut().filter(|denial| denial.access == "socket.connect") {
+            denial.remedy = None;
+        }
+    }
+
     /// Notes a file that may be executed later.
     pub(crate) fn executable(&mut self, path: &str) {
         // A directory that is listed stands for what is in it.

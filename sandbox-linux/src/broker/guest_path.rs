@@ -54,6 +54,11 @@ impl GuestFiles {
         Self { root }
     }
 
+    /// The root itself.
+    pub(crate) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
     /// The absolute form of a path argument. `..` and links in it are left to the kernel.
     pub(crate) fn absolute(&self, thread: i32, argument: PathArgument, text: &CStr) -> Result<Vec<u8>, Errno> {
         let text = text.to_bytes();

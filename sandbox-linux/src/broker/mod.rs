@@ -18,6 +18,7 @@ mod own_places;
 mod raw_call;
 mod rename;
 mod serve;
+mod sockets;
 
 use crate::plan::brokered::Brokered;
 use cofferdam_bridge::error::BridgeError;
@@ -29,6 +30,7 @@ use guest_path::GuestFiles;
 use nix::errno::Errno;
 use notify::Listener;
 use serve::Server;
+use sockets::OwnSockets;
 use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
 
@@ -44,15 +46,22 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Begins to answer the calls that arrive at `listener` from the sandbox whose root directory is `root`.
+    /// Begins to answer the calls that arrive at `listener` from the sandbox whose root directory is `root`. `shares_network`: it has
+    /// no network namespace of its own.
     pub(crate) fn start(
         listener: OwnedFd,
         root: OwnedFd,
         judge: Judge,
         brokered: Brokered,
+        shares_network: bool,
     ) -> Result<Self, BridgeError> {
-        let server =
-            Server { files: GuestFiles::new(root), judge, judges_reads: brokered.reads, explains: brokered.explains };
+        let server = Server {
+            files: GuestFiles::new(root),
+            judge,
+            judges_reads: brokered.reads,
+            explains: brokered.explains,
+            sockets: OwnSockets::new(shares_network),
+        };
         let (theirs, stop) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed("no pipe", errno))?;
         let listener = Listener::new(listener);

@@ -1,6 +1,9 @@
 //! The few other system calls of the broker that have no safe form.
 
-#![expect(unsafe_code, reason = "statx, pidfd_getfd and capset have no safe form")]
+#![expect(
+    unsafe_code,
+    reason = "statx, pidfd_getfd, capset, and connect and bind with an address of any kind have no safe form"
+)]
 
 use nix::errno::Errno;
 use std::mem::zeroed;
@@ -24,6 +27,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Whether it is a socket.
+    pub(crate) fn is_socket(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFSOCK
+    }
+
     /// Whether it is a directory.
     pub(crate) fn is_directory(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFDIR
@@ -83,6 +91,34 @@ pub(crate) fn drop_capabilities() -> Result<(), Errno> {
     // SAFETY: header and sets are the structures of capset(2), version 3, and live until the call returns.
     let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
     Errno::result(result).map(drop)
+}
+
+/// The longest address that the kernel takes: `struct sockaddr_storage`.
+pub(crate) const LONGEST_ADDRESS: usize = 128;
+
+/// An address of a socket as bytes, which the kernel checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SocketAddress(pub(crate) Vec<u8>);
+
+impl SocketAddress {
+    fn parts(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+        let length = self.0.len().min(LONGEST_ADDRESS);
+        (self.0.as_ptr().cast(), length as libc::socklen_t)
+    }
+}
+
+/// connect(2).
+pub(crate) fn connect(socket: &OwnedFd, address: &SocketAddress) -> Result<(), Errno> {
+    let (at, length) = address.parts();
+    // SAFETY: the address has at least the length told and lives until the call returns; the kernel copies it first.
+    Errno::result(unsafe { libc::connect(socket.as_raw_fd(), at, length) }).map(drop)
+}
+
+/// bind(2).
+pub(crate) fn bind(socket: &OwnedFd, address: &SocketAddress) -> Result<(), Errno> {
+    let (at, length) = address.parts();
+    // SAFETY: as above.
+    Errno::result(unsafe { libc::bind(socket.as_raw_fd(), at, length) }).map(drop)
 }
 
 fn adopt(descriptor: libc::c_long) -> Result<OwnedFd, Errno> {

@@ -6,7 +6,8 @@ use super::guest_path::GuestFiles;
 use super::judge::Judge;
 use super::notify::{Listener, Notification};
 use super::open::{open_fifo, release_fifo};
-use super::raw_call::{drop_capabilities, own_file_mode_mask};
+use super::raw_call::{SocketAddress, connect, drop_capabilities, own_file_mode_mask};
+use super::sockets::{OwnSockets, does_not_block, release_socket};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,6 +22,8 @@ pub(super) enum Answer {
     Done,
     /// The caller gets this descriptor.
     Descriptor { file: OwnedFd, close_on_exec: bool },
+    /// A socket that is to be connected, and what the address leads to where that is a file.
+    Connect { socket: OwnedFd, address: SocketAddress, object: Option<OwnedFd> },
     /// A FIFO whose opening waits for the other end.
     Fifo { object: OwnedFd, flags: OFlag, close_on_exec: bool },
 }
@@ -33,10 +36,20 @@ pub(super) struct Server {
     pub(super) judges_reads: bool,
     /// Whether opens that find nothing are told, where the policy hides something.
     pub(super) explains: bool,
+    /// The sockets with a path that the guest bound.
+    pub(super) sockets: OwnSockets,
 }
 
-/// Openings that wait, each on a thread of its own.
-type Waiting = Vec<(OwnedFd, JoinHandle<()>)>;
+/// What a thread waits for, held so that it can be let go.
+enum Waiter {
+    /// The other end of a FIFO.
+    Fifo(OwnedFd),
+    /// Somebody who accepts.
+    Socket(OwnedFd),
+}
+
+/// Calls that wait, each on a thread of its own.
+type Waiting = Vec<(Waiter, JoinHandle<()>)>;
 
 /// Serves `listener` until nobody is left who could call, or `stop` is closed.
 pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Findings {
@@ -54,8 +67,11 @@ pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Fin
         give(&listener, notification.id, answer, &mut waiting);
         waiting.retain(|(_, thread)| !thread.is_finished());
     }
-    for (object, thread) in waiting {
-        release_fifo(&object);
+    for (waiter, thread) in waiting {
+        match waiter {
+            Waiter::Fifo(object) => release_fifo(&object),
+            Waiter::Socket(socket) => release_socket(&socket),
+        }
         let _ = thread.join();
     }
     server.judge.findings
@@ -92,12 +108,34 @@ fn give(listener: &Arc<Listener>, id: u64, answer: Result<Answer, Errno>, waitin
                 Ok(file) => hand_over(&own, id, &file, close_on_exec),
                 Err(errno) => own.answer(id, Err(errno)),
             };
-            match thread::Builder::new().name("cofferdam-fifo".to_owned()).stack_size(64 * 1024).spawn(open) {
-                Ok(thread) => waiting.push((object, thread)),
-                Err(_) => listener.answer(id, Err(Errno::EAGAIN)),
+            wait_elsewhere(listener, id, Waiter::Fifo(object), waiting, open);
+        }
+        Ok(Answer::Connect { socket, address, object }) => {
+            if does_not_block(&socket) {
+                return listener.answer(id, connect(&socket, &address));
             }
+            let Ok(copy) = socket.try_clone() else { return listener.answer(id, Err(Errno::EMFILE)) };
+            let own = listener.clone();
+            wait_elsewhere(listener, id, Waiter::Socket(socket), waiting, move || {
+                own.answer(id, connect(&copy, &address));
+                drop(object);
+            });
         }
         Err(errno) => listener.answer(id, Err(errno)),
+    }
+}
+
+/// Does what may take long on a thread of its own, so that other calls are answered meanwhile.
+fn wait_elsewhere(
+    listener: &Listener,
+    id: u64,
+    waiter: Waiter,
+    waiting: &mut Waiting,
+    work: impl FnOnce() + Send + 'static,
+) {
+    match thread::Builder::new().name("cofferdam-waiter".to_owned()).stack_size(64 * 1024).spawn(work) {
+        Ok(thread) => waiting.push((waiter, thread)),
+        Err(_) => listener.answer(id, Err(Errno::EAGAIN)),
     }
 }
 
@@ -118,6 +156,8 @@ impl Server {
         }
         let done = match call {
             Call::Open { path, flags, mode } => return self.open(thread, path, flags, mode),
+            Call::Connect { socket, address, length } => return self.connect(thread, socket, address, length),
+            Call::Bind { socket, address, length } => self.bind(thread, socket, address, length),
             Call::MakeDirectory { path, mode } => self.make_directory(thread, path, mode),
             Call::MakeNode { path, mode } => self.make_node(thread, path, mode),
             Call::Rename { from, to, flags } => self.rename(thread, from, to, flags),

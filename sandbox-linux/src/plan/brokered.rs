@@ -16,7 +16,12 @@ pub(crate) struct Brokered {
     pub(crate) reads: bool,
     /// Opens that find nothing are told, where the policy hides something there.
     pub(crate) explains: bool,
+    /// Sockets that are bound or connected: services of the host may have theirs where the guest can see them.
+    pub(crate) sockets: bool,
 }
+
+/// Places that hold what was installed: no service puts its sockets there.
+const INSTALLED: [&str; 8] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/nix/store"];
 
 impl Brokered {
     /// What the rules of `view` need.
@@ -34,22 +39,23 @@ impl Brokered {
                 glob && rule.effect != PathEffect::Protect && visible.iter().any(|place| may_lie_in(rule, place));
         }
         brokered.names |= brokered.reads;
+        brokered.sockets = visible.iter().any(|place| !INSTALLED.iter().any(|installed| place.starts_with(installed)));
         brokered
     }
 
     /// Everything that can be asked, so that it can be explained.
     pub(crate) fn everything() -> Self {
-        Self { names: true, reads: true, explains: true }
+        Self { names: true, reads: true, explains: true, sockets: true }
     }
 
     /// What must be asked about where there are no mounts: Landlock can allow a place, but not take away what lies in it.
     pub(crate) fn without_mounts(self) -> Self {
-        Self { names: true, reads: true, ..self }
+        Self { names: true, reads: true, sockets: true, ..self }
     }
 
     /// Whether anything is asked.
     pub(crate) fn any(self) -> bool {
-        self.names || self.reads
+        self.names || self.reads || self.sockets
     }
 }
 
@@ -144,14 +150,14 @@ mod tests {
     fn a_name_in_a_writable_place_is_asked_about() {
         let rules = [(PathEffect::Protect, literal("/w/.envrc"))];
         let brokered = Brokered::of(&view(&[("/w", Access::Write)], &rules));
-        assert_eq!(brokered, Brokered { names: true, ..Brokered::default() });
+        assert_eq!(brokered, Brokered { names: true, sockets: true, ..Brokered::default() });
     }
 
     #[test]
     fn a_pattern_that_denies_reading_makes_every_open_asked_about() {
         let rules = [(PathEffect::Deny, glob("/w/**/.env"))];
         let brokered = Brokered::of(&view(&[("/w/sub", Access::Read)], &rules));
-        assert_eq!(brokered, Brokered { names: true, reads: true, explains: false });
+        assert_eq!(brokered, Brokered { names: true, reads: true, sockets: true, explains: false });
     }
 
     #[test]

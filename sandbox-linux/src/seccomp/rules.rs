@@ -37,6 +37,8 @@ pub(crate) struct FilterOptions {
     pub(crate) broker_names: bool,
     /// All opens do, too.
     pub(crate) broker_opens: bool,
+    /// So do sockets that are bound or connected.
+    pub(crate) broker_sockets: bool,
     /// The policy lets the run use the host's network.
     pub(crate) host_network: bool,
 }
@@ -65,6 +67,10 @@ pub(crate) fn rules(options: &FilterOptions) -> Vec<(c_long, Block)> {
     let fast_open = if options.tier == Tier::Full { vec![] } else { vec![Test::any_bits(3, MSG_FASTOPEN, EOPNOTSUPP)] };
     rules.push((libc::SYS_sendto, Block::new(fast_open, Verdict::Allow)));
     rules.extend(older_forms(options));
+    if options.broker_sockets {
+        rules.extend([libc::SYS_bind, libc::SYS_connect].map(|call| (call, Block::new(vec![], Verdict::Broker))));
+        rules.push((libc::SYS_socketpair, Block::new(no_local_datagrams(), Verdict::Allow)));
+    }
     if options.tier != Tier::Full {
         without_namespaces::adapt(&mut rules);
     }
@@ -168,19 +174,25 @@ fn socket(options: &FilterOptions) -> Block {
         Test::masked_equals(1, 0xf, libc::SOCK_RAW as u32, EPERM).unless(0, libc::AF_NETLINK as u32),
         Test::masked_equals(1, 0xf, SOCK_PACKET, EPERM),
     ];
-    // Without namespaces a path socket reaches the host's services, and any other socket the host's network.
-    let (local, network) = match options.tier {
-        Tier::Full => (Verdict::Allow, Verdict::Allow),
-        _ if options.host_network => (Verdict::Errno(EPERM), Verdict::Allow),
-        _ => (Verdict::Errno(EPERM), Verdict::Errno(EPERM)),
-    };
-    tests.push(Test::equals_to(0, libc::AF_UNIX as u32, local));
+    // Without namespaces a socket reaches the host's network.
+    let open = options.tier == Tier::Full || options.host_network;
+    let network = if open { Verdict::Allow } else { Verdict::Errno(EPERM) };
+    if options.broker_sockets {
+        tests.extend(no_local_datagrams());
+    }
+    tests.push(Test::equals_to(0, libc::AF_UNIX as u32, Verdict::Allow));
     for family in [libc::AF_INET, libc::AF_INET6] {
         tests.push(Test::equals_to(0, family as u32, network));
     }
     tests.push(Test::equals(0, libc::AF_NETLINK as u32, EPROTONOSUPPORT).unless(2, 0));
     tests.push(Test::equals_to(0, libc::AF_NETLINK as u32, network));
     Block::new(tests, Verdict::Errno(EAFNOSUPPORT))
+}
+
+/// No local datagrams: each names its receiver in memory, where no filter can read it.
+fn no_local_datagrams() -> Vec<Test> {
+    let local = |kind: i32| Test::masked_equals(1, 0xf, kind as u32, EPROTONOSUPPORT).only_if(0, libc::AF_UNIX as u32);
+    vec![local(libc::SOCK_DGRAM), local(libc::SOCK_RAW)]
 }
 
 /// Asking, the default, and switching off address randomisation (debuggers).

@@ -3,7 +3,7 @@
 use super::*;
 
 fn options(tier: Tier, names: bool, opens: bool) -> FilterOptions {
-    FilterOptions { tier, broker_names: names, broker_opens: opens, host_network: false }
+    FilterOptions { tier, broker_names: names, broker_opens: opens, broker_sockets: opens, host_network: false }
 }
 
 fn run(program: &[BpfInstruction], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
@@ -182,7 +182,10 @@ fn without_namespaces_a_run_reaches_neither_other_processes_nor_sockets_nor_meta
         (libc::SYS_sched_setaffinity, [4711, 0, 0, 0, 0, 0], REFUSE),
         (libc::SYS_sched_setscheduler, [4711, 0, 0, 0, 0, 0], REFUSE),
         (libc::SYS_sched_setscheduler, [0, 1, 0, 0, 0, 0], REFUSE),
-        (libc::SYS_socket, [libc::AF_UNIX as u64, 1, 0, 0, 0, 0], REFUSE),
+        (libc::SYS_socket, [libc::AF_UNIX as u64, 2, 0, 0, 0, 0], 0x0005_0000 | libc::EPROTONOSUPPORT as u32),
+        (libc::SYS_socketpair, [libc::AF_UNIX as u64, 2, 0, 0, 0, 0], 0x0005_0000 | libc::EPROTONOSUPPORT as u32),
+        (libc::SYS_connect, [3, 0, 0, 0, 0, 0], broker),
+        (libc::SYS_bind, [3, 0, 0, 0, 0, 0], broker),
         (libc::SYS_socket, [libc::AF_INET as u64, 1, 0, 0, 0, 0], REFUSE),
         (libc::SYS_socketpair, [libc::AF_UNIX as u64, 1, 0, 0, 0, 0], ALLOW),
         (libc::SYS_ptrace, [16, 4711, 0, 0, 0, 0], REFUSE),

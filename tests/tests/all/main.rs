@@ -11,6 +11,7 @@ mod limits;
 mod names;
 mod real_programs;
 mod refusals;
+mod sockets;
 mod terminal;
 
 #[test]

@@ -2,5 +2,6 @@
 
 pub mod command;
 pub mod observe;
+pub mod pseudo_terminal;
 pub mod scratch;
 pub mod skip;

@@ -1,51 +1,14 @@
 //! Interactive programs on a terminal of their own, driven through a real one.
 
-use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::command::binary;
+use cofferdam_tests::pseudo_terminal;
 use cofferdam_tests::scratch::Scratch;
-use cofferdam_tests::skip;
-use std::process::Command;
-
-/// Drives `cofferdam run` on a pseudo-terminal: pairs of what to wait for and what to type then.
-const DRIVER: &str = r#"
-import fcntl, os, pty, select, signal, struct, sys, termios, time
-steps = eval(sys.argv[1]); command = sys.argv[2:]
-pid, master = pty.fork()
-if pid == 0:
-    os.execv(command[0], command)
-fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 77, 0, 0))
-seen = b''
-end = time.time() + 20
-def read():
-    global seen
-    if select.select([master], [], [], 0.05)[0]:
-        try: data = os.read(master, 65536)
-        except OSError: return False
-        seen += data
-        return bool(data)
-    return True
-for wait, send in steps:
-    while wait not in seen and time.time() < end and read(): pass
-    if wait not in seen: break
-    seen = seen[seen.index(wait) + len(wait):]
-    if isinstance(send, tuple):
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack('HHHH', *send, 0, 0)); os.kill(pid, signal.SIGWINCH)
-    else:
-        os.write(master, send)
-else:
-    while time.time() < end and read(): pass
-    _, status = os.waitpid(pid, 0)
-    print('finished', os.waitstatus_to_exitcode(status)); sys.exit(0)
-print('stuck', wait, seen); os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
-"#;
 
 fn drive(steps: &str, program: &[&str]) -> Option<String> {
-    skip::program("python3")?;
     let scratch = Scratch::new();
-    let mut command = Command::new("python3");
-    command.args(["-c", DRIVER, steps]).arg(binary()).arg("run").arg("--workspace").arg(scratch.path());
-    command.args(["--env", "PS1=prompt> ", "--"]).args(program).current_dir(scratch.path());
-    let output = command.output().unwrap();
-    Some(text(&output.stdout))
+    let (binary, place) = (binary().display().to_string(), scratch.path().display().to_string());
+    let run = [&binary, "run", "--workspace", &place, "--env", "PS1=prompt> ", "--"];
+    pseudo_terminal::drive(&scratch, steps, &[&run, program].concat())
 }
 
 #[test]

@@ -153,6 +153,13 @@ pub struct CreateGuestContextRequest {
     pub module_name: String,
 }
 
+impl CreateGuestContextRequest {
+    /// A request.
+    pub fn new(vm_id: VmId, profile: ExecutionProfile, module: Vec<u8>, module_name: impl Into<String>) -> Self {
+        Self { vm_id, profile, module, module_name: module_name.into() }
+    }
+}
+
 /// A context that a plane has made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -265,6 +272,13 @@ pub struct GuestReply {
     pub call_id: CallId,
     /// The value, or why there is none.
     pub outcome: GuestOutcome,
+}
+
+impl GuestReply {
+    /// An answer.
+    pub fn new(execution: ExecutionRef, call_id: CallId, outcome: GuestOutcome) -> Self {
+        Self { execution, call_id, outcome }
+    }
 }
 
 /// A value for a guest, or why there is none.

@@ -9,17 +9,32 @@
 
 #![forbid(unsafe_code)]
 
+pub mod call;
+pub mod clock;
+pub mod contract;
 pub mod decide;
 pub mod descriptor;
+pub mod dispatch;
 pub mod enforcement;
 pub mod error;
 pub mod error_code;
 pub mod event;
+pub mod exclusive;
 pub mod execution;
 pub mod exit_cause;
+pub mod filesystem;
+pub mod host;
 pub mod ids;
+pub mod in_memory;
 pub mod limits;
+pub mod module;
+mod operations;
 pub mod path_pattern;
+pub mod permission;
+pub mod persistence;
 pub mod profile;
+pub mod random;
+mod request;
+pub mod telemetry;
 pub mod usage;
 pub mod verdict;

@@ -1,0 +1,23 @@
+//! Bridges that need no operating system: for tests, for deterministic runs, and as an embedder's first ones.
+
+mod clock;
+mod filesystem;
+mod permission;
+mod persistence;
+mod random;
+mod recorder;
+mod tree;
+
+pub use clock::ManualClock;
+pub use filesystem::{MemoryFilesystem, StorageLimits};
+pub use permission::{AllowEverything, DenyEverything};
+pub use persistence::MemoryPersistence;
+pub use random::SeededRandom;
+pub use recorder::{Recorded, Recorder};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Nothing here panics with a lock held and leaves something half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

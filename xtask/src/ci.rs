@@ -1,13 +1,14 @@
 //! What the continuous integration runs, and what a developer can run to know its answer beforehand.
 
 use crate::workspace::run as tool;
-use crate::{test, tidy};
+use crate::{contract, test, tidy};
 
 /// Runs everything; the tests come last, since their closing line is the run's.
 pub(crate) fn run(_: &[String]) -> Result<(), String> {
     tool("cargo", &["fmt", "--all", "--check"])?;
     tool("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     tool("env", &["RUSTDOCFLAGS=-D warnings", "cargo", "doc", "--quiet", "--no-deps", "--workspace"])?;
+    contract::check()?;
     tidy::run(&[])?;
     test::run(&[])
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod contract;
 mod dist;
 mod test;
 mod tidy;
@@ -13,10 +14,15 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 5] = [
+const TASKS: [Task; 6] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
     ("ci", "what the continuous integration runs: format, lints, documents, tidy, test", ci::run),
+    (
+        "contract",
+        "`generate`, `check`: the contract's schemas on disk, written from the types or held against them",
+        contract::run,
+    ),
     (
         "bench",
         "`start`, `host`, `names`: start-to-exit against bubblewrap, from a large host, and what the broker costs",
@@ -31,7 +37,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let Some((_, _, task)) = TASKS.iter().find(|(own, _, _)| Some(*own) == name.as_deref()) else {
         for (name, what, _) in TASKS {
-            workspace::say(&format!("cargo xtask {name:<6} {what}"));
+            workspace::say(&format!("cargo xtask {name:<8} {what}"));
         }
         return if name.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     };

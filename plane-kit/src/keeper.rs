@@ -51,10 +51,10 @@ pub enum Told {
     Gone,
 }
 
-/// A program that runs under a keeper. Dropping it without [`reap`](Self::reap) ends the program, and leaves a zombie.
+/// A program that runs under a keeper. Dropping it ends everything that the program started, and waits until that is so.
 #[derive(Debug)]
 pub struct Kept {
-    keeper: Process,
+    keeper: Option<Process>,
     control: OwnedFd,
     program_id: u32,
 }
@@ -100,7 +100,7 @@ impl Keeper {
         };
         let (keeper, control) = self.spawn(&bytes, streams).map_err(|error| not_spawned(&error))?;
         match first_word(control.as_fd()) {
-            Ok(program_id) => Ok(Kept { keeper, control, program_id }),
+            Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id }),
             Err((step, errno)) => {
                 // It ends by itself when it has failed; one that hangs has started nothing that could be left.
                 let _ = signal(keeper.as_fd(), libc::SIGKILL);
@@ -126,7 +126,7 @@ impl Kept {
 
     /// The keeper's process id, for /proc. Valid until it is reaped.
     pub fn keeper_id(&self) -> i32 {
-        self.keeper.pid()
+        self.keeper.as_ref().map_or(0, Process::pid)
     }
 
     /// A handle that acts on it.
@@ -134,7 +134,8 @@ impl Kept {
     /// # Errors
     /// Where the kernel gives no descriptors.
     pub fn control(&self) -> io::Result<KeptControl> {
-        Ok(KeptControl { keeper: self.keeper.as_fd().try_clone_to_owned()?, control: self.control.try_clone()? })
+        let keeper = self.keeper.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(KeptControl { keeper: keeper.as_fd().try_clone_to_owned()?, control: self.control.try_clone()? })
     }
 
     /// What can be read when the keeper has something to tell.
@@ -158,12 +159,21 @@ impl Kept {
         }
     }
 
-    /// Waits for the keeper's end, which comes when nothing is left, and answers what all together used.
-    pub fn reap(self) -> Resources {
-        let Self { keeper, control, .. } = self;
-        // A keeper that has not told its end yet is told that nobody listens any more.
-        drop(control);
+    /// Ends what is left, waits for that, and answers what all together used.
+    pub fn reap(mut self) -> Resources {
+        self.end()
+    }
+
+    fn end(&mut self) -> Resources {
+        let Some(keeper) = self.keeper.take() else { return Resources::default() };
+        command_to(keeper.as_fd(), self.control.as_fd(), command::KILL, 0);
         keeper.reap().unwrap_or_default()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -189,15 +199,21 @@ impl KeptControl {
     }
 
     fn command(&self, kind: u32, value: u32) {
-        let mut bytes = [0; command::LENGTH];
-        let (head, tail) = bytes.split_at_mut(4);
-        head.copy_from_slice(&kind.to_le_bytes());
-        tail.copy_from_slice(&value.to_le_bytes());
-        // Its end is told by the socket, and after it there is nobody to signal.
-        let _ = send(self.control.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);
-        // A keeper that the program has stopped goes on.
-        let _ = signal(self.keeper.as_fd(), libc::SIGCONT);
+        command_to(self.keeper.as_fd(), self.control.as_fd(), kind, value);
     }
+}
+
+fn command_to(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, kind: u32, value: u32) {
+    let mut bytes = [0; command::LENGTH];
+    let (head, tail) = bytes.split_at_mut(4);
+    head.copy_from_slice(&kind.to_le_bytes());
+    tail.copy_from_slice(&value.to_le_bytes());
+    // Its end is told by the socket, and after it there is nobody to signal. A keeper that falls behind by hundreds of
+    // commands makes no host wait, except with the one that must not be lost.
+    let flags = if kind == command::KILL { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+    // A keeper that the program has stopped goes on.
+    let _ = signal(keeper, libc::SIGCONT);
+    let _ = send(control.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | flags);
 }
 
 /// A file in memory that cannot be changed any more.

@@ -4,6 +4,7 @@
 //! - [`environment`]: what may cross from the host to a program.
 //! - [`process`]: a child by its pidfd; no signal ever meets a process id that was reaped.
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
+//! - [`process_tree`]: what all descendants of a process use together.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
 //!
 //! It decides nothing about policies and isolates nothing. It never forks the host, never makes it a subreaper, changes none of its
@@ -23,6 +24,7 @@ mod keeper_format;
 mod keeper_plan;
 mod keeper_spawn;
 pub mod process;
+pub mod process_tree;
 pub mod standard_streams;
 pub mod terminal;
 pub mod wakeup;

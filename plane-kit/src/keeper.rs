@@ -21,12 +21,15 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keeper"));
 
 /// How long a program may take to be executed: files on a network may be slow.
 const START: Duration = Duration::from_secs(10);
+
+/// Between two looks at a keeper that should have told something.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What is left between SIGTERM and SIGKILL when something is stopped.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -99,12 +102,14 @@ impl Keeper {
             return Err(BridgeError::new(ErrorCode::RequestInvalid, message));
         };
         let (keeper, control) = self.spawn(&bytes, streams).map_err(|error| not_spawned(&error))?;
-        match first_word(control.as_fd()) {
+        match first_word(keeper.as_fd(), control.as_fd()) {
             Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id }),
             Err((step, errno)) => {
-                // It ends by itself when it has failed; one that hangs has started nothing that could be left.
-                let _ = signal(keeper.as_fd(), libc::SIGKILL);
-                let _ = keeper.reap();
+                // It has failed and ends, or it hangs: then it hears of this as soon as it can hear, and until then nothing runs.
+                command_to(keeper.as_fd(), control.as_fd(), command::KILL, 0);
+                if readable(keeper.as_fd(), Some(Duration::from_secs(1))).unwrap_or(false) {
+                    let _ = keeper.reap();
+                }
                 Err(not_started(plan, step, errno))
             }
         }
@@ -240,16 +245,25 @@ fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<[u32; 4]>> {
 }
 
 /// The program's process id, or where its start failed and with which error.
-fn first_word(control: BorrowedFd<'_>) -> Result<u32, (u32, i32)> {
-    let gone = (step::PREPARE, libc::EPIPE);
-    if !readable(control, Some(START)).unwrap_or(false) {
-        return Err((step::EXECUTE, libc::ETIMEDOUT));
+fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>) -> Result<u32, (u32, i32)> {
+    let begun = Instant::now();
+    let mut program_id = None;
+    while begun.elapsed() < START {
+        if !readable(control, Some(LOOK)).unwrap_or(false) {
+            // The program may be quick and have stopped the keeper already.
+            let _ = signal(keeper, libc::SIGCONT);
+            continue;
+        }
+        match receive(control) {
+            Ok(Some([message::STARTING, program, ..])) => program_id = Some(program),
+            Ok(Some([message::STARTED, ..])) => break,
+            Ok(Some([message::FAILED, _, errno, step])) => return Err((step, errno.cast_signed())),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // Or it has killed the keeper: it ran, and who waits for word of it is told that the keeper is gone.
+            _ => return program_id.ok_or((step::PREPARE, libc::EPIPE)),
+        }
     }
-    match receive(control) {
-        Ok(Some([message::STARTED, program, ..])) => Ok(program),
-        Ok(Some([message::FAILED, _, errno, step])) => Err((step, errno.cast_signed())),
-        _ => Err(gone),
-    }
+    program_id.ok_or((step::EXECUTE, libc::ETIMEDOUT))
 }
 
 fn not_spawned(error: &io::Error) -> BridgeError {

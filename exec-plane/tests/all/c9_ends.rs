@@ -1,6 +1,8 @@
 //! Dropping, forgetting, killing, and the death of the host end everything.
 
 use crate::host::{Host, alive, profile, within};
+use cofferdam_bridge::enforcement::Mechanism;
+use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{ExecutionBridge, ExecutionSignal};
 use cofferdam_bridge::exit_cause::ExitCause;
 use nix::sys::signal::{Signal, kill};
@@ -88,4 +90,25 @@ fn c9_the_end_of_the_thread_that_started_a_run_does_not_end_the_run() {
     assert_eq!(run.line(), "ready");
     assert!(run.end().cause.success());
     assert_eq!(run.text(), "done\n");
+}
+
+#[test]
+fn c9_a_keeper_that_the_program_has_stopped_still_ends_everything() {
+    let host = Host::new(profile());
+    let mut run = host.shell("kill -STOP $PPID; setsid sleep 1000 > /dev/null & echo $!; exec sleep 1000");
+    let pid = run.line();
+    host.plane.kill_execution(&run.execution, ExecutionSignal::Kill).unwrap();
+    assert_eq!(run.end().cause, ExitCause::Killed);
+    assert!(!alive(&pid));
+}
+
+#[test]
+fn c9_a_program_that_kills_its_keeper_dies_with_it_and_the_report_says_what_no_longer_holds() {
+    let host = Host::new(profile());
+    let mut run = host.shell("echo $$; kill -KILL $PPID; exec sleep 1000");
+    let pid = run.line();
+    let report = run.end();
+    assert_eq!(report.cause.code(), Some(ErrorCode::PlaneFault), "{:?}", report.cause);
+    assert!(report.enforcement.gaps().any(|gap| gap.mechanism == Mechanism::Containment));
+    assert!(within(Duration::from_secs(1), || !alive(&pid)));
 }

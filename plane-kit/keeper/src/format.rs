@@ -21,7 +21,7 @@ pub mod message {
     pub const LENGTH: usize = 16;
     /// The program did not start; error number and step tell why. Nothing is left.
     pub const FAILED: u32 = 1;
-    /// The program runs; the value is its process id.
+    /// The program runs.
     pub const STARTED: u32 = 2;
     /// The program was stopped by the signal in the value.
     pub const STOPPED: u32 = 3;
@@ -29,6 +29,9 @@ pub mod message {
     pub const CONTINUED: u32 = 4;
     /// Nothing is left; the value is the program's wait status.
     pub const ENDED: u32 = 5;
+    /// The program is about to be executed; the value is its process id. Told by its process itself, since a program may stop or
+    /// kill the keeper before that has a word.
+    pub const STARTING: u32 = 6;
 }
 
 /// From host to keeper: two u32 (kind, value).

@@ -82,7 +82,7 @@ pub fn start() -> Result<Started, Failure> {
         unsafe { call!(nr::CLOSE, descriptor) };
     }
     plan.close();
-    send(message::STARTED, program as u32, 0, 0);
+    send(message::STARTED, 0, 0, 0);
     Ok(Started { program, host, terminal, children })
 }
 
@@ -162,6 +162,7 @@ fn execute(child: &Child) -> Result<(), Failure> {
         for (resource, value) in child.limits.iter().take(child.limit_count) {
             limit(*resource, *value)?;
         }
+        send(message::STARTING, group as u32, 0, 0);
         // The program gets the three streams and nothing else, above all not the control socket.
         call!(nr::CLOSE_RANGE, CONTROL_FD, u32::MAX, CLOSE_RANGE_CLOEXEC);
         // Signals that the host ignores (Rust programs ignore SIGPIPE) would stay ignored across execve.

@@ -159,6 +159,7 @@ impl Kept {
             Some([message::STOPPED, signal, ..]) => Some(Told::Stopped(signal.cast_signed())),
             Some([message::CONTINUED, ..]) => Some(Told::Continued),
             Some([message::ENDED, status, ..]) => Some(Told::Ended(status.cast_signed())),
+            // A start that took too long and failed after all is no run, and the keeper is about to end.
             Some(_) => None,
             None => Some(Told::Gone),
         }

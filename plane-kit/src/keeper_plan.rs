@@ -20,12 +20,13 @@ pub enum ResourceLimit {
 }
 
 impl ResourceLimit {
+    /// The kernel's number (asm-generic/resource.h; libcs differ in its type) and the value.
     fn words(self) -> (u32, u64) {
         match self {
-            Self::CpuSeconds(value) => (libc::RLIMIT_CPU, value),
-            Self::DataBytes(value) => (libc::RLIMIT_DATA, value),
-            Self::FileBytes(value) => (libc::RLIMIT_FSIZE, value),
-            Self::OpenFiles(value) => (libc::RLIMIT_NOFILE, value),
+            Self::CpuSeconds(value) => (0, value),
+            Self::FileBytes(value) => (1, value),
+            Self::DataBytes(value) => (2, value),
+            Self::OpenFiles(value) => (7, value),
         }
     }
 }

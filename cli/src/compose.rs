@@ -4,6 +4,7 @@ use crate::failure::{Failure, io};
 use clap::ValueEnum;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
+use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Kernel, Vm, VmSpec};
 use cofferdam_sandbox_linux::LinuxPlane;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum PlaneName {
     /// A sandbox of namespaces, Landlock and seccomp.
     Linux,
+    /// No isolation at all: a plain process, whatever the policy requires; only its end is sure.
+    Host,
 }
 
 /// The directories and the user that a policy's placeholders stand for.
@@ -97,6 +100,11 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
 pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
     Ok(match plane {
         PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()).build()?,
+        PlaneName::Host => {
+            // Nobody comes here but by the option, which is the user's own word on this very run.
+            let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
+            Kernel::builder(HostPlane::new(access)?).build()?
+        }
     })
 }
 

@@ -1,1 +1,29 @@
-//! Placeholder page, replaced by the crate itself.
+//! The host plane: plain processes of the host, with no isolation at all, none of which outlives its execution.
+//!
+//! A program here sees and changes what its user may: files, network, other processes. What holds is an environment of its
+//! own, a session and group of its own, bounded output, limits, and its end: everything that it started ends with it,
+//! with its time limit, with the plane, and with the host, whatever killed that.
+//!
+//! So that nobody gets this by accident, the plane is made only with a token of the module [`danger`], which can be searched
+//! for, and refuses every policy that requires isolation.
+//!
+//! ```
+//! use cofferdam_exec_plane::{HostPlane, danger};
+//!
+//! let plane = HostPlane::new(danger::i_know_programs_run_unisolated())?;
+//! # Ok::<(), cofferdam_bridge::error::BridgeError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod danger;
+mod execution;
+mod limit_watch;
+mod plane;
+mod preflight;
+mod program;
+mod resource_limits;
+mod running;
+mod supervise;
+
+pub use plane::HostPlane;

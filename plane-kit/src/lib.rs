@@ -1,1 +1,30 @@
-//! Placeholder page, replaced by the crate itself.
+//! What every plane that owns processes needs, so that planes neither copy it nor depend on each other.
+//!
+//! - [`standard_streams`], [`captured_output`], [`guest_input`]: the three streams; output is bounded, both drained together.
+//! - [`environment`]: what may cross from the host to a program.
+//! - [`process`]: a child by its pidfd; no signal ever meets a process id that was reaped.
+//! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
+//! - [`process_tree`]: what all descendants of a process use together.
+//! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
+//!
+//! It decides nothing about policies and isolates nothing. It never forks the host, never makes it a subreaper, changes none of its
+//! signal handlers, and runs no program that it was not asked to run.
+
+#![deny(unsafe_code)]
+
+pub mod captured_output;
+pub mod deadline;
+pub mod environment;
+pub mod exit_status;
+pub mod guest_input;
+pub mod keeper;
+#[path = "../keeper/src/format.rs"]
+#[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]
+mod keeper_format;
+mod keeper_plan;
+mod keeper_spawn;
+pub mod process;
+pub mod process_tree;
+pub mod standard_streams;
+pub mod terminal;
+pub mod wakeup;

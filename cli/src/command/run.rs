@@ -69,7 +69,7 @@ pub(crate) struct Run {
     /// When it fails, tell also which files it could not read, at a price for each file it opens.
     #[arg(long)]
     explain: bool,
-    /// Where it runs.
+    /// Where it runs; never without isolation unless `host` is given here.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
     /// The least isolation that will do. `landlock` lets it run where this machine refuses namespaces.
@@ -133,6 +133,9 @@ impl Run {
         let vm = compose::vm(&kernel, policy, &places, explain)?;
         let mode = self.mode();
         let command = self.command(&vm, &mode)?;
+        if self.plane == PlaneName::Host {
+            human::warn("nothing is isolated on the host plane: the program can do whatever you can");
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -9,9 +9,18 @@ use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::verdict::Denial;
 use std::io::{IsTerminal, Write};
 
-/// Prints what there is to tell. When standard error cannot be written there is nobody to tell.
+/// Prints what there is to tell.
 pub(crate) fn print(report: &ExecutionReport) {
-    let lines = lines(report);
+    print_lines(&lines(report));
+}
+
+/// Prints one line about a danger, before the run.
+pub(crate) fn warn(sentence: &str) {
+    print_lines(&[format!("cofferdam: warning: {sentence}")]);
+}
+
+/// When standard error cannot be written there is nobody to tell.
+fn print_lines(lines: &[String]) {
     if lines.is_empty() {
         return;
     }

@@ -5,6 +5,7 @@
 mod attacks;
 mod containment;
 mod doctor;
+mod host_plane;
 mod job_control;
 mod landlock_tier;
 mod limits;

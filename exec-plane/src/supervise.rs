@@ -1,0 +1,188 @@
+//! Stays with one execution from its start to its end: carries output, holds limits, and tells how it ended.
+//!
+//! One thread for each execution, which waits in poll(2). It never blocks on the kernel's queue while the program runs: a
+//! reader that is slow holds up its own program and nothing else, and limits still act.
+
+use crate::execution::{Shared, Wish};
+use crate::limit_watch::LimitWatch;
+use cofferdam_bridge::enforcement::{Enforcement, Mechanism};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionReport};
+use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::limits::LimitName;
+use cofferdam_bridge::usage::Usage;
+use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
+use cofferdam_plane_kit::deadline::Deadline;
+use cofferdam_plane_kit::exit_status::cause_of;
+use cofferdam_plane_kit::keeper::{Kept, Told};
+use cofferdam_plane_kit::process::Resources;
+use cofferdam_plane_kit::wakeup::Wakeup;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// One execution under supervision.
+pub(crate) struct Supervision {
+    pub(crate) kept: Kept,
+    pub(crate) outputs: Vec<CapturedOutput>,
+    pub(crate) sink: Arc<dyn ExecutionEventSink>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) deadline: Deadline,
+    pub(crate) limits: LimitWatch,
+    pub(crate) enforcement: Enforcement,
+    pub(crate) started: Instant,
+    pub(crate) wakeup: Wakeup,
+    /// Called when nothing is left, before that is told.
+    pub(crate) finish: Box<dyn FnOnce() + Send>,
+}
+
+/// What a program has to end in order when its time is over: not so long that the limit would be none.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long output may still wait for room after everything has ended before it is looked at again.
+const WHOLE_SECOND: Duration = Duration::from_secs(1);
+
+impl Supervision {
+    /// Supervises until the end, then hands over the last event.
+    pub(crate) fn run(mut self) {
+        let cause = self.until_ended().unwrap_or_else(|error| ExitCause::PlaneFault {
+            error: BridgeError::new(
+                ErrorCode::PlaneFault,
+                "the supervisor could not wait for the program; it was ended",
+            )
+            .with("io_error", error.kind().to_string()),
+        });
+        self.shared.kill();
+        let Self { kept, sink, shared, outputs, limits, enforcement, started, finish, .. } = self;
+        let resources = kept.reap();
+        shared.input.end();
+        let usage = usage(&outputs, &limits, resources, started);
+        let report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
+        finish();
+        sink.push(ExecutionEvent::Exited(Box::new(report)));
+    }
+
+    fn until_ended(&mut self) -> io::Result<ExitCause> {
+        let mut cause = None;
+        loop {
+            let now = Instant::now();
+            let deadline = if cause.is_none() { self.deadline.remaining(now) } else { None };
+            let most = [deadline, self.limits.next_look(now)].into_iter().flatten().min();
+            self.wait(most)?;
+            if let Some(struck) = self.advance()? {
+                self.shared.kill();
+                cause.get_or_insert(struck);
+            }
+            if cause.is_none() {
+                cause = self.past_limit(Instant::now());
+            }
+            match self.kept.told() {
+                Some(Told::Ended(status)) => {
+                    let ended = cause_of(status);
+                    let cause = cause.unwrap_or_else(|| self.wished(ended));
+                    return self.drain(cause);
+                }
+                Some(Told::Gone) => {
+                    let cause = self.keeper_gone();
+                    return self.drain(cause);
+                }
+                Some(Told::Stopped(signal)) => self.tell(ExecutionEvent::Stopped { signal }),
+                Some(Told::Continued) => self.tell(ExecutionEvent::Continued),
+                _ => {}
+            }
+        }
+    }
+
+    /// Looks at time and limits; begins the end when one is passed.
+    fn past_limit(&mut self, now: Instant) -> Option<ExitCause> {
+        if let Some(cause) = self.deadline.passed(now) {
+            self.shared.stop(LAST_WORDS);
+            return Some(cause);
+        }
+        let cause = self.limits.look(now)?;
+        self.shared.kill();
+        Some(cause)
+    }
+
+    /// The cause as the host sees it: an end that it wished is told as such, one that came by itself before is not.
+    fn wished(&self, ended: ExitCause) -> ExitCause {
+        match (self.shared.wish(), &ended) {
+            (Wish::Stop, _) | (Wish::Kill, ExitCause::Signalled { signal: libc::SIGKILL, .. }) => ExitCause::Killed,
+            _ => ended,
+        }
+    }
+
+    fn keeper_gone(&mut self) -> ExitCause {
+        let message = "the keeper of this program was killed from elsewhere; the program ended with it, but what the program had started may still run: look for it, and run such programs on a plane that isolates";
+        for report in &mut self.enforcement.mechanisms {
+            if report.mechanism == Mechanism::Containment {
+                report.held = false;
+                report.why_not = Some("the keeper was killed".to_owned());
+            }
+        }
+        ExitCause::PlaneFault { error: BridgeError::new(ErrorCode::PlaneFault, message) }
+    }
+
+    /// Waits for word of the keeper, output, room in the queue, or the time to look at limits.
+    fn wait(&self, most: Option<Duration>) -> io::Result<()> {
+        let outputs = self.outputs.iter().filter_map(CapturedOutput::waits_on);
+        self.wakeup.wait(outputs.chain([self.kept.waits_on()]), most)
+    }
+
+    /// Moves output along, each stream in its turn. One past its limit, or that nobody wants, ends the execution.
+    fn advance(&mut self) -> io::Result<Option<ExitCause>> {
+        let mut struck = None;
+        for output in self.outputs.iter_mut().filter(|output| !output.finished()) {
+            match output.advance(self.sink.as_ref(), self.wakeup.waker())? {
+                Moved::Unwanted => struck = Some(ExitCause::Killed),
+                Moved::PastLimit { observed } => struck = Some(output.past_limit(observed)),
+                _ => {}
+            }
+        }
+        Ok(struck)
+    }
+
+    /// A word that finds the queue full is told late rather than never: the queue has room again after at most one read.
+    fn tell(&self, event: ExecutionEvent) {
+        if let Err(event) = self.sink.try_push(event) {
+            self.sink.push(*event);
+        }
+    }
+
+    /// Everything has ended: what is still in the pipes is handed over, and nothing waits for more.
+    fn drain(&mut self, mut cause: ExitCause) -> io::Result<ExitCause> {
+        let seen = |outputs: &[CapturedOutput]| outputs.iter().map(CapturedOutput::seen).sum::<u64>();
+        loop {
+            let before = seen(&self.outputs);
+            if let Some(struck) = self.advance()? {
+                if matches!(cause, ExitCause::Exited { .. } | ExitCause::Signalled { .. }) {
+                    cause = struck;
+                }
+                return Ok(cause);
+            }
+            if self.outputs.iter().all(CapturedOutput::finished) {
+                return Ok(cause);
+            }
+            let held = self.outputs.iter().any(CapturedOutput::holds_back);
+            if held {
+                self.wait(Some(WHOLE_SECOND))?;
+            } else if seen(&self.outputs) == before {
+                // Somebody outside holds the pipe open; the program is gone, so nothing of its will come.
+                return Ok(cause);
+            }
+        }
+    }
+}
+
+fn usage(outputs: &[CapturedOutput], limits: &LimitWatch, resources: Resources, started: Instant) -> Usage {
+    let seen = |name| outputs.iter().filter(|output| output.name() == name).map(CapturedOutput::seen).sum();
+    let mut usage = Usage::default();
+    usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    usage.user_us = Some(resources.user_us);
+    usage.system_us = Some(resources.system_us);
+    usage.peak_memory_bytes = Some(limits.peak_memory().max(resources.peak_bytes));
+    usage.stdout_bytes = seen(LimitName::Stdout);
+    usage.stderr_bytes = seen(LimitName::Stderr);
+    usage
+}

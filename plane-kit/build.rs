@@ -1,0 +1,45 @@
+//! Builds the keeper: a freestanding static program of a few kilobytes that is embedded in this crate.
+//!
+//! It is compiled by the same rustc, but linked without libc and start files, so it cannot be an ordinary
+//! dependency. `COFFERDAM_TYPE_CHECK_ONLY=1` skips it where only types are checked and no linker for the target is at hand;
+//! a plane built so refuses to start anything.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo::rerun-if-changed=keeper/src");
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=COFFERDAM_TYPE_CHECK_ONLY");
+    let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else { fail("cargo sets no OUT_DIR") };
+    let keeper = out.join("keeper");
+    let skip = env::var_os("COFFERDAM_TYPE_CHECK_ONLY").is_some();
+    if skip || env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+        if let Err(error) = fs::write(&keeper, []) {
+            fail(&format!("cannot write {}: {error}", keeper.display()));
+        }
+        return;
+    }
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(rustc);
+    command.args(["--edition", "2024", "--crate-type", "bin", "--crate-name", "cofferdam_keeper"]);
+    command.args(["-C", "panic=abort", "-C", "opt-level=s", "-C", "codegen-units=1", "-C", "strip=symbols"]);
+    command.args(["-C", "relocation-model=static", "-C", "link-arg=-nostartfiles", "-C", "link-arg=-nostdlib"]);
+    command.args(["-C", "link-arg=-static", "-C", "link-arg=-Wl,--build-id=none,-z,noexecstack,-z,norelro"]);
+    if let Ok(target) = env::var("TARGET") {
+        command.args(["--target", &target]);
+    }
+    command.arg("keeper/src/main.rs").arg("-o").arg(&keeper);
+    match command.status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => fail(&format!("rustc could not build the keeper ({status})")),
+        Err(error) => fail(&format!("rustc could not be started for the keeper: {error}")),
+    }
+}
+
+#[expect(clippy::exit, reason = "a build script has no other way to say that it failed, after telling cargo why")]
+fn fail(why: &str) -> ! {
+    println!("cargo::error={why}");
+    std::process::exit(1)
+}

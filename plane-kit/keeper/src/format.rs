@@ -1,0 +1,69 @@
+//! What passes between a host and its keeper. Compiled into both.
+//!
+//! **Plan**, in a memory file, little-endian: flags and host process id (u32 each); a count (u32) of resource limits, each a number
+//! (u32) and a value (u64); the working directory; the program's path; a count of arguments and the arguments, the program's name
+//! among them; a count of variables and the variables. A text is its length (u32), its bytes, and a NUL.
+
+/// The keeper's end of the control socket.
+pub const CONTROL_FD: i32 = 3;
+/// The plan.
+pub const PLAN_FD: i32 = 4;
+
+/// Flags of a plan.
+pub mod flag {
+    /// Descriptors 0 to 2 are a terminal, which becomes the session's own.
+    pub const TERMINAL: u32 = 1;
+}
+
+/// From keeper to host: four u32 (kind, value, error number, step).
+pub mod message {
+    /// Bytes of a message.
+    pub const LENGTH: usize = 16;
+    /// The program did not start; error number and step tell why. Nothing is left.
+    pub const FAILED: u32 = 1;
+    /// The program runs.
+    pub const STARTED: u32 = 2;
+    /// The program was stopped by the signal in the value.
+    pub const STOPPED: u32 = 3;
+    /// The program goes on.
+    pub const CONTINUED: u32 = 4;
+    /// Nothing is left; the value is the program's wait status.
+    pub const ENDED: u32 = 5;
+    /// The program is about to be executed; the value is its process id. Told by its process itself, since a program may stop or
+    /// kill the keeper before that has a word.
+    pub const STARTING: u32 = 6;
+}
+
+/// From host to keeper: two u32 (kind, value).
+pub mod command {
+    /// Bytes of a command.
+    pub const LENGTH: usize = 8;
+    /// The signal in the value goes to the program.
+    pub const SIGNAL_PROGRAM: u32 = 1;
+    /// The signal in the value goes to the foreground group.
+    pub const SIGNAL_FOREGROUND: u32 = 2;
+    /// SIGTERM to all, and SIGKILL when as many milliseconds as the value have passed.
+    pub const STOP: u32 = 3;
+    /// SIGKILL to all.
+    pub const KILL: u32 = 4;
+}
+
+/// Where a start failed.
+pub mod step {
+    /// The keeper's own preparation.
+    pub const PREPARE: u32 = 1;
+    /// Reading the plan.
+    pub const PLAN: u32 = 2;
+    /// Opening the list of children in /proc.
+    pub const CHILDREN: u32 = 3;
+    /// The session and its terminal.
+    pub const SESSION: u32 = 4;
+    /// Making the process.
+    pub const PROCESS: u32 = 5;
+    /// Going to the working directory.
+    pub const DIRECTORY: u32 = 6;
+    /// Setting a resource limit.
+    pub const LIMIT: u32 = 7;
+    /// Executing the program.
+    pub const EXECUTE: u32 = 8;
+}

@@ -1,0 +1,310 @@
+//! Starts plain programs under a keeper, a small process of its own that ends everything a program started.
+//!
+//! The keeper is the subreaper of all that it starts (prctl(2), `PR_SET_CHILD_SUBREAPER`), so a daemon that left its group and
+//! session is still its descendant. It ends all of them when the program ends, when asked to, and when the host is
+//! gone, whatever killed it. The host itself is never made a subreaper: its other children are its own affair.
+//!
+//! Two ways out stay, since nothing is isolated: a program may kill the keeper itself (the program then dies with it, what it
+//! started may not), and may ask a service of the machine to start something for it.
+
+use crate::keeper_format::{command, message, step};
+pub use crate::keeper_plan::{ProgramPlan, ResourceLimit};
+use crate::keeper_spawn::spawn;
+use crate::process::{Process, Resources, signal};
+use crate::wakeup::readable;
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+static BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keeper"));
+
+/// How long a program may take to be executed: files on a network may be slow.
+const START: Duration = Duration::from_secs(10);
+
+/// Between two looks at a keeper that should have told something.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What is left between SIGTERM and SIGKILL when something is stopped.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// The keeper's program, held as a sealed file in memory.
+#[derive(Debug)]
+pub struct Keeper {
+    file: OwnedFd,
+}
+
+/// What a keeper tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Told {
+    /// The program was stopped by this signal.
+    Stopped(i32),
+    /// The program goes on.
+    Continued,
+    /// The program ended with this wait status, and nothing of what it started is left.
+    Ended(i32),
+    /// The keeper was killed, and tells nothing any more. What the program started may be left.
+    Gone,
+}
+
+/// A program that runs under a keeper. Dropping it ends everything that the program started, and waits until that is so.
+#[derive(Debug)]
+pub struct Kept {
+    keeper: Option<Process>,
+    control: OwnedFd,
+    program_id: u32,
+}
+
+/// Acts on what runs under a keeper, from any thread. Safe after its end, when it does nothing.
+#[derive(Debug)]
+pub struct KeptControl {
+    keeper: OwnedFd,
+    control: OwnedFd,
+}
+
+impl Keeper {
+    /// Puts the keeper into memory and seals it. Starts nothing.
+    ///
+    /// # Errors
+    /// `sandbox_backend_unavailable` for a build without keeper, `sandbox_setup_failed` where the kernel gives no memory file.
+    pub fn new() -> Result<Self, BridgeError> {
+        if BYTES.is_empty() {
+            return Err(BridgeError::new(
+                ErrorCode::SandboxBackendUnavailable,
+                "this build has no keeper (COFFERDAM_TYPE_CHECK_ONLY was set); build again without it",
+            ));
+        }
+        let file = in_memory(c"cofferdam-keeper", BYTES).map_err(|error| {
+            BridgeError::new(
+                ErrorCode::SandboxSetupFailed,
+                "the keeper could not be put into memory; a sandboxed host needs memfd_create(2)",
+            )
+            .with("step", "keeper")
+            .with("io_error", error.kind().to_string())
+        })?;
+        Ok(Self { file })
+    }
+
+    /// Starts a program with `streams` as its descriptors 0 to 2, and nothing else of the host's.
+    ///
+    /// # Errors
+    /// `program_not_found`, `program_not_executable`, or `spawn_failed` with step and errno. Nothing runs then.
+    pub fn start(&self, plan: &ProgramPlan, streams: [BorrowedFd<'_>; 3]) -> Result<Kept, BridgeError> {
+        let Some(bytes) = plan.bytes() else {
+            let message = "the program's path, directory, an argument or a variable holds a NUL byte, or is too long";
+            return Err(BridgeError::new(ErrorCode::RequestInvalid, message));
+        };
+        let (keeper, control) = self.spawn(&bytes, streams).map_err(|error| not_spawned(&error))?;
+        match first_word(keeper.as_fd(), control.as_fd()) {
+            Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id }),
+            Err((step, errno)) => {
+                // It has failed and ends, or it hangs: then it hears of this as soon as it can hear, and until then nothing runs.
+                command_to(keeper.as_fd(), control.as_fd(), command::KILL, 0);
+                if readable(keeper.as_fd(), Some(Duration::from_secs(1))).unwrap_or(false) {
+                    let _ = keeper.reap();
+                }
+                Err(not_started(plan, step, errno))
+            }
+        }
+    }
+
+    fn spawn(&self, plan: &[u8], streams: [BorrowedFd<'_>; 3]) -> io::Result<(Process, OwnedFd)> {
+        let plan = in_memory(c"cofferdam-plan", plan)?;
+        let kind = (AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
+        let (ours, its) = socketpair(kind.0, kind.1, None, kind.2)?;
+        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), plan.as_fd())?, ours))
+    }
+}
+
+impl Kept {
+    /// The program's process id, for display only.
+    pub fn program_id(&self) -> u32 {
+        self.program_id
+    }
+
+    /// The keeper's process id, for /proc. Valid until it is reaped.
+    pub fn keeper_id(&self) -> i32 {
+        self.keeper.as_ref().map_or(0, Process::pid)
+    }
+
+    /// A handle that acts on it.
+    ///
+    /// # Errors
+    /// Where the kernel gives no descriptors.
+    pub fn control(&self) -> io::Result<KeptControl> {
+        let keeper = self.keeper.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(KeptControl { keeper: keeper.as_fd().try_clone_to_owned()?, control: self.control.try_clone()? })
+    }
+
+    /// What can be read when the keeper has something to tell.
+    pub fn waits_on(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+
+    /// What the keeper tells, if it tells anything now.
+    pub fn told(&self) -> Option<Told> {
+        let words = match receive(self.control.as_fd()) {
+            Ok(words) => words,
+            Err(Errno::EAGAIN | Errno::EINTR) => return None,
+            Err(_) => return Some(Told::Gone),
+        };
+        match words {
+            Some([message::STOPPED, signal, ..]) => Some(Told::Stopped(signal.cast_signed())),
+            Some([message::CONTINUED, ..]) => Some(Told::Continued),
+            Some([message::ENDED, status, ..]) => Some(Told::Ended(status.cast_signed())),
+            // A start that took too long and failed after all is no run, and the keeper is about to end.
+            Some(_) => None,
+            None => Some(Told::Gone),
+        }
+    }
+
+    /// Ends what is left, waits for that, and answers what all together used.
+    pub fn reap(mut self) -> Resources {
+        self.end()
+    }
+
+    fn end(&mut self) -> Resources {
+        let Some(keeper) = self.keeper.take() else { return Resources::default() };
+        command_to(keeper.as_fd(), self.control.as_fd(), command::KILL, 0);
+        keeper.reap().unwrap_or_default()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl KeptControl {
+    /// Sends `signal` to the program, as long as it has not ended.
+    pub fn signal_program(&self, signal: i32) {
+        self.command(command::SIGNAL_PROGRAM, signal.cast_unsigned());
+    }
+
+    /// Sends `signal` to the program's group, or to its terminal's foreground group.
+    pub fn signal_foreground(&self, signal: i32) {
+        self.command(command::SIGNAL_FOREGROUND, signal.cast_unsigned());
+    }
+
+    /// SIGTERM to all, and SIGKILL to what is left after `grace`. [`Told::Ended`] confirms that nothing is.
+    pub fn stop(&self, grace: Duration) {
+        self.command(command::STOP, u32::try_from(grace.as_millis()).unwrap_or(u32::MAX));
+    }
+
+    /// SIGKILL to all. [`Told::Ended`] confirms that nothing is left.
+    pub fn kill(&self) {
+        self.command(command::KILL, 0);
+    }
+
+    fn command(&self, kind: u32, value: u32) {
+        command_to(self.keeper.as_fd(), self.control.as_fd(), kind, value);
+    }
+}
+
+fn command_to(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, kind: u32, value: u32) {
+    let mut bytes = [0; command::LENGTH];
+    let (head, tail) = bytes.split_at_mut(4);
+    head.copy_from_slice(&kind.to_le_bytes());
+    tail.copy_from_slice(&value.to_le_bytes());
+    // Its end is told by the socket, and after it there is nobody to signal. A keeper that falls behind by hundreds of
+    // commands makes no host wait, except with the one that must not be lost.
+    let flags = if kind == command::KILL { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+    // A keeper that the program has stopped goes on.
+    let _ = signal(keeper, libc::SIGCONT);
+    let _ = send(control.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | flags);
+}
+
+/// A file in memory that cannot be changed any more.
+fn in_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+    file.write_all(bytes)?;
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file.into())
+}
+
+/// One message, if one is there; `Ok(None)` at the end.
+fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<[u32; 4]>> {
+    let mut bytes = [0; message::LENGTH];
+    let got = recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT)?;
+    if got < message::LENGTH {
+        return Ok(None);
+    }
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
+    }
+    Ok(Some(words))
+}
+
+/// The program's process id, or where its start failed and with which error.
+fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>) -> Result<u32, (u32, i32)> {
+    let begun = Instant::now();
+    let mut program_id = None;
+    while begun.elapsed() < START {
+        if !readable(control, Some(LOOK)).unwrap_or(false) {
+            // The program may be quick and have stopped the keeper already.
+            let _ = signal(keeper, libc::SIGCONT);
+            continue;
+        }
+        match receive(control) {
+            Ok(Some([message::STARTING, program, ..])) => program_id = Some(program),
+            Ok(Some([message::STARTED, ..])) => break,
+            Ok(Some([message::FAILED, _, errno, step])) => return Err((step, errno.cast_signed())),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // Or it has killed the keeper: it ran, and who waits for word of it is told that the keeper is gone.
+            _ => return program_id.ok_or((step::PREPARE, libc::EPIPE)),
+        }
+    }
+    program_id.ok_or((step::EXECUTE, libc::ETIMEDOUT))
+}
+
+fn not_spawned(error: &io::Error) -> BridgeError {
+    let message = format!("no process could be had: {error}; the host may be at its limit of processes or descriptors");
+    BridgeError::new(ErrorCode::SpawnFailed, message).with("errno", error.raw_os_error().unwrap_or(0)).retryable()
+}
+
+fn not_started(plan: &ProgramPlan, failed: u32, errno: i32) -> BridgeError {
+    let (program, directory) = (plan.program.display().to_string(), plan.directory.display().to_string());
+    let why = io::Error::from_raw_os_error(errno);
+    let (code, message) = match (failed, errno) {
+        (step::EXECUTE, libc::ENOENT) => {
+            (ErrorCode::ProgramNotFound, format!("there is no program `{program}`, or the interpreter that it names"))
+        }
+        (step::EXECUTE, libc::EACCES | libc::ENOEXEC) => (
+            ErrorCode::ProgramNotExecutable,
+            format!("`{program}` cannot be executed: {why}; `chmod +x` mends a file that is none, another build one for another machine"),
+        ),
+        (step::DIRECTORY, _) => {
+            (ErrorCode::RequestInvalid, format!("the working directory `{directory}` cannot be used: {why}; name another"))
+        }
+        (step::CHILDREN, _) => (
+            ErrorCode::SandboxSetupFailed,
+            "what a program starts cannot be found, so it is not started: /proc must be mounted, by a kernel with CONFIG_PROC_CHILDREN"
+                .to_owned(),
+        ),
+        _ => (ErrorCode::SpawnFailed, format!("`{program}` was not started: {why}; details name the step")),
+    };
+    BridgeError::new(code, message).with("path", program).with("step", name_of(failed)).with("errno", errno)
+}
+
+fn name_of(failed: u32) -> &'static str {
+    match failed {
+        step::PREPARE => "prepare",
+        step::PLAN => "plan",
+        step::CHILDREN => "children",
+        step::SESSION => "session",
+        step::PROCESS => "process",
+        step::DIRECTORY => "directory",
+        step::LIMIT => "limit",
+        _ => "execute",
+    }
+}

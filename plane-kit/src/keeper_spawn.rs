@@ -1,0 +1,110 @@
+//! Starts the keeper without copying the host's memory.
+//!
+//! A host may hold gigabytes and dozens of threads, so it is never forked: clone(2) with `CLONE_VM | CLONE_VFORK`
+//! lends the host's memory to the child until it executes the keeper, and suspends only the calling thread.
+
+#![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]
+
+use crate::keeper_format::PLAN_FD;
+use crate::process::Process;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+const STACK_BYTES: usize = 64 * 1024;
+
+/// Where the descriptors stand before they are put in their places; above all places.
+const ASIDE: i32 = PLAN_FD + 1;
+
+struct Child {
+    keeper: i32,
+    places: [i32; 5],
+    errno: i32,
+}
+
+/// Starts `keeper` with `streams` as descriptors 0 to 2, and `control` and `plan` after them.
+pub(crate) fn spawn(
+    keeper: BorrowedFd<'_>,
+    streams: [BorrowedFd<'_>; 3],
+    control: BorrowedFd<'_>,
+    plan: BorrowedFd<'_>,
+) -> io::Result<Process> {
+    let [stdin, stdout, stderr] = streams.map(|stream| stream.as_raw_fd());
+    let places = [stdin, stdout, stderr, control.as_raw_fd(), plan.as_raw_fd()];
+    let mut stack = Vec::<MaybeUninit<u8>>::with_capacity(STACK_BYTES);
+    let mut child = Child { keeper: keeper.as_raw_fd(), places, errno: 0 };
+    let mut pidfd: i32 = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // A handler of the host must not run in the child, which shares the host's memory.
+    let mut before = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+    // SAFETY: the stack's end is within its allocation.
+    let top = unsafe { stack.as_mut_ptr().add(STACK_BYTES) };
+    let argument = (&raw mut child).cast();
+    // SAFETY: CLONE_VFORK keeps us here until the child has executed or ended, so stack, `child` and `pidfd` outlive it;
+    // `run_keeper` calls only what is async-signal-safe.
+    let pid = unsafe { libc::clone(run_keeper, top.cast(), flags, argument, &raw mut pidfd) };
+    let error = io::Error::last_os_error();
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    if pid < 0 {
+        return Err(error);
+    }
+    // SAFETY: the kernel put a fresh descriptor there, which nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let process = Process::new(pidfd, pid);
+    if child.errno != 0 {
+        let error = io::Error::from_raw_os_error(child.errno);
+        let _ = process.reap();
+        return Err(error);
+    }
+    Ok(process)
+}
+
+/// Runs in the child, on the borrowed stack and memory.
+extern "C" fn run_keeper(argument: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `spawn` passes its `Child`, which nobody else touches while the caller is suspended.
+    let child = unsafe { &mut *argument.cast::<Child>() };
+    child.errno = execute(child);
+    // SAFETY: ends the child without running exit handlers of the host.
+    unsafe { libc::_exit(127) }
+}
+
+fn execute(child: &Child) -> i32 {
+    // A host may hold descriptors in any order: all go out of the way first, and then each to its place.
+    // SAFETY: integers only.
+    let keeper = unsafe { libc::fcntl(child.keeper, libc::F_DUPFD_CLOEXEC, ASIDE) };
+    let aside = child.places.map(|from| {
+        // SAFETY: integers only.
+        unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, ASIDE) }
+    });
+    for (from, to) in aside.into_iter().zip(0..) {
+        // SAFETY: integers only. A copy that could not be made fails here.
+        if unsafe { libc::dup2(from, to) } < 0 {
+            return errno();
+        }
+    }
+    // SAFETY: integers only. The keeper itself is closed by the execve, too.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, ASIDE, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if closed < 0 {
+        return errno();
+    }
+    let arguments = [c"cofferdam-keeper".as_ptr(), std::ptr::null()];
+    let variables = [std::ptr::null::<libc::c_char>()];
+    // SAFETY: both tables end with null and live on this stack; the empty path means the descriptor itself.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            keeper,
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            variables.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    errno()
+}
+
+fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}

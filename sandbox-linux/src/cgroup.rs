@@ -4,10 +4,10 @@
 use crate::format::op;
 use crate::launcher::Launcher;
 use crate::plan::encode::Plan;
-use crate::reap::reap;
 use crate::spawn::spawn;
 use crate::start::send_plan;
 use cofferdam_bridge::limits::Limits;
+use cofferdam_plane_kit::process::Process;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{AccessFlags, access};
 use std::fs::{self, File};
@@ -53,7 +53,7 @@ struct Place {
 #[derive(Debug)]
 struct Afterwards {
     control: Option<OwnedFd>,
-    pid: i32,
+    process: Option<Process>,
 }
 
 impl Place {
@@ -192,7 +192,7 @@ impl Afterwards {
         let bytes = plan.encode().map_err(io::Error::other)?;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
         let process = spawn(launcher.as_fd(), theirs.as_fd(), 0)?;
-        let started = Self { control: Some(ours), pid: process.pid };
+        let started = Self { control: Some(ours), process: Some(process) };
         if let Some(control) = &started.control {
             send_plan(control.as_fd(), &bytes, &[]).map_err(io::Error::other)?;
         }
@@ -203,7 +203,9 @@ impl Afterwards {
 impl Drop for Afterwards {
     fn drop(&mut self) {
         self.control = None;
-        let _ = reap(self.pid);
+        if let Some(process) = self.process.take() {
+            let _ = process.reap();
+        }
     }
 }
 

@@ -1,15 +1,14 @@
 //! What host threads and the supervisor share of one execution.
 
 use crate::format::command;
-use crate::reap::signal;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::execution::{ExecutionSignal, TerminalSize};
+use cofferdam_bridge::execution::ExecutionSignal;
+use cofferdam_plane_kit::guest_input::GuestInput;
+use cofferdam_plane_kit::process::signal;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{Shutdown, shutdown};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,11 +17,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) struct Shared {
     pidfd: OwnedFd,
     control: Mutex<Option<OwnedFd>>,
-    input: Mutex<Option<OwnedFd>>,
-    terminal: Option<OwnedFd>,
+    input: GuestInput,
     end: End,
     killed: AtomicBool,
-    ended: AtomicBool,
 }
 
 /// How a sandbox is ended.
@@ -36,22 +33,13 @@ pub(crate) enum End {
 
 impl Shared {
     /// Shares the descriptors of a sandbox that runs.
-    pub(crate) fn new(
-        pidfd: OwnedFd,
-        control: OwnedFd,
-        input: Option<OwnedFd>,
-        terminal: Option<OwnedFd>,
-        end: End,
-    ) -> Self {
-        Self {
-            pidfd,
-            control: Mutex::new(Some(control)),
-            input: Mutex::new(input),
-            terminal,
-            end,
-            killed: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        }
+    pub(crate) fn new(pidfd: OwnedFd, control: OwnedFd, input: GuestInput, end: End) -> Self {
+        Self { pidfd, control: Mutex::new(Some(control)), input, end, killed: AtomicBool::new(false) }
+    }
+
+    /// What the host writes to the guest.
+    pub(crate) fn input(&self) -> &GuestInput {
+        &self.input
     }
 
     /// Ends everything in the sandbox.
@@ -79,7 +67,7 @@ impl Shared {
 
     /// The sandbox is gone: writers that wait for room give up.
     pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
+        self.input.end();
         *lock(&self.control) = None;
     }
 
@@ -116,83 +104,10 @@ impl Shared {
             Err(errno) => Err(io_failed("the signal could not be sent", errno)),
         }
     }
-
-    /// Writes to standard input or types on the terminal; waits for room until the sandbox ends.
-    pub(crate) fn write(&self, mut bytes: &[u8]) -> Result<(), BridgeError> {
-        let input = lock(&self.input);
-        let target: BorrowedFd<'_> = match (input.as_ref(), self.terminal.as_ref()) {
-            (Some(input), _) => input.as_fd(),
-            (None, Some(terminal)) => terminal.as_fd(),
-            (None, None) => {
-                return Err(BridgeError::new(ErrorCode::InvalidState, "standard input is closed or was never piped"));
-            }
-        };
-        while !bytes.is_empty() {
-            if self.ended.load(Ordering::SeqCst) {
-                return Err(io_failed("the program has ended", Errno::EPIPE));
-            }
-            let sent = match &*input {
-                Some(_) => without_sigpipe(|| nix::unistd::write(target, bytes)),
-                None => nix::unistd::write(target, bytes),
-            };
-            match sent {
-                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => wait_for_room(target)?,
-                Err(errno) => return Err(io_failed("the program does not read its input any more", errno)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes standard input. On a terminal, types the end-of-file character.
-    pub(crate) fn close_input(&self) -> Result<(), BridgeError> {
-        const END_OF_TRANSMISSION: &[u8] = &[4];
-        if lock(&self.input).take().is_none() && self.terminal.is_some() {
-            return self.write(END_OF_TRANSMISSION);
-        }
-        Ok(())
-    }
-
-    /// Changes the terminal's size; the kernel tells the foreground group.
-    pub(crate) fn resize(&self, size: TerminalSize) -> Result<(), BridgeError> {
-        let Some(terminal) = &self.terminal else {
-            return Err(BridgeError::new(ErrorCode::InvalidState, "this execution has no terminal"));
-        };
-        let size = libc::winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
-        crate::terminal::set_size(terminal.as_fd(), &size)
-            .map_err(|errno| io_failed("the terminal was not resized", errno))
-    }
-}
-
-/// Runs a write whose SIGPIPE, if it raises one, is taken back before anybody sees it: what the host does with that
-/// signal is the host's own affair.
-fn without_sigpipe(write: impl FnOnce() -> nix::Result<usize>) -> nix::Result<usize> {
-    let mut pipe = SigSet::empty();
-    pipe.add(Signal::SIGPIPE);
-    let before = pipe.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    let written = write();
-    if written == Err(Errno::EPIPE) && !before.contains(Signal::SIGPIPE) {
-        // It is pending for this very thread, so this does not wait.
-        pipe.wait()?;
-    }
-    before.thread_set_mask()?;
-    written
-}
-
-/// Waits a while for room; the caller looks whether the sandbox is still there and comes again.
-fn wait_for_room(target: BorrowedFd<'_>) -> Result<(), BridgeError> {
-    let mut watched = [PollFd::new(target, PollFlags::POLLOUT)];
-    match poll(&mut watched, PollTimeout::from(100_u8)) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(io_failed("waiting for room failed", errno)),
-    }
 }
 
 fn io_failed(what: &str, errno: Errno) -> BridgeError {
-    let kind = std::io::Error::from(errno).kind();
-    let kind = if errno == Errno::EPIPE { "broken_pipe".to_owned() } else { kind.to_string() };
-    BridgeError::new(ErrorCode::IoFailed, what).with("kind", kind)
+    BridgeError::new(ErrorCode::IoFailed, what).with("kind", std::io::Error::from(errno).kind().to_string())
 }
 
 /// A panicking thread leaves nothing half-done behind these locks, so a poisoned one is as good.

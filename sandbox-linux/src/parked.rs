@@ -6,12 +6,12 @@ use crate::format::message;
 use crate::launcher::Launcher;
 use crate::plan::beforehand;
 use crate::plan::encode::Plan;
-use crate::reap::reap;
-use crate::spawn::{Spawned, spawn};
+use crate::spawn::spawn;
 use crate::start::{Running, receive, send_plan};
 use crate::step_report;
 use crate::temporary::TemporaryDirectory;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_plane_kit::process::Process;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 /// A launcher that waits for its plan.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    process: Option<Spawned>,
+    process: Option<Process>,
     control: Option<OwnedFd>,
     plan: Plan,
     flags: i32,
@@ -68,7 +68,7 @@ impl Parked {
         Ok(parked)
     }
 
-    fn spawn(launcher: &Launcher, flags: i32) -> io::Result<(Spawned, OwnedFd)> {
+    fn spawn(launcher: &Launcher, flags: i32) -> io::Result<(Process, OwnedFd)> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
         Ok((spawn(launcher.as_fd(), theirs.as_fd(), flags)?, ours))
     }
@@ -91,7 +91,7 @@ impl Drop for Parked {
         self.control = None;
         if let Some(process) = self.process.take() {
             // It reads the end of its socket and ends; reaping it leaves nothing behind.
-            let _ = reap(process.pid);
+            let _ = process.reap();
         }
     }
 }

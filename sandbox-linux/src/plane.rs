@@ -6,14 +6,12 @@ use crate::counting::Counting;
 use crate::execution::{End, Shared};
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::output::Output;
 use crate::parked::{Ahead, Parked};
 use crate::plan::brokered::Brokered;
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
 use crate::program;
 use crate::start::{Running, start};
-use crate::streams::StreamSet;
 use crate::supervise::Supervision;
 use crate::tree_usage::TreeProbe;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -23,13 +21,16 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal, Explain,
-    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
+    StartExecutionRequest, StartedExecution, StreamMode, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_plane_kit::captured_output::CapturedOutput;
+use cofferdam_plane_kit::guest_input::GuestInput;
+use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,7 +114,8 @@ impl LinuxPlane {
         let commands = &context.profile.commands;
         let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
         let plan = context.plan(request, &program, parked.temporary());
-        let streams = StreamSet::open(request.streams, &context.profile.limits).map_err(|error| no_streams(&error))?;
+        let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
+            .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
         let temporary = parked.temporary().map(Path::to_owned);
         let mut counting = Counting::none();
@@ -140,17 +142,20 @@ impl LinuxPlane {
                 Ok(())
             },
         )?;
-        let process_id = u32::try_from(running.process.pid).ok();
-        let (input, mut outputs) = streams.into_ours();
+        let process_id = u32::try_from(running.process.pid()).ok();
+        let (mut input, mut outputs) = streams.into_ours();
+        if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
+            let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
+            input = GuestInput::terminal(typed);
+            // Somebody watches a terminal, so what it shows is bounded only where the policy says so.
+            let limit = context.profile.limits.stdout_bytes.unwrap_or(u64::MAX);
+            outputs.push(CapturedOutput::new(shown, LimitName::Stdout, limit));
+        }
         let end = if context.tier == Tier::Full { End::Kill } else { End::HangUp };
         let shared = Arc::new(share(&running, input, end).map_err(|error| no_streams(&error))?);
-        if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
-            let master = terminal_output(terminal).map_err(|error| no_streams(&error))?;
-            outputs.push(Output::new(master, LimitName::Stdout, context.profile.limits.stdout_bytes));
-        }
         let probe = match context.tier {
-            Tier::Full => TreeProbe::of_namespace(running.process.pid).ok(),
-            _ => Some(TreeProbe::of_descendants(running.process.pid)),
+            Tier::Full => TreeProbe::of_namespace(running.process.pid()).ok(),
+            _ => Some(TreeProbe::of_descendants(running.process.pid())),
         };
         let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier);
         let mut enforcement = context.enforcement.clone();
@@ -244,12 +249,12 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
-        self.find(execution)?.write(bytes)
+        self.find(execution)?.input().write(bytes)
     }
 
     fn close_stdin(&self, execution: &ExecutionRef) -> Result<(), BridgeError> {
         // An execution that has ended has its input closed.
-        self.find(execution).map_or(Ok(()), |shared| shared.close_input())
+        self.find(execution).map_or(Ok(()), |shared| shared.input().close())
     }
 
     fn kill_execution(&self, execution: &ExecutionRef, signal: ExecutionSignal) -> Result<(), BridgeError> {
@@ -257,7 +262,7 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn resize_terminal(&self, execution: &ExecutionRef, size: TerminalSize) -> Result<(), BridgeError> {
-        self.find(execution)?.resize(size)
+        self.find(execution)?.input().resize(size)
     }
 
     fn forget_vm(&self, vm_id: &VmId) {
@@ -278,17 +283,25 @@ impl Drop for LinuxPlane {
     }
 }
 
-fn share(running: &Running, input: Option<std::os::fd::OwnedFd>, end: End) -> std::io::Result<Shared> {
-    let terminal = running.terminal.as_ref().map(std::os::fd::OwnedFd::try_clone).transpose()?;
-    Ok(Shared::new(running.process.pidfd.try_clone()?, running.control.try_clone()?, input, terminal, end))
+fn share(running: &Running, input: GuestInput, end: End) -> std::io::Result<Shared> {
+    Ok(Shared::new(running.process.as_fd().try_clone_to_owned()?, running.control.try_clone()?, input, end))
 }
 
-/// The master end, for reading: a copy, since writing goes through another.
-fn terminal_output(terminal: &std::os::fd::OwnedFd) -> std::io::Result<std::os::fd::OwnedFd> {
+/// Streams as they stand beside a terminal, which is made inside and takes all three places.
+fn separate(streams: Streams) -> Streams {
+    match streams {
+        Streams::Terminal { .. } => {
+            Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null }
+        }
+        other => other,
+    }
+}
+
+/// The host's end of the guest's terminal, to type on and to read from. Neither blocks.
+fn ends(terminal: &OwnedFd) -> std::io::Result<(OwnedFd, OwnedFd)> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    let copy = terminal.try_clone()?;
-    fcntl(&copy, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(copy)
+    fcntl(terminal, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((terminal.try_clone()?, terminal.try_clone()?))
 }
 
 fn no_streams(error: &std::io::Error) -> BridgeError {

@@ -5,6 +5,7 @@
 
 #![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]
 
+use cofferdam_plane_kit::process::Process;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,15 +18,6 @@ const CONTROL_FD: i32 = crate::format::CONTROL_FD;
 const LAUNCHER_CAPABILITIES: [u32; 3] = [8, 12, 21];
 
 const STACK_BYTES: usize = 64 * 1024;
-
-/// The launcher, started.
-#[derive(Debug)]
-pub(crate) struct Spawned {
-    /// Names the process whatever becomes of its number.
-    pub(crate) pidfd: OwnedFd,
-    /// Its process id, for display and for /proc.
-    pub(crate) pid: i32,
-}
 
 struct Child {
     launcher: i32,
@@ -41,7 +33,7 @@ struct CapabilityHeader {
 }
 
 /// Starts `launcher` with `control` as its descriptor 3 in the namespaces of `flags` (`CLONE_NEW…`).
-pub(crate) fn spawn(launcher: BorrowedFd<'_>, control: BorrowedFd<'_>, flags: i32) -> io::Result<Spawned> {
+pub(crate) fn spawn(launcher: BorrowedFd<'_>, control: BorrowedFd<'_>, flags: i32) -> io::Result<Process> {
     let mut stack = Vec::<MaybeUninit<u8>>::with_capacity(STACK_BYTES);
     let mut child = Child {
         launcher: launcher.as_raw_fd(),
@@ -72,7 +64,7 @@ pub(crate) fn spawn(launcher: BorrowedFd<'_>, control: BorrowedFd<'_>, flags: i3
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
         return Err(error);
     }
-    Ok(Spawned { pidfd, pid })
+    Ok(Process::new(pidfd, pid))
 }
 
 /// Runs in the child, on the borrowed stack and memory.

@@ -3,11 +3,11 @@
 use crate::format::{message, op};
 use crate::parked::Parked;
 use crate::plan::encode::Plan;
-use crate::spawn::Spawned;
 use crate::step_report;
 use crate::temporary::TemporaryDirectory;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_plane_kit::process::Process;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// A sandbox whose program runs.
 #[derive(Debug)]
 pub(crate) struct Running {
-    pub(crate) process: Spawned,
+    pub(crate) process: Process,
     /// Commands go in, messages come out; closing it ends the sandbox.
     pub(crate) control: OwnedFd,
     /// The master end of the guest's terminal, if it has one.
@@ -62,7 +62,7 @@ pub(crate) fn start(
         Err(error) => {
             drop(running.control);
             // The launcher ends with its control socket; reaping it here leaves nothing behind.
-            let _ = crate::reap::reap(running.process.pid);
+            let _ = running.process.reap();
             Err(error)
         }
     }
@@ -254,7 +254,7 @@ mod tests {
         reader.read_to_string(&mut text).unwrap();
         let message = receive(running.control.as_fd()).unwrap().unwrap();
         eprintln!("{text}\n{message:?} {:?}", started.elapsed());
-        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(running.process.pid), None).unwrap();
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(running.process.pid()), None).unwrap();
         assert!(text.contains("cofferdam"));
     }
 }

@@ -6,8 +6,6 @@
 use crate::execution::Shared;
 use crate::format::message;
 use crate::limit_watch::{LimitWatch, Struck};
-use crate::output::{Moved, Output};
-use crate::reap::{Resources, reap};
 use crate::start::{Running, receive};
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error::BridgeError;
@@ -16,17 +14,19 @@ use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionRepor
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::usage::Usage;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
+use cofferdam_plane_kit::exit_status::cause_of;
+use cofferdam_plane_kit::process::Resources;
+use cofferdam_plane_kit::wakeup::{Wakeup, readable};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// One execution under supervision.
 pub(crate) struct Supervision {
     pub(crate) running: Running,
-    pub(crate) outputs: Vec<Output>,
+    pub(crate) outputs: Vec<CapturedOutput>,
     pub(crate) sink: Arc<dyn ExecutionEventSink>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) limits: LimitWatch,
@@ -34,15 +34,6 @@ pub(crate) struct Supervision {
     pub(crate) started: Instant,
     /// Called at the very end for what was refused at run time, and for the files to report.
     pub(crate) finish: Box<dyn FnOnce(&mut ExecutionReport) + Send>,
-}
-
-struct Wakeup(EventFd);
-
-impl Wake for Wakeup {
-    fn wake(self: Arc<Self>) {
-        // A counter that is full has not been read yet, so the thread wakes anyway.
-        let _ = self.0.write(1);
-    }
 }
 
 /// How long output may still come after everything has ended: what is in a pipe then is all there is.
@@ -62,10 +53,11 @@ impl Supervision {
             },
         };
         self.shared.kill();
-        let resources = reap(self.running.process.pid).unwrap_or_default();
-        drop(self.running.temporary.take());
-        self.shared.end();
-        let Self { sink, outputs, limits, enforcement, started, finish, .. } = self;
+        let Self { running, sink, shared, outputs, limits, enforcement, started, finish, .. } = self;
+        let Running { process, temporary, .. } = running;
+        let resources = process.reap().unwrap_or_default();
+        drop(temporary);
+        shared.end();
         let cause = limits.classify(cause);
         let usage = usage(&outputs, &limits, resources, started);
         let mut report = ExecutionReport::new(cause, usage, enforcement);
@@ -76,14 +68,12 @@ impl Supervision {
     }
 
     fn until_ended(&mut self) -> std::io::Result<ExitCause> {
-        let wakeup = Arc::new(Wakeup(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?));
-        let waker = Waker::from(wakeup.clone());
+        let wakeup = Wakeup::new()?;
         let mut cause = None;
         loop {
             let wait = self.limits.next_look(Instant::now());
             self.wait(&wakeup, wait)?;
-            let _ = wakeup.0.read();
-            if let Some(struck) = self.advance(&waker)? {
+            if let Some(struck) = self.advance(wakeup.waker())? {
                 self.shared.kill();
                 cause.get_or_insert(struck);
             }
@@ -95,47 +85,25 @@ impl Supervision {
             }
             if let Some(ended) = self.control()? {
                 let cause = cause.unwrap_or(ended);
-                return self.drain(cause, &wakeup, &waker);
+                return self.drain(cause, &wakeup);
             }
         }
     }
 
     /// Waits for a message, output, room in the queue, or the time to look at limits.
     fn wait(&self, wakeup: &Wakeup, most: Option<Duration>) -> std::io::Result<()> {
-        let mut watched = vec![
-            PollFd::new(self.running.control.as_fd(), PollFlags::POLLIN),
-            PollFd::new(wakeup.0.as_fd(), PollFlags::POLLIN),
-        ];
-        watched
-            .extend(self.outputs.iter().filter_map(|output| Some(PollFd::new(output.waits_on()?, PollFlags::POLLIN))));
-        let timeout = most.map_or(PollTimeout::NONE, |most| {
-            // Rounded up, so that a time that has almost come does not turn this into a busy loop.
-            PollTimeout::try_from(most + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut watched, timeout) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        let outputs = self.outputs.iter().filter_map(CapturedOutput::waits_on);
+        wakeup.wait(outputs.chain([self.running.control.as_fd()]), most)
     }
 
     /// Moves output along. A stream past its limit, or one that nobody wants, ends the execution.
     fn advance(&mut self, waker: &Waker) -> std::io::Result<Option<ExitCause>> {
         let mut struck = None;
-        for output in &mut self.outputs {
-            if output.finished() {
-                continue;
-            }
+        for output in self.outputs.iter_mut().filter(|output| !output.finished()) {
             match output.advance(self.sink.as_ref(), waker)? {
-                Moved::Some | Moved::Full | Moved::Ended => {}
                 Moved::Unwanted => struck = Some(ExitCause::Killed),
-                Moved::PastLimit { observed } => {
-                    struck = Some(ExitCause::Limit {
-                        limit: output.name(),
-                        value: output.limit(),
-                        observed,
-                        held_by: "supervisor".to_owned(),
-                    });
-                }
+                Moved::PastLimit { observed } => struck = Some(output.past_limit(observed)),
+                _ => {}
             }
         }
         Ok(struck)
@@ -143,8 +111,7 @@ impl Supervision {
 
     /// Reads a message of pid 1, if there is one; answers the cause when it was the end.
     fn control(&mut self) -> std::io::Result<Option<ExitCause>> {
-        let mut ready = [PollFd::new(self.running.control.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut ready, PollTimeout::ZERO).unwrap_or(0) == 0 {
+        if !readable(self.running.control.as_fd(), Some(Duration::ZERO)).unwrap_or(false) {
             return Ok(None);
         }
         let Ok(Some(message)) = receive(self.running.control.as_fd()) else {
@@ -156,7 +123,7 @@ impl Supervision {
             }));
         };
         let event = match message.kind {
-            message::EXITED => return Ok(Some(from_wait_status(message.value))),
+            message::EXITED => return Ok(Some(cause_of(i32::try_from(message.value & 0xffff).unwrap_or(0)))),
             message::STOPPED => {
                 ExecutionEvent::Stopped { signal: i32::try_from(message.value).unwrap_or(libc::SIGSTOP) }
             }
@@ -171,56 +138,35 @@ impl Supervision {
     }
 
     /// Everything has ended, or is about to: what is still in the pipes is handed over, and nothing waits for more.
-    fn drain(&mut self, mut cause: ExitCause, wakeup: &Wakeup, waker: &Waker) -> std::io::Result<ExitCause> {
+    fn drain(&mut self, mut cause: ExitCause, wakeup: &Wakeup) -> std::io::Result<ExitCause> {
         self.shared.kill();
-        let _ = wait_readable(&self.running.process.pidfd);
+        let _ = readable(self.running.process.as_fd(), None);
         loop {
-            let before: u64 = self.outputs.iter().map(Output::seen).sum();
-            if let Some(struck) = self.advance(waker)? {
+            let before: u64 = self.outputs.iter().map(CapturedOutput::seen).sum();
+            if let Some(struck) = self.advance(wakeup.waker())? {
                 if matches!(cause, ExitCause::Exited { .. } | ExitCause::Signalled { .. }) {
                     cause = struck;
                 }
                 return Ok(cause);
             }
-            if self.outputs.iter().all(Output::finished) {
+            if self.outputs.iter().all(CapturedOutput::finished) {
                 return Ok(cause);
             }
-            let after: u64 = self.outputs.iter().map(Output::seen).sum();
-            let held = self.outputs.iter().any(|output| output.waits_on().is_none() && !output.finished());
+            let after: u64 = self.outputs.iter().map(CapturedOutput::seen).sum();
+            let held = self.outputs.iter().any(CapturedOutput::holds_back);
             if after == before && !held {
                 // Somebody outside holds the pipe open; the guest is gone, so nothing of its will come.
                 return Ok(cause);
             }
             if held {
                 self.wait(wakeup, Some(WHOLE_SECOND))?;
-                let _ = wakeup.0.read();
             }
         }
     }
 }
 
-fn wait_readable(pidfd: &impl AsFd) -> nix::Result<()> {
-    let mut watched = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    loop {
-        match poll(&mut watched, PollTimeout::NONE) {
-            Err(nix::errno::Errno::EINTR) => {}
-            other => return other.map(|_| ()),
-        }
-    }
-}
-
-/// A wait status (waitpid(2)) as an exit cause.
-fn from_wait_status(status: u64) -> ExitCause {
-    let status = i32::try_from(status & 0xffff).unwrap_or(0);
-    if libc::WIFSIGNALED(status) {
-        ExitCause::Signalled { signal: libc::WTERMSIG(status), core_dumped: libc::WCOREDUMP(status) }
-    } else {
-        ExitCause::Exited { code: libc::WEXITSTATUS(status) }
-    }
-}
-
-fn usage(outputs: &[Output], limits: &LimitWatch, resources: Resources, started: Instant) -> Usage {
-    let seen = |name| outputs.iter().filter(|output| output.name() == name).map(Output::seen).sum();
+fn usage(outputs: &[CapturedOutput], limits: &LimitWatch, resources: Resources, started: Instant) -> Usage {
+    let seen = |name| outputs.iter().filter(|output| output.name() == name).map(CapturedOutput::seen).sum();
     let mut usage = Usage::default();
     usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     usage.user_us = Some(resources.user_us);

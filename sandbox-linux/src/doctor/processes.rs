@@ -4,8 +4,8 @@ use super::attempt::Outcome;
 use super::calls::{self, errno_of};
 use crate::format::CONTROL_FD;
 use crate::launcher::Launcher;
-use crate::reap::{reap, signal};
-use crate::spawn::{Spawned, spawn};
+use crate::spawn::spawn;
+use cofferdam_plane_kit::process::{Process, signal};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// The launcher, started without namespaces and waiting for a plan. It ends when its control socket closes.
 struct Waiting {
-    process: Spawned,
+    process: Option<Process>,
     control: Option<OwnedFd>,
 }
 
@@ -27,14 +27,16 @@ impl Waiting {
             .map_err(|errno| refused("socketpair", errno))?;
         let process = spawn(launcher.as_fd(), theirs.as_fd(), 0)
             .map_err(|error| refused("execveat of a memory file", errno_of(&error)))?;
-        Ok(Self { process, control: Some(ours) })
+        Ok(Self { process: Some(process), control: Some(ours) })
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.control = None;
-        let _ = reap(self.process.pid);
+        if let Some(process) = self.process.take() {
+            let _ = process.reap();
+        }
     }
 }
 
@@ -54,6 +56,9 @@ pub(super) fn pid_descriptor() -> Outcome {
 pub(super) fn descriptor_transfer() -> Outcome {
     match Waiting::start() {
         Err(outcome) => outcome,
-        Ok(waiting) => Outcome::of("pidfd_getfd", calls::take_descriptor(waiting.process.pidfd.as_fd(), CONTROL_FD)),
+        Ok(waiting) => {
+            let taken = waiting.process.as_ref().map(|process| calls::take_descriptor(process.as_fd(), CONTROL_FD));
+            Outcome::of("pidfd_getfd", taken.unwrap_or(Err(Errno::ESRCH)))
+        }
     }
 }

@@ -16,6 +16,7 @@ pub mod decide;
 pub mod descriptor;
 pub mod dispatch;
 pub mod enforcement;
+pub mod environment;
 pub mod error;
 pub mod error_code;
 pub mod event;

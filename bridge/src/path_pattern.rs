@@ -93,6 +93,12 @@ impl CompiledPattern {
         for component in components {
             parts.push(match component {
                 "**" => Part::AnyDepth,
+                other if holds_two_stars(other) => {
+                    let message = format!(
+                        "the pattern `{text}` has `**` beside other characters; it stands alone between slashes, and `*` matches within a name"
+                    );
+                    return Err(BridgeError::new(ErrorCode::PathInvalid, message).with("pattern", text.as_str()));
+                }
                 other => component_of(other).ok_or_else(|| {
                     let message =
                         format!("the pattern `{text}` has a `[` without its `]`; write `\\[` for the character itself");
@@ -280,6 +286,16 @@ impl Token {
             }
         }
     }
+}
+
+/// Whether two unescaped stars follow one another.
+fn holds_two_stars(component: &str) -> bool {
+    let mut before = ' ';
+    component.chars().any(|character| {
+        let two = before == '*' && character == '*';
+        before = if before == '\\' { ' ' } else { character };
+        two
+    })
 }
 
 /// A component of a glob; `None` when a bracket stays open.

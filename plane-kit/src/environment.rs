@@ -1,45 +1,10 @@
 //! What of the host's environment may cross to a program.
 
+use cofferdam_bridge::environment::loads_code;
 use std::collections::BTreeMap;
 
 /// Where programs are looked for when nothing says where.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Variables that begin so tell a loader, git or a shell to load code.
-const PREFIXES: [&str; 4] = ["LD_", "DYLD_", "GIT_", "BASH_FUNC_"];
-
-/// Variables that tell an interpreter to load code, or which options to run with.
-const NAMES: [&str; 24] = [
-    "BASH_ENV",
-    "BUNDLE_GEMFILE",
-    "CLASSPATH",
-    "ENV",
-    "GCONV_PATH",
-    "JAVA_TOOL_OPTIONS",
-    "JDK_JAVA_OPTIONS",
-    "LUA_INIT",
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "PERL5DB",
-    "PERL5LIB",
-    "PERL5OPT",
-    "PERLLIB",
-    "PROMPT_COMMAND",
-    "PYTHONHOME",
-    "PYTHONINSPECT",
-    "PYTHONPATH",
-    "PYTHONSTARTUP",
-    "RUBYLIB",
-    "RUBYOPT",
-    "SHELLOPTS",
-    "ZDOTDIR",
-    "_JAVA_OPTIONS",
-];
-
-/// Whether a loader or an interpreter loads code, or changes what it loads, by the variable `name`.
-pub fn loads_code(name: &str) -> bool {
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
-}
 
 /// A program's environment while it is put together. It starts empty, and nothing crosses but what is named.
 #[derive(Clone, Default, PartialEq, Eq)]

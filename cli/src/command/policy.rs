@@ -1,19 +1,21 @@
-//! `cofferdam policy`: writes, checks, explains and shows policies.
+//! `cofferdam policy`: writes, checks, explains and shows policies, and their schema.
 
 use super::policy_check::Check;
 use super::policy_explain::Explain;
 use super::policy_init::Init;
+use super::policy_schema::Schema;
 use super::policy_show::Show;
 use crate::failure::Failure;
 use clap::Subcommand;
 
-/// Writes, checks, explains and shows policies.
+/// Writes, checks, explains and shows policies, and their schema.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  cofferdam policy init && cofferdam policy check cofferdam.toml")]
 pub(crate) enum PolicyCommand {
     Init(Init),
     Check(Check),
     Explain(Explain),
+    Schema(Schema),
     Show(Show),
 }
 
@@ -23,6 +25,7 @@ impl PolicyCommand {
             Self::Init(init) => init.execute(),
             Self::Check(check) => check.execute(),
             Self::Explain(explain) => explain.execute(),
+            Self::Schema(schema) => schema.execute(),
             Self::Show(show) => show.execute(),
         }
     }

@@ -104,29 +104,3 @@ pub(super) const SECRETS: [&str; 40] = [
     "{home}/.vault-token",
     "{home}/.gem/credentials",
 ];
-
-/// Variables through which a loader or an interpreter is told to load code: they never cross by `pass`, only by `set`.
-pub(super) fn loads_code(name: &str) -> bool {
-    const PREFIXES: [&str; 4] = ["LD_", "DYLD_", "GIT_", "BASH_FUNC_"];
-    const NAMES: [&str; 18] = [
-        "NODE_OPTIONS",
-        "NODE_PATH",
-        "PYTHONSTARTUP",
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PYTHONINSPECT",
-        "PERL5OPT",
-        "PERL5LIB",
-        "RUBYOPT",
-        "RUBYLIB",
-        "BASH_ENV",
-        "ENV",
-        "JAVA_TOOL_OPTIONS",
-        "_JAVA_OPTIONS",
-        "JDK_JAVA_OPTIONS",
-        "PS4",
-        "PROMPT_COMMAND",
-        "GCONV_PATH",
-    ];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
-}

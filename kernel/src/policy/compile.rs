@@ -1,11 +1,12 @@
 //! From a policy to the profile that a plane is handed: placeholders filled in, layers merged, lists that always hold added.
 
-use super::builtin::{PROTECTED, SECRETS, loads_code};
+use super::builtin::{PROTECTED, SECRETS};
 use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
 use super::tree::invalid;
 use super::validated::Policy;
 use cofferdam_bridge::decide::FilesystemRules;
+use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{

@@ -2,6 +2,7 @@
 
 use super::compile::CompiledPolicy;
 use super::entry::TEMPORARY;
+use super::network_rule;
 use cofferdam_bridge::decide::{FileAccess, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{NetworkMode, PathEffect, Temporary};
@@ -114,10 +115,9 @@ impl CompiledPolicy {
         match network.mode {
             NetworkMode::Inherit => Decision::allow(None),
             NetworkMode::Allowlist => {
-                let matching = network
-                    .allow
-                    .iter()
-                    .find(|rule| (rule.port_first..=rule.port_last).contains(&port) && names(&rule.host, host));
+                let matching = network.allow.iter().find(|rule| {
+                    (rule.port_first..=rule.port_last).contains(&port) && network_rule::names(&rule.host, host)
+                });
                 match matching {
                     Some(rule) => Decision::allow(Some(rule.rule.clone())),
                     None => Decision::deny(None, remedy()),
@@ -150,14 +150,6 @@ fn from_rule(decision: RuleDecision, remedy: impl FnOnce() -> String) -> Decisio
     Decision::deny(decision.rule, remedy)
 }
 
-/// Whether a host rule names a host: `*` all, `*.name` every name below, else equality.
-fn names(rule: &str, host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    match rule.strip_prefix("*.") {
-        Some(below) => host.strip_suffix(below).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
-        None => rule == "*" || rule == host,
-    }
-}
 /// The entry of the protect list that a rule comes from.
 fn protected_name(rule: &RuleRef) -> Option<&str> {
     rule.text.strip_prefix("filesystem.protect \"")?.strip_suffix('"')

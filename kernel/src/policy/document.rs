@@ -18,8 +18,8 @@ pub(super) struct Entry {
     pub(super) place: Option<Place>,
 }
 
-/// What a file says. Lists hold what stands there; `None` is what it leaves open.
-#[derive(Clone, Debug, Default)]
+/// What a file says. Lists hold what stands there; `None` is what it leaves open. Values of variables are in it: it has no `Debug`.
+#[derive(Clone, Default)]
 pub(super) struct Document {
     pub(super) source: String,
     pub(super) extends: Option<Entry>,
@@ -43,7 +43,8 @@ pub(super) struct Document {
     pub(super) prompt: Vec<(String, Entry)>,
 }
 
-const SECTIONS: [&str; 10] = [
+/// Keys, section by section, as the schema has them.
+pub(super) const SECTIONS: [&str; 10] = [
     "version",
     "extends",
     "include",
@@ -56,10 +57,17 @@ const SECTIONS: [&str; 10] = [
     "prompt",
 ];
 
+pub(super) const FILESYSTEM: [&str; 6] = ["read", "write", "deny", "protect", "unprotect", "changes"];
+pub(super) const NETWORK: [&str; 3] = ["mode", "allow", "listen"];
+pub(super) const COMMANDS: [&str; 2] = ["allow", "deny"];
+pub(super) const ENVIRONMENT: [&str; 2] = ["pass", "set"];
+pub(super) const ISOLATION: [&str; 2] = ["require", "allow_degraded"];
+pub(super) const PROMPT: [&str; 3] = ["network", "filesystem", "remember"];
+
 /// Names of limits with how their values are written.
-const TIMES: [&str; 2] = ["wall", "cpu"];
-const SIZES: [&str; 5] = ["memory", "disk", "stdin", "stdout", "stderr"];
-const COUNTS: [&str; 2] = ["processes", "open_files"];
+pub(super) const TIMES: [&str; 2] = ["wall", "cpu"];
+pub(super) const SIZES: [&str; 5] = ["memory", "disk", "stdin", "stdout", "stderr"];
+pub(super) const COUNTS: [&str; 2] = ["processes", "open_files"];
 
 impl Document {
     /// Reads a policy file.
@@ -103,8 +111,7 @@ impl Document {
                 "unprotect" => self.unprotect = self.list(node, "filesystem.unprotect")?,
                 "changes" => self.changes = Some(self.word(node, "\"direct\" or \"overlay\"")?),
                 other => {
-                    let known = ["read", "write", "deny", "protect", "unprotect", "changes"];
-                    return Err(unknown(&self.source, place, other, &known));
+                    return Err(unknown(&self.source, place, other, &FILESYSTEM));
                 }
             }
         }
@@ -132,7 +139,7 @@ impl Document {
                         );
                     }
                 }
-                other => return Err(unknown(&self.source, place, other, &["mode", "allow", "listen"])),
+                other => return Err(unknown(&self.source, place, other, &NETWORK)),
             }
         }
         Ok(())
@@ -143,7 +150,7 @@ impl Document {
             match key.as_str() {
                 "allow" => self.commands_allow = self.list(node, "commands.allow")?,
                 "deny" => self.commands_deny = self.list(node, "commands.deny")?,
-                other => return Err(unknown(&self.source, place, other, &["allow", "deny"])),
+                other => return Err(unknown(&self.source, place, other, &COMMANDS)),
             }
         }
         Ok(())
@@ -162,7 +169,7 @@ impl Document {
                         self.set.push((name, value));
                     }
                 }
-                other => return Err(unknown(&self.source, place, other, &["pass", "set"])),
+                other => return Err(unknown(&self.source, place, other, &ENVIRONMENT)),
             }
         }
         Ok(())
@@ -203,7 +210,7 @@ impl Document {
                         );
                     }
                 }
-                other => return Err(unknown(&self.source, place, other, &["require", "allow_degraded"])),
+                other => return Err(unknown(&self.source, place, other, &ISOLATION)),
             }
         }
         Ok(())
@@ -228,7 +235,7 @@ impl Document {
                         return Err(invalid(&self.source, place, "`remember` is \"once\", \"session\" or \"always\""));
                     }
                 }
-                other => return Err(unknown(&self.source, place, other, &["network", "filesystem", "remember"])),
+                other => return Err(unknown(&self.source, place, other, &PROMPT)),
             }
         }
         Ok(())

@@ -8,12 +8,15 @@ mod compile;
 mod decide;
 mod document;
 mod entry;
+mod lint;
 mod network_rule;
 mod quantity;
+mod schema;
 mod tree;
 mod validated;
 
 pub use compile::CompiledPolicy;
 pub use decide::{Access, Decision};
 pub use entry::Placeholders;
+pub use schema::schema;
 pub use validated::{NoFiles, Policy, PolicySource};

@@ -2,6 +2,9 @@
 
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
 use toml_span::value::{Value, ValueInner};
 
 /// A line and column, from 1. JSON files tell places only for faults of their syntax.
@@ -54,12 +57,78 @@ pub(super) fn read(text: &str, source: &str) -> Result<Node, BridgeError> {
 }
 
 fn read_json(text: &str, source: &str) -> Result<Node, BridgeError> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+    serde_json::from_str(text).map(|Json(node)| node).map_err(|error| {
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
         let place = Place { line: number(error.line()), column: number(error.column()) };
-        invalid(source, Some(place), "this is no JSON: the text is malformed or incomplete here")
-    })?;
-    Ok(json_node(value))
+        let why = if error.is_data() {
+            "a key stands twice in one object; which one holds would be anybody's guess"
+        } else {
+            "this is no JSON: the text is malformed or incomplete here"
+        };
+        invalid(source, Some(place), why)
+    })
+}
+
+/// A value of JSON that keeps every key: serde's own keeps the last of those that stand twice.
+struct Json(Node);
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor).map(|kind| Self(Node { place: None, kind }))
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_str<E>(self, own: &str) -> Result<Kind, E> {
+        Ok(Kind::Text(own.to_owned()))
+    }
+
+    fn visit_i64<E>(self, own: i64) -> Result<Kind, E> {
+        Ok(Kind::Whole(own))
+    }
+
+    fn visit_u64<E>(self, own: u64) -> Result<Kind, E> {
+        Ok(i64::try_from(own).map_or(Kind::Other("a number that is too large"), Kind::Whole))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
+        Ok(Kind::Other("a number with a fraction"))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
+        Ok(Kind::Other("true or false"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind::Other("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Json(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Kind::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Kind, A::Error> {
+        let mut table: Vec<(String, Option<Place>, Node)> = Vec::new();
+        while let Some((key, Json(value))) = entries.next_entry::<String, Json>()? {
+            if table.iter().any(|(own, _, _)| *own == key) {
+                return Err(serde::de::Error::custom("a key stands twice"));
+            }
+            table.push((key, None, value));
+        }
+        Ok(Kind::Table(table))
+    }
 }
 
 /// An error about a place in a policy.
@@ -108,18 +177,4 @@ fn node(mut value: Value<'_>, lines: &Lines<'_>) -> Node {
         ),
     };
     Node { place, kind }
-}
-
-fn json_node(value: serde_json::Value) -> Node {
-    let kind = match value {
-        serde_json::Value::String(own) => Kind::Text(own),
-        serde_json::Value::Number(own) => own.as_i64().map_or(Kind::Other("a number with a fraction"), Kind::Whole),
-        serde_json::Value::Array(items) => Kind::List(items.into_iter().map(json_node).collect()),
-        serde_json::Value::Object(table) => {
-            Kind::Table(table.into_iter().map(|(key, value)| (key, None, json_node(value))).collect())
-        }
-        serde_json::Value::Bool(_) => Kind::Other("true or false"),
-        serde_json::Value::Null => Kind::Other("null"),
-    };
-    Node { place: None, kind }
 }

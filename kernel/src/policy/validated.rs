@@ -2,7 +2,9 @@
 
 use super::builtin;
 use super::document::Document;
+use super::lint;
 use super::tree::invalid;
+use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 
@@ -27,11 +29,19 @@ impl PolicySource for NoFiles {
 }
 
 /// A validated policy. Everything that it does not allow is refused.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Policy {
     name: String,
     /// From what is extended to what extends it.
     pub(super) layers: Vec<Document>,
+}
+
+/// Values of variables stay out of logs.
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let layers: Vec<&str> = self.layers.iter().map(|layer| layer.source.as_str()).collect();
+        f.debug_struct("Policy").field("name", &self.name).field("layers", &layers).finish()
+    }
 }
 
 /// As many policies as may extend one another.
@@ -117,7 +127,7 @@ impl Policy {
         }
         layers.reverse();
         let policy = Self { name: source_name.to_owned(), layers };
-        policy.check_environment()?;
+        policy.check()?;
         Ok(policy)
     }
 
@@ -133,7 +143,7 @@ impl Policy {
             entry.rule.line = None;
         }
         self.layers.push(document);
-        self.check_environment()?;
+        self.check()?;
         Ok(self)
     }
 
@@ -142,10 +152,33 @@ impl Policy {
         &self.name
     }
 
+    fn check(&self) -> Result<(), BridgeError> {
+        self.check_environment()?;
+        self.check_unprotect()?;
+        lint::check(&self.layers)
+    }
+
+    /// A name that nothing protects was misspelt, or is thought to be protected and is not.
+    fn check_unprotect(&self) -> Result<(), BridgeError> {
+        for layer in &self.layers {
+            for entry in &layer.unprotect {
+                if !builtin::PROTECTED.contains(&entry.text.as_str()) {
+                    let known = builtin::PROTECTED.join(", ");
+                    let why = format!(
+                        "`{}` is not on the built-in list, so it cannot be taken off it; on it are {known}",
+                        entry.text
+                    );
+                    return Err(invalid(&layer.source, entry.place, &why));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn check_environment(&self) -> Result<(), BridgeError> {
         for layer in &self.layers {
             for entry in &layer.pass {
-                if builtin::loads_code(&entry.text) {
+                if loads_code(&entry.text) {
                     let why = format!(
                         "`{}` tells a loader or an interpreter what to load, so it is never passed on; write it under `environment.set` with the value you mean",
                         entry.text

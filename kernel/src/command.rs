@@ -2,8 +2,10 @@
 
 use crate::error::KernelError;
 use crate::execution::Execution;
+use crate::poller;
 use crate::queue::EventQueue;
 use crate::vm::SharedVm;
+use crate::wall_timer::WallTimer;
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 use crate::policy::Access;
 
@@ -154,6 +157,7 @@ impl Command {
     /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
         let Self { vm, program, arguments, environment, working_directory, terminal, timeout, .. } = self;
+        let runtime = Handle::try_current().map_err(|_| no_runtime())?;
         decide(&vm, &program)?;
         check_texts(&arguments, &environment)?;
         let id = vm.next_execution();
@@ -173,7 +177,11 @@ impl Command {
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
         vm.plane.start_execution(request, queue.clone())?;
-        Ok(Execution::new(vm, execution, queue, timeout))
+        let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
+        if vm.plane.describe().has(Feature::PolledEvents) {
+            poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
+        }
+        Ok(Execution::new(vm, execution, queue, timer))
     }
 
     /// Runs it to its end and gathers what it printed.
@@ -201,6 +209,11 @@ fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
     denial.rule = decision.rule;
     denial.remedy = decision.remedy;
     Err(BridgeError::denied(&denial).into())
+}
+
+fn no_runtime() -> BridgeError {
+    let message = "programs are started from within a tokio runtime, which holds their time limit; there is none here";
+    BridgeError::new(ErrorCode::InvalidState, message)
 }
 
 fn check_texts(arguments: &[String], environment: &BTreeMap<String, String>) -> Result<(), KernelError> {

@@ -4,30 +4,29 @@ use crate::command::Output;
 use crate::error::KernelError;
 use crate::queue::EventQueue;
 use crate::vm::SharedVm;
+use crate::wall_timer::WallTimer;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionReport};
 use cofferdam_bridge::execution::{ExecutionRef, ExecutionSignal, TerminalSize};
 use cofferdam_bridge::exit_cause::ExitCause;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-use tokio::time::Instant;
+use std::sync::{Arc, Weak};
 
-/// A run under way. Dropping it ends the run.
+/// A run under way. It keeps its VM; dropping it ends the run.
 #[derive(Debug)]
 pub struct Execution {
+    vm: Arc<SharedVm>,
     controller: Controller,
     queue: Arc<EventQueue>,
-    deadline: Option<(Instant, Duration)>,
-    timed_out: bool,
+    timer: Option<WallTimer>,
     report: Option<ExecutionReport>,
 }
 
-/// Acts on a run from elsewhere than its reader. Clones act on the same run; they do not keep it alive.
+/// Acts on a run from elsewhere than its reader. Clones act on the same run; they keep neither it nor its VM alive.
 #[derive(Clone, Debug)]
 pub struct Controller {
-    vm: Arc<SharedVm>,
+    vm: Weak<SharedVm>,
     execution: ExecutionRef,
     written: Arc<AtomicU64>,
 }
@@ -37,11 +36,10 @@ impl Execution {
         vm: Arc<SharedVm>,
         execution: ExecutionRef,
         queue: Arc<EventQueue>,
-        timeout: Option<Duration>,
+        timer: Option<WallTimer>,
     ) -> Self {
-        let deadline = timeout.and_then(|time| Some((Instant::now().checked_add(time)?, time)));
-        let controller = Controller { vm, execution, written: Arc::default() };
-        Self { controller, queue, deadline, timed_out: false, report: None }
+        let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
+        Self { vm, controller, queue, timer, report: None }
     }
 
     /// The next event; `None` after the last, which is `Exited`.
@@ -49,29 +47,16 @@ impl Execution {
         if self.report.is_some() {
             return None;
         }
-        let mut event = self.until_deadline().await;
+        let mut event = self.queue.next().await;
         if let ExecutionEvent::Exited(report) = &mut event {
+            let timer = self.timer.take();
             // A run that ended by itself, or by another limit, in the same moment keeps its own cause.
-            if let (true, Some((_, time)), ExitCause::Killed) = (self.timed_out, self.deadline, &report.cause) {
-                let limit_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            if let (Some(limit_ms), ExitCause::Killed) = (timer.and_then(|timer| timer.passed()), &report.cause) {
                 report.cause = ExitCause::TimedOut { limit_ms };
             }
             self.report = Some((**report).clone());
         }
         Some(event)
-    }
-
-    async fn until_deadline(&mut self) -> ExecutionEvent {
-        if let (false, Some((deadline, _))) = (self.timed_out, self.deadline) {
-            match tokio::time::timeout_at(deadline, self.queue.next()).await {
-                Ok(event) => return event,
-                Err(_) => {
-                    self.timed_out = true;
-                    self.kill();
-                }
-            }
-        }
-        self.queue.next().await
     }
 
     /// Waits for the end; output on the way is dropped.
@@ -86,9 +71,8 @@ impl Execution {
 
     /// Ends everything in the run at once. Its end still comes as an event.
     pub fn kill(&self) {
-        let Controller { vm, execution, .. } = &self.controller;
         // An execution that has ended is no error, and a plane that cannot be reached tells its own end.
-        let _ = vm.plane.kill_execution(execution, ExecutionSignal::Kill);
+        let _ = self.vm.plane.kill_execution(&self.controller.execution, ExecutionSignal::Kill);
     }
 
     /// A handle to write, signal and resize while this one is read.
@@ -125,9 +109,10 @@ impl Controller {
     /// # Errors
     /// `input_limit_exceeded` past the policy's limit, `io_failed` when the program does not read any more.
     pub async fn write_stdin(&self, bytes: Vec<u8>) -> Result<(), KernelError> {
+        let vm = self.vm.upgrade().ok_or_else(gone)?;
         let length = bytes.len() as u64;
         let before = self.written.fetch_add(length, Ordering::Relaxed);
-        if let Some(limit) = self.vm.compiled.profile.limits.stdin_bytes
+        if let Some(limit) = vm.compiled.profile.limits.stdin_bytes
             && before.saturating_add(length) > limit
         {
             let message = format!(
@@ -135,7 +120,7 @@ impl Controller {
             );
             return Err(BridgeError::new(ErrorCode::InputLimitExceeded, message).with("limit_bytes", limit).into());
         }
-        self.blocking(move |vm, execution| vm.plane.write_stdin(execution, &bytes)).await
+        self.blocking(vm, move |vm, execution| vm.plane.write_stdin(execution, &bytes)).await
     }
 
     /// Closes standard input.
@@ -143,7 +128,10 @@ impl Controller {
     /// # Errors
     /// What the plane met.
     pub async fn close_stdin(&self) -> Result<(), KernelError> {
-        self.blocking(|vm, execution| vm.plane.close_stdin(execution)).await
+        match self.vm.upgrade() {
+            Some(vm) => self.blocking(vm, |vm, execution| vm.plane.close_stdin(execution)).await,
+            None => Ok(()),
+        }
     }
 
     /// Sends a signal. A run that has ended is no error.
@@ -151,7 +139,10 @@ impl Controller {
     /// # Errors
     /// `unsupported_operation` for a signal that the plane does not know.
     pub fn signal(&self, signal: ExecutionSignal) -> Result<(), KernelError> {
-        Ok(self.vm.plane.kill_execution(&self.execution, signal)?)
+        match self.vm.upgrade() {
+            Some(vm) => Ok(vm.plane.kill_execution(&self.execution, signal)?),
+            None => Ok(()),
+        }
     }
 
     /// Changes the size of the terminal.
@@ -159,17 +150,25 @@ impl Controller {
     /// # Errors
     /// `invalid_state` for a run without a terminal.
     pub fn resize(&self, size: TerminalSize) -> Result<(), KernelError> {
-        Ok(self.vm.plane.resize_terminal(&self.execution, size)?)
+        match self.vm.upgrade() {
+            Some(vm) => Ok(vm.plane.resize_terminal(&self.execution, size)?),
+            None => Ok(()),
+        }
     }
 
     /// Runs a call that may wait for the guest on a thread that may wait.
     async fn blocking(
         &self,
+        vm: Arc<SharedVm>,
         call: impl FnOnce(&SharedVm, &ExecutionRef) -> Result<(), BridgeError> + Send + 'static,
     ) -> Result<(), KernelError> {
-        let (vm, execution) = (self.vm.clone(), self.execution.clone());
+        let execution = self.execution.clone();
         let done = tokio::task::spawn_blocking(move || call(&vm, &execution)).await;
         Ok(done
             .unwrap_or_else(|_| Err(BridgeError::new(ErrorCode::PlaneFault, "the plane failed while it was called")))?)
     }
+}
+
+fn gone() -> BridgeError {
+    BridgeError::new(ErrorCode::IoFailed, "the VM of this run is gone, and the run with it").with("kind", "broken_pipe")
 }

@@ -24,8 +24,10 @@ mod error;
 mod execution;
 mod kernel;
 pub mod policy;
+mod poller;
 mod queue;
 mod vm;
+mod wall_timer;
 
 pub use command::{Command, Output};
 pub use error::KernelError;

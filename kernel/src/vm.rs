@@ -102,7 +102,8 @@ impl fmt::Debug for VmSpec {
     }
 }
 
-/// A VM. Clones share it; when the last is dropped, everything that runs in it is ended and forgotten.
+/// A VM. Clones share it, and each of its runs keeps it: when the last of all these is dropped, everything in it is ended and
+/// forgotten. [`forget`](Self::forget) does so at once.
 #[derive(Clone, Debug)]
 pub struct Vm {
     shared: Arc<SharedVm>,
@@ -148,6 +149,11 @@ impl Vm {
     /// A command to run in this VM: an absolute path, or a name that is looked up in the run's `PATH`.
     pub fn command(&self, program: impl Into<String>) -> Command {
         Command::new(self.shared.clone(), program.into())
+    }
+
+    /// Ends everything that runs in it, and frees what its plane holds for it. What is started in it afterwards is refused.
+    pub fn forget(&self) {
+        self.shared.plane.forget_vm(&self.shared.id);
     }
 
     /// Its id.

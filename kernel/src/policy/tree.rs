@@ -51,7 +51,7 @@ pub(super) fn read(text: &str, source: &str) -> Result<Node, BridgeError> {
     }
     let value = toml_span::parse(text).map_err(|error| {
         let place = Lines::of(text).place(error.span.start);
-        invalid(source, Some(place), &format!("this is no TOML: {}", error.kind))
+        invalid(source, Some(place), &format!("this is no TOML: {error}"))
     })?;
     Ok(node(value, &Lines::of(text)))
 }

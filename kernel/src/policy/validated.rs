@@ -108,7 +108,7 @@ impl Policy {
             if let Some(entry) = &document.extends {
                 let (text, name) = match builtin::policy(&entry.text) {
                     Some(text) => (text.to_owned(), format!("built-in {}", entry.text)),
-                    None => (files.read(&entry.text, &source)?, entry.text.clone()),
+                    None => (files.read(&entry.text, &source).map_err(|error| at(entry, error))?, entry.text.clone()),
                 };
                 if layers.len() >= MOST_LAYERS
                     || layers.iter().any(|layer: &Document| layer.source == name)
@@ -188,6 +188,14 @@ impl Policy {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds the line of the entry that named what was not found.
+fn at(entry: &super::document::Entry, error: BridgeError) -> BridgeError {
+    match entry.place {
+        Some(place) => error.with("line", place.line).with("column", place.column),
+        None => error,
     }
 }
 

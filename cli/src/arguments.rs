@@ -32,4 +32,22 @@ mod tests {
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
     }
+
+    /// The help of a command and of those beneath it, as a terminal of a hundred columns shows it.
+    fn help(command: &clap::Command, path: &str, text: &mut String) {
+        let path = format!("{path} {}", command.get_name());
+        text.push_str(&format!("\n# {}\n{}\n", path.trim(), command.clone().term_width(100).render_long_help()));
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            help(inner, &path, text);
+        }
+    }
+
+    #[test]
+    fn what_the_help_says() {
+        let mut command = Arguments::command();
+        command.build();
+        let mut text = String::new();
+        help(&command, "", &mut text);
+        insta::assert_snapshot!(text);
+    }
 }

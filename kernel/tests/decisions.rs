@@ -2,7 +2,7 @@
 //!
 //! `decisions.txt` holds policies, each with rows of `access subject verdict rule`.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that meets an unexpected error must fail loudly")]
 
 use cofferdam_bridge::verdict::Verdict;
 use cofferdam_kernel::policy::{Access, NoFiles, Placeholders, Policy};

@@ -6,14 +6,15 @@ mod permission;
 mod persistence;
 mod random;
 mod recorder;
+mod store;
 mod tree;
 
 pub use clock::ManualClock;
-pub use filesystem::{MemoryFilesystem, StorageLimits};
 pub use permission::{AllowEverything, DenyEverything};
 pub use persistence::MemoryPersistence;
 pub use random::SeededRandom;
 pub use recorder::{Recorded, Recorder};
+pub use store::{MemoryFilesystem, StorageLimits};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

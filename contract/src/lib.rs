@@ -2,7 +2,7 @@
 //!
 //! `contract/v1/schema` holds what [`schemas`] makes; `cargo xtask contract check` fails when the two differ, and
 //! `cargo xtask contract generate` writes the folder anew. The operations themselves are in
-//! [`BridgeContract`](cofferdam_bridge::contract::BridgeContract).
+//! [`BridgeContract`].
 
 #![forbid(unsafe_code)]
 

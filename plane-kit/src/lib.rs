@@ -7,6 +7,8 @@
 //! - [`process_tree`]: what all descendants of a process use together.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
 //!
+//! - `host`, with the feature of that name: files, clock, random bytes and a log of the operating system, behind the small bridges.
+//!
 //! It decides nothing about policies and isolates nothing. It never forks the host, never makes it a subreaper, changes none of its
 //! signal handlers, and runs no program that it was not asked to run.
 
@@ -17,6 +19,8 @@ pub mod deadline;
 pub mod environment;
 pub mod exit_status;
 pub mod guest_input;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod keeper;
 #[path = "../keeper/src/format.rs"]
 #[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]

@@ -6,8 +6,11 @@ use crate::{contract, test, tidy};
 /// Runs everything; the tests come last, since their closing line is the run's.
 pub(crate) fn run(_: &[String]) -> Result<(), String> {
     tool("cargo", &["fmt", "--all", "--check"])?;
-    tool("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    tool("env", &["RUSTDOCFLAGS=-D warnings", "cargo", "doc", "--quiet", "--no-deps", "--workspace"])?;
+    tool("cargo", &["clippy", "--quiet", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"])?;
+    tool(
+        "env",
+        &["RUSTDOCFLAGS=-D warnings", "cargo", "doc", "--quiet", "--no-deps", "--workspace", "--all-features"],
+    )?;
     contract::check()?;
     tidy::run(&[])?;
     test::run(&[])

@@ -41,7 +41,7 @@ fn run_all(log: &std::path::Path) -> Result<Tally, String> {
     tool("cargo", &["build", "--quiet", "--package", "cofferdam-cli"])?;
     let mut tally = Tally::default();
     let log = format!("COFFERDAM_SKIP_LOG={}", log.display());
-    add(&mut tally, &[&log, "cargo", "test", "--workspace", "--no-fail-fast"])?;
+    add(&mut tally, &[&log, "cargo", "test", "--workspace", "--all-features", "--no-fail-fast"])?;
     if is_root()? {
         unprivileged(&mut tally, &log)?;
     } else {
@@ -62,7 +62,7 @@ fn unprivileged(tally: &mut Tally, log: &str) -> Result<(), String> {
 fn copy_and_run(tally: &mut Tally, log: &str, place: &str) -> Result<(), String> {
     let built = output(
         "cargo",
-        &["test", "--package", "cofferdam-tests", "--test", "all", "--no-run", "--message-format=json"],
+        &["test", "--workspace", "--all-features", "--test", "all", "--no-run", "--message-format=json"],
     )?;
     let tests = String::from_utf8_lossy(&built.stdout)
         .lines()

@@ -39,16 +39,16 @@ pub(crate) struct Run {
     /// Set a variable, or hand on the one of that name.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
-    /// End it after this time, such as 30s or 5m.
+    /// End it after this time, such as 30s or 5m, in place of the policy's limit.
     #[arg(long, value_name = "TIME")]
     timeout: Option<String>,
-    /// End it when it uses more memory, such as 512MiB.
+    /// End it when it uses more memory, such as 512MiB, in place of the policy's limit.
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
-    /// Let it have at most so many processes and threads.
+    /// Let it have at most so many processes and threads, in place of the policy's limit.
     #[arg(long, value_name = "COUNT")]
     processes: Option<u64>,
-    /// End it when it uses more processor time, such as 60s.
+    /// End it when it uses more processor time, such as 60s, in place of the policy's limit.
     #[arg(long, value_name = "TIME")]
     cpu: Option<String>,
     /// Start in this directory; the workspace unless given.

@@ -47,7 +47,7 @@ fn cause(cause: &ExitCause) -> Vec<String> {
     match cause {
         ExitCause::TimedOut { limit_ms } => vec![
             format!("cofferdam: the run was ended after {limit_ms} ms, its time limit"),
-            "hint: --timeout TIME sets it, within `limits.wall` of the policy".to_owned(),
+            "hint: --timeout TIME sets another, or `limits.wall` in the policy".to_owned(),
         ],
         ExitCause::Limit { limit, value, observed, held_by } => {
             let (name, unit, raise) = words(*limit);

@@ -15,7 +15,11 @@ const TABLE: [Row; 9] = [
         1,
         &["cofferdam-bridge", "serde", "serde_json", "schemars", "thiserror", "tokio", "toml-span"],
     ),
-    ("cofferdam-plane-kit", 1, &["cofferdam-bridge", "nix", "libc"]),
+    (
+        "cofferdam-plane-kit",
+        1,
+        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
+    ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     (

@@ -1,7 +1,5 @@
 //! The policies in the documents are policies.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that meets an unexpected error must fail loudly")]
-
 use cofferdam_kernel::policy::{NoFiles, Placeholders, Policy};
 use std::collections::BTreeMap;
 

@@ -78,10 +78,14 @@ fn copy_and_run(tally: &mut Tally, log: &str, place: &str) -> Result<(), String>
     add(tally, &["su", USER, "-c", &line])
 }
 
-/// The executable that a message of cargo names.
+/// Where the end-to-end tests begin.
+const END_TO_END: &str = "tests/tests/all/main.rs";
+
+/// The executable of the end-to-end tests, if a message of cargo names it.
 fn executable(line: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    message.get("executable")?.as_str().map(PathBuf::from)
+    let source = message.get("target")?.get("src_path")?.as_str()?;
+    message.get("executable")?.as_str().filter(|_| source.ends_with(END_TO_END)).map(PathBuf::from)
 }
 
 /// Runs a command that prints results of tests, shows them, and adds them up.

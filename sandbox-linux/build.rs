@@ -10,6 +10,7 @@ use std::{env, fs};
 
 fn main() {
     println!("cargo::rerun-if-changed=launcher/src");
+    println!("cargo::rerun-if-changed=../plane-kit/freestanding");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=COFFERDAM_TYPE_CHECK_ONLY");
     let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else { fail("cargo sets no OUT_DIR") };

@@ -14,6 +14,8 @@
 
 mod format;
 mod plan_reader;
+#[path = "../../freestanding/raw_call.rs"]
+#[expect(dead_code, reason = "shared with another freestanding program, which uses other parts of it")]
 mod raw_call;
 mod report;
 mod start;

@@ -1,4 +1,5 @@
-//! System calls and the two things a program without libc must bring itself: memory routines and an entry point.
+//! System calls and the two things a program without libc must bring itself: memory routines and an entry point. Shared by the
+//! freestanding programs, the keeper and the launcher of the Linux plane, each of which uses a part of it.
 //!
 //! The only module with assembly. Every wrapper returns what the kernel returned: a negative value is `-errno`.
 
@@ -98,6 +99,10 @@ pub mod nr {
     pub const LANDLOCK_ADD_RULE: usize = 445;
     pub const LANDLOCK_RESTRICT_SELF: usize = 446;
     pub const GETPID: usize = 39;
+    pub const LSEEK: usize = 8;
+    pub const MUNMAP: usize = 11;
+    pub const PREAD64: usize = 17;
+    pub const CLOCK_GETTIME: usize = 228;
     pub const GETPPID: usize = 110;
     pub const CLONE: usize = 56;
     pub const GETDENTS64: usize = 217;
@@ -151,6 +156,10 @@ pub mod nr {
     pub const LANDLOCK_ADD_RULE: usize = 445;
     pub const LANDLOCK_RESTRICT_SELF: usize = 446;
     pub const GETPID: usize = 172;
+    pub const LSEEK: usize = 62;
+    pub const MUNMAP: usize = 215;
+    pub const PREAD64: usize = 67;
+    pub const CLOCK_GETTIME: usize = 113;
     pub const GETPPID: usize = 173;
     pub const CLONE: usize = 220;
     pub const GETDENTS64: usize = 61;
@@ -158,8 +167,8 @@ pub mod nr {
     pub const FCHMODAT: usize = 53;
 }
 
-// The kernel enters with the stack pointer at argc; Rust wants it aligned as after a call. The launcher takes
-// no arguments and no environment: what it has to do comes over the control socket.
+// The kernel enters with the stack pointer at argc; Rust wants it aligned as after a call. These
+// programs take no arguments and no environment: what they have to do comes over a socket.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".globl _start", "_start:", "xor ebp, ebp", "and rsp, -16", "call {main}", "ud2",

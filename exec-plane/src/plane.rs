@@ -87,7 +87,7 @@ impl HostPlane {
         let control = kept.control().map_err(|error| no_resources(&error))?;
         let shared = Arc::new(Shared::new(control, input));
         let process_id = kept.program_id();
-        let limits = LimitWatch::new(profile.limits.clone(), ProcessTree::beneath(kept.keeper_id()), started);
+        let limits = LimitWatch::new(profile.limits.clone(), ProcessTree::beneath(kept.keeper_id(), 1), started);
         self.running.add(execution_id.clone(), vm_id, shared.clone());
         let (running, id) = (self.running.clone(), execution_id.clone());
         let supervision = Supervision {

@@ -1,11 +1,12 @@
-//! What a process's descendants use now, read from /proc: for limits of a whole tree where no cgroup counts.
+//! What processes that belong together use now, read from /proc: for limits of a whole tree where no cgroup counts.
 
 use nix::unistd::{SysconfVar, sysconf};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Sums over all descendants.
+/// Sums over all that count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeUsage {
@@ -19,20 +20,49 @@ pub struct TreeUsage {
     pub most_open_files: u64,
 }
 
-/// A look at the descendants of one process, which must not be reaped while this is used.
-#[derive(Clone, Copy, Debug)]
+/// Which processes count.
+#[derive(Clone, Debug)]
+enum Scope {
+    /// All but the first process.
+    Namespace,
+    /// The descendants of `root`, but for its first `spared` generations, itself being the first.
+    Beneath { root: u32, spared: usize },
+}
+
+/// A look at processes that belong together.
+#[derive(Clone, Debug)]
 pub struct ProcessTree {
-    root: i32,
+    proc: PathBuf,
+    scope: Scope,
     ticks_per_second: u64,
     page_bytes: u64,
 }
 
+/// What a process is to a tree.
+enum Part {
+    Foreign,
+    Counted,
+    /// It does not count, but what it has waited for does.
+    Spared,
+}
+
 impl ProcessTree {
-    /// The tree beneath `root`, which itself does not count.
-    pub fn beneath(root: i32) -> Self {
+    /// The tree beneath `root`, which must not be reaped while this is used. The first `spared` generations do not count, `root` being
+    /// the first: those that watch over the others.
+    pub fn beneath(root: i32, spared: usize) -> Self {
+        Self::new(PathBuf::from("/proc"), Scope::Beneath { root: root.unsigned_abs(), spared })
+    }
+
+    /// All processes of a pid namespace but its first, by a /proc of that namespace.
+    pub fn of_namespace(proc: impl Into<PathBuf>) -> Self {
+        Self::new(proc.into(), Scope::Namespace)
+    }
+
+    fn new(proc: PathBuf, scope: Scope) -> Self {
         let configured = |name| sysconf(name).ok().flatten().and_then(|value| u64::try_from(value).ok());
         Self {
-            root,
+            proc,
+            scope,
             ticks_per_second: configured(SysconfVar::CLK_TCK).unwrap_or(100).max(1),
             page_bytes: configured(SysconfVar::PAGE_SIZE).unwrap_or(4096),
         }
@@ -41,19 +71,19 @@ impl ProcessTree {
     /// Adds up what is there now. Processes that end meanwhile are passed over.
     pub fn look(&self) -> TreeUsage {
         let (mut sum, mut ticks) = (TreeUsage::default(), 0_u64);
-        let mut open = vec![self.root];
-        while let Some(pid) = open.pop() {
-            let directory = PathBuf::from(format!("/proc/{pid}"));
-            let Some(stat) = fs::read_to_string(directory.join("stat")).ok().and_then(|text| Stat::parse(&text)) else {
-                continue;
-            };
-            open.extend(children(&directory));
-            // What a process has waited for is gone from the list but not from the bill.
-            ticks = ticks.saturating_add(stat.waited_ticks);
-            if pid == self.root {
-                continue;
+        let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
+        for (pid, stat) in &listed {
+            match self.part(*pid, &listed) {
+                Part::Foreign => continue,
+                Part::Counted => {}
+                Part::Spared => {
+                    // What a process has waited for is gone from the list but not from the bill.
+                    ticks = ticks.saturating_add(stat.waited_ticks);
+                    continue;
+                }
             }
-            ticks = ticks.saturating_add(stat.own_ticks);
+            let directory = self.proc.join(pid.to_string());
+            ticks = ticks.saturating_add(stat.own_ticks).saturating_add(stat.waited_ticks);
             sum.tasks = sum.tasks.saturating_add(stat.threads);
             sum.memory_bytes = sum.memory_bytes.saturating_add(self.private_memory(&directory));
             // Linux 6.2 and later tell the count as the directory's size; before that it is 0.
@@ -64,6 +94,22 @@ impl ProcessTree {
         sum
     }
 
+    fn part(&self, pid: u32, listed: &BTreeMap<u32, Stat>) -> Part {
+        let (root, spared) = match self.scope {
+            Scope::Namespace => return if pid == 1 { Part::Spared } else { Part::Counted },
+            Scope::Beneath { root, spared } => (root, spared),
+        };
+        let (mut at, mut depth) = (pid, 0);
+        while at != root {
+            // A chain of parents is never longer than the list; one that loops was read while it changed.
+            let Some(stat) = listed.get(&at).filter(|_| depth <= listed.len()) else { return Part::Foreign };
+            at = stat.parent;
+            depth += 1;
+        }
+        if depth < spared { Part::Spared } else { Part::Counted }
+    }
+
+    /// Resident pages that no file backs.
     fn private_memory(&self, directory: &Path) -> u64 {
         let Ok(text) = fs::read_to_string(directory.join("statm")) else { return 0 };
         let mut pages = text.split_ascii_whitespace().skip(1).map(|word| word.parse::<u64>().unwrap_or(0));
@@ -72,17 +118,29 @@ impl ProcessTree {
     }
 }
 
-/// Each thread has children of its own.
-fn children(process: &Path) -> Vec<i32> {
-    let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let numbers = |list: String| -> Vec<i32> { list.split_ascii_whitespace().flat_map(str::parse).collect() };
-    lists.flat_map(numbers).collect()
+/// Processes and threads of the user `id`, as RLIMIT_NPROC counts them.
+pub fn tasks_of_user(id: u32) -> u64 {
+    let own = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|metadata| metadata.uid() == id);
+    processes(Path::new("/proc")).filter(own).filter_map(stat).map(|(_, stat)| stat.threads).sum()
+}
+
+fn processes(proc: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    let is_process =
+        |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
+    fs::read_dir(proc).into_iter().flatten().flatten().filter(is_process)
+}
+
+/// A process of /proc, by its number.
+fn stat(entry: fs::DirEntry) -> Option<(u32, Stat)> {
+    let pid = entry.file_name().to_str()?.parse().ok()?;
+    let text = fs::read_to_string(entry.path().join("stat")).ok()?;
+    Some((pid, Stat::parse(&text)?))
 }
 
 /// The fields of proc_pid_stat(5) that are needed.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
+    parent: u32,
     own_ticks: u64,
     waited_ticks: u64,
     threads: u64,
@@ -96,6 +154,7 @@ impl Stat {
         let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
         // utime is field 14 of the whole line, the 12th after the name.
         Some(Self {
+            parent: u32::try_from(number(1)?).ok()?,
             own_ticks: number(11)?.saturating_add(number(12)?),
             waited_ticks: number(13)?.saturating_add(number(14)?),
             threads: number(17)?,
@@ -110,14 +169,14 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let text = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 3 4 5 6 20 0 2 0 100 1000 10";
-        assert_eq!(Stat::parse(text), Some(Stat { own_ticks: 7, waited_ticks: 11, threads: 2 }));
+        assert_eq!(Stat::parse(text), Some(Stat { parent: 1, own_ticks: 7, waited_ticks: 11, threads: 2 }));
     }
 
     #[test]
     fn children_are_added_up_and_the_root_is_not() {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-        let above = ProcessTree::beneath(std::process::id().cast_signed()).look();
-        let alone = ProcessTree::beneath(child.id().cast_signed()).look();
+        let above = ProcessTree::beneath(std::process::id().cast_signed(), 1).look();
+        let alone = ProcessTree::beneath(child.id().cast_signed(), 1).look();
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(above.tasks >= 1 && above.memory_bytes > 0, "{above:?}");

@@ -12,13 +12,13 @@ use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
 use crate::seccomp::{self, BpfInstruction, FilterOptions};
-use crate::tree_usage;
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
+use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -112,7 +112,7 @@ impl Context {
     /// What comes between opening a terminal and running the program: limits, Landlock, privileges.
     fn confine(&self, wall: Wall<'_>) -> Plan {
         let mut plan = Plan::default();
-        let others = if self.tier == Tier::Full { 0 } else { tree_usage::tasks_of_this_user() };
+        let others = if self.tier == Tier::Full { 0 } else { tasks_of_user(nix::unistd::getuid().as_raw()) };
         limits::build(&mut plan, &self.profile.limits, others);
         if let Some(rights) = self.landlock {
             landlock::build(&mut plan, &self.view, rights, wall);

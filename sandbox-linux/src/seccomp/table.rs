@@ -15,6 +15,28 @@ pub(crate) struct Group {
     pub(crate) calls: &'static [c_long],
 }
 
+/// System V and POSIX IPC: objects that no path names.
+pub(super) const SHARED_OBJECTS: &[c_long] = &[
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmdt,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    libc::SYS_mq_timedsend,
+    libc::SYS_mq_timedreceive,
+    libc::SYS_mq_notify,
+    libc::SYS_mq_getsetattr,
+];
+
 /// What is allowed whatever the arguments.
 pub(crate) const ALLOWED: &[Group] = &[
     Group {
@@ -260,29 +282,7 @@ pub(crate) const ALLOWED: &[Group] = &[
             libc::SYS_sendmmsg,
         ],
     },
-    Group {
-        reason: "System V and POSIX IPC: the namespace holds only the sandbox's own",
-        calls: &[
-            libc::SYS_shmget,
-            libc::SYS_shmat,
-            libc::SYS_shmdt,
-            libc::SYS_shmctl,
-            libc::SYS_semget,
-            libc::SYS_semop,
-            libc::SYS_semtimedop,
-            libc::SYS_semctl,
-            libc::SYS_msgget,
-            libc::SYS_msgsnd,
-            libc::SYS_msgrcv,
-            libc::SYS_msgctl,
-            libc::SYS_mq_open,
-            libc::SYS_mq_unlink,
-            libc::SYS_mq_timedsend,
-            libc::SYS_mq_timedreceive,
-            libc::SYS_mq_notify,
-            libc::SYS_mq_getsetattr,
-        ],
-    },
+    Group { reason: "System V and POSIX IPC: the namespace holds only the sandbox's own", calls: SHARED_OBJECTS },
     Group {
         reason: "further confinement of oneself, which can only take away",
         calls: &[libc::SYS_landlock_create_ruleset, libc::SYS_landlock_add_rule, libc::SYS_landlock_restrict_self],

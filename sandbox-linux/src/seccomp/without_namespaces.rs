@@ -2,34 +2,13 @@
 //! files that Landlock lets anybody change.
 
 use super::bpf::{Block, Errno, Test, Verdict};
+use super::table;
 use libc::c_long;
 
 const EPERM: Errno = Errno(libc::EPERM as u16);
 const EACCES: Errno = Errno(libc::EACCES as u16);
 const ENOSYS: Errno = Errno(libc::ENOSYS as u16);
 const EOPNOTSUPP: Errno = Errno(libc::EOPNOTSUPP as u16);
-
-/// Objects of the whole machine, which no path names.
-const SHARED_OBJECTS: [c_long; 18] = [
-    libc::SYS_shmget,
-    libc::SYS_shmat,
-    libc::SYS_shmdt,
-    libc::SYS_shmctl,
-    libc::SYS_semget,
-    libc::SYS_semop,
-    libc::SYS_semtimedop,
-    libc::SYS_semctl,
-    libc::SYS_msgget,
-    libc::SYS_msgsnd,
-    libc::SYS_msgrcv,
-    libc::SYS_msgctl,
-    libc::SYS_mq_open,
-    libc::SYS_mq_unlink,
-    libc::SYS_mq_timedsend,
-    libc::SYS_mq_timedreceive,
-    libc::SYS_mq_notify,
-    libc::SYS_mq_getsetattr,
-];
 
 /// Changes of owners: a process without capabilities could only give files to groups of the user's.
 const OWNERS: &[c_long] = &[
@@ -70,7 +49,7 @@ pub(super) fn adapt(rules: &mut Vec<(c_long, Block)>) {
     let refused = |calls: &[c_long], errno| {
         calls.iter().map(|call| (*call, Block::new(vec![], Verdict::Errno(errno)))).collect::<Vec<_>>()
     };
-    let mut added = refused(&SHARED_OBJECTS, EPERM);
+    let mut added = refused(table::SHARED_OBJECTS, EPERM);
     added.extend(refused(OWNERS, EPERM));
     added.extend(refused(&ATTRIBUTES, EOPNOTSUPP));
     added.extend(refused(OLDER_TIMES, ENOSYS));

@@ -9,5 +9,8 @@ pub(crate) fn of(limits: &Limits) -> Vec<ResourceLimit> {
     let cpu = limits.cpu_ms.map(|time| ResourceLimit::CpuSeconds(time.div_ceil(1000).max(1)));
     let files = limits.open_files.map(ResourceLimit::OpenFiles);
     let disk = limits.disk_bytes.map(ResourceLimit::FileBytes);
-    [cpu, files, disk].into_iter().flatten().collect()
+    // Above the limit for the whole tree, which the supervisor holds and tells: this stops one process that is quicker.
+    let data = |bytes: u64| bytes.saturating_add(bytes / 4).saturating_add(64 << 20);
+    let memory = limits.memory_bytes.map(|bytes| ResourceLimit::DataBytes(data(bytes)));
+    [cpu, files, disk, memory].into_iter().flatten().collect()
 }

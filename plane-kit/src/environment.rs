@@ -1,12 +1,11 @@
-//! What of the host's environment may cross to a program.
+//! A program's environment while it is put together.
 
-use cofferdam_bridge::environment::loads_code;
 use std::collections::BTreeMap;
 
 /// Where programs are looked for when nothing says where.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A program's environment while it is put together. It starts empty, and nothing crosses but what is named.
+/// Variables by name. It starts empty, and nothing of the host crosses by itself.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
@@ -23,15 +22,6 @@ impl Environment {
     /// The environment that a policy or a host has set, whatever its names.
     pub fn set(variables: BTreeMap<String, String>) -> Self {
         Self { variables }
-    }
-
-    /// Takes the variable `name` from `host`, where it is there. One that loads code does not cross.
-    #[must_use]
-    pub fn pass(mut self, name: &str, host: &BTreeMap<String, String>) -> Self {
-        if let Some(value) = host.get(name).filter(|_| !loads_code(name)) {
-            self.variables.insert(name.to_owned(), value.clone());
-        }
-        self
     }
 
     /// Where bare names are looked up. A `PATH` is always there: the default one when none was named.
@@ -61,14 +51,8 @@ mod tests {
     }
 
     #[test]
-    fn c2_what_loads_code_crosses_when_set_and_never_when_passed() {
-        let host = map(&[("LD_PRELOAD", "/x.so"), ("NODE_OPTIONS", "-r x"), ("GIT_DIR", "/x"), ("LANG", "C")]);
-        let mut passed = Environment::default();
-        for name in host.keys() {
-            passed = passed.pass(name, &host);
-        }
-        assert_eq!(passed.variables, map(&[("LANG", "C")]));
-        let set = Environment::set(host);
+    fn c2_what_a_policy_sets_crosses_whatever_its_name() {
+        let set = Environment::set(map(&[("LD_PRELOAD", "/x.so")]));
         assert!(set.entries().any(|entry| entry == "LD_PRELOAD=/x.so"));
     }
 

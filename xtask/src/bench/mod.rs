@@ -1,7 +1,7 @@
 //! Benchmarks: each compares with a peer or a limit in the same run, interleaved, and tells ratios of medians.
 
+mod calls;
 mod host;
-mod names;
 mod start;
 
 /// Runs the benchmark that is named.
@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {
         Some("start") => start::run(rounds(300)),
         Some("host") => host::run(rounds(200)),
-        Some("names") => names::run(rounds(2000)),
-        _ => Err("there are `cargo xtask bench start`, `host` and `names`, each with [--rounds N]".to_owned()),
+        Some("calls") => calls::run(rounds(2000)),
+        _ => Err("there are `cargo xtask bench start`, `host` and `calls`, each with [--rounds N]".to_owned()),
     }
 }

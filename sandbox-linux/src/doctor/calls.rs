@@ -105,8 +105,9 @@ pub(super) fn loopback_up() -> Result<(), Errno> {
     )?;
     // SAFETY: all-zero bytes are a valid value of this structure of integers.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
-        *to = from.cast_signed();
+    for (to, from) in request.ifr_name.iter_mut().zip([b'l', b'o']) {
+        // Its sign differs between architectures; these letters are the same in both.
+        *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap_or(1);
     // SAFETY: the request is the structure that this ioctl reads, and outlives the call.

@@ -78,9 +78,25 @@ impl Judge {
         }
     }
 
+    /// May this name be made, removed or given to something else? That changes the directory it is in, so where there are no mounts, whose
+    /// places cannot be removed, that directory must lie in a writable place, too.
+    pub(crate) fn entry(&mut self, thread: i32, place: &Place, directory: Identity) -> Result<Standing, Errno> {
+        if let Some(own) = &self.own
+            && !own.is_temporary(place.directory())
+        {
+            let text = place.directory().to_string_lossy();
+            let Ok(decision) = self.rules.decide(&text, FileAccess::Write) else { return Err(REFUSED) };
+            if !decision.allowed && matches!(decision.effect, None | Some(PathEffect::Read)) {
+                let subject = place.path.to_string_lossy();
+                return self.refuse(thread, "filesystem.write", &subject, decision);
+            }
+        }
+        self.name(thread, &place.path, directory)
+    }
+
     /// May something other than a directory get this name? On the way to a protected name it would stand for what is protected.
     pub(crate) fn new_file(&mut self, thread: i32, place: &Place, directory: Identity) -> Result<(), Errno> {
-        self.name(thread, &place.path, directory)?;
+        self.entry(thread, place, directory)?;
         let text = place.path.to_string_lossy();
         let Some(rule) = self.rules.on_the_way_to(&text).cloned() else { return Ok(()) };
         if self.is_own(&place.path, directory) {

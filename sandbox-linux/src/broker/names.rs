@@ -43,7 +43,7 @@ impl Server {
         if exists(&place) {
             return Err(Errno::EEXIST);
         }
-        self.judge.name(thread, &place.path, directory)?;
+        self.judge.entry(thread, &place, directory)?;
         let mode = Mode::from_bits_truncate(mode & !Caller::of(thread)?.umask);
         mkdirat(&place.parent, place.name.as_c_str(), mode)
             .inspect_err(|errno| self.note_mounts(thread, *errno, &place.path))?;
@@ -93,7 +93,7 @@ impl Server {
     pub(super) fn remove(&mut self, thread: i32, path: PathArgument, directory: bool) -> Result<(), Errno> {
         let place = self.place(thread, path)?;
         let facts = facts_at(place.parent.as_fd(), &place.name)?;
-        self.judge.name(thread, &place.path, directory_of(&place)?)?;
+        self.judge.entry(thread, &place, directory_of(&place)?)?;
         let how = if directory { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
         if place.as_directory && !directory && !facts.is_directory() {
             return Err(Errno::ENOTDIR);
@@ -102,6 +102,8 @@ impl Server {
             .inspect_err(|errno| self.note_mounts(thread, *errno, &place.path))?;
         if directory {
             self.judge.made.left(&place.path, facts.identity, None);
+        } else if facts.is_socket() {
+            self.sockets.unbound(facts.identity);
         }
         Ok(())
     }

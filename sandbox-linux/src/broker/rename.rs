@@ -62,11 +62,11 @@ impl Server {
     }
 
     fn may_move(&mut self, thread: i32, from: &Place, to: &Place, moved: &Facts) -> Result<(), Errno> {
-        self.judge.name(thread, &from.path, directory_of(from)?)?;
+        self.judge.entry(thread, from, directory_of(from)?)?;
         if !moved.is_directory() {
             return self.judge.new_file(thread, to, directory_of(to)?);
         }
-        self.judge.name(thread, &to.path, directory_of(to)?)?;
+        self.judge.entry(thread, to, directory_of(to)?)?;
         if !self.judge.made.is_own(moved.identity) {
             self.judge.rename_directory(thread, &from.path, &to.path)?;
         }

@@ -48,15 +48,32 @@ enum Waiter {
     Socket(OwnedFd),
 }
 
-/// Calls that wait, each on a thread of its own.
-type Waiting = Vec<(Waiter, JoinHandle<()>)>;
+impl Waiter {
+    /// Lets its thread go.
+    fn release(&self) {
+        match self {
+            Self::Fifo(object) => release_fifo(object),
+            Self::Socket(socket) => release_socket(socket),
+        }
+    }
+}
+
+/// A call that waits on a thread of its own.
+struct Waiting {
+    id: u64,
+    waiter: Waiter,
+    thread: JoinHandle<()>,
+}
+
+/// As many as may wait at once.
+const MOST_WAITING: usize = 512;
 
 /// Serves `listener` until nobody is left who could call, or `stop` is closed.
 pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Findings {
     // What the guest may not do we must not do for it: it has no capabilities, and its umask is applied by hand.
     let ready = drop_capabilities().and_then(|()| own_file_mode_mask());
     let listener = Arc::new(listener);
-    let mut waiting = Waiting::new();
+    let mut waiting = Vec::new();
     while wait(&listener, stop) {
         let Ok(notification) = listener.receive() else { continue };
         if let Err(errno) = ready {
@@ -65,13 +82,10 @@ pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Fin
         }
         let answer = server.answer(&listener, &notification);
         give(&listener, notification.id, answer, &mut waiting);
-        waiting.retain(|(_, thread)| !thread.is_finished());
+        waiting.retain(|one: &Waiting| !one.thread.is_finished());
     }
-    for (waiter, thread) in waiting {
-        match waiter {
-            Waiter::Fifo(object) => release_fifo(&object),
-            Waiter::Socket(socket) => release_socket(&socket),
-        }
+    for Waiting { waiter, thread, .. } in waiting {
+        waiter.release();
         let _ = thread.join();
     }
     server.judge.findings
@@ -97,7 +111,7 @@ fn wait(listener: &Listener, stop: &OwnedFd) -> bool {
     }
 }
 
-fn give(listener: &Arc<Listener>, id: u64, answer: Result<Answer, Errno>, waiting: &mut Waiting) {
+fn give(listener: &Arc<Listener>, id: u64, answer: Result<Answer, Errno>, waiting: &mut Vec<Waiting>) {
     match answer {
         Ok(Answer::Done) => listener.answer(id, Ok(())),
         Ok(Answer::Descriptor { file, close_on_exec }) => hand_over(listener, id, &file, close_on_exec),
@@ -130,11 +144,18 @@ fn wait_elsewhere(
     listener: &Listener,
     id: u64,
     waiter: Waiter,
-    waiting: &mut Waiting,
+    waiting: &mut Vec<Waiting>,
     work: impl FnOnce() + Send + 'static,
 ) {
+    // Whoever waited may have been killed: nobody else would end those threads before the run does.
+    for one in waiting.iter().filter(|one| !listener.is_valid(one.id)) {
+        one.waiter.release();
+    }
+    if waiting.len() >= MOST_WAITING {
+        return listener.answer(id, Err(Errno::EAGAIN));
+    }
     match thread::Builder::new().name("cofferdam-waiter".to_owned()).stack_size(64 * 1024).spawn(work) {
-        Ok(thread) => waiting.push((waiter, thread)),
+        Ok(thread) => waiting.push(Waiting { id, waiter, thread }),
         Err(_) => listener.answer(id, Err(Errno::EAGAIN)),
     }
 }

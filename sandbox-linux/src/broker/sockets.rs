@@ -28,6 +28,9 @@ const PATH_AT: usize = 2;
 /// How much of a path it has room for.
 const LONGEST_PATH: usize = 108;
 
+/// As many sockets as are remembered.
+const MOST_SOCKETS: usize = 65_536;
+
 /// A relative path starts at the caller's working directory.
 const HERE: PathArgument = PathArgument { directory: libc::AT_FDCWD, address: 0 };
 
@@ -54,6 +57,11 @@ impl OwnSockets {
     pub(super) fn new(shares_network: bool) -> Self {
         Self { bound: HashSet::new(), shares_network }
     }
+
+    /// A socket's name was removed: its number may be used again, for a socket that is not the guest's.
+    pub(super) fn unbound(&mut self, socket: Identity) {
+        self.bound.remove(&socket);
+    }
 }
 
 impl Server {
@@ -72,6 +80,9 @@ impl Server {
         }
         self.judge.new_file(thread, &place, directory_of(&place)?)?;
         let address = local(place.name.as_bytes())?;
+        if self.sockets.bound.len() >= MOST_SOCKETS {
+            return Err(Errno::ENOSPC);
+        }
         // The kernel keeps the text as the socket's address: the plain name tells nothing about us.
         fchdir(&place.parent)?;
         let mask = umask(Mode::from_bits_truncate(caller.umask));

@@ -129,6 +129,29 @@ fn fs_01_files_outside_are_neither_read_nor_changed() {
 }
 
 #[test]
+fn the_place_that_a_rule_names_is_changed_but_not_removed_or_replaced() {
+    let (other, inside) = (Scratch::new(), Scratch::new());
+    let file = other.write("file", "old");
+    let path = file.display().to_string();
+    let options = ["--isolation", "landlock", "--write", &path];
+    let run = |line: &str| run_without_namespaces(inside.path(), &options, &["sh", "-c", line]).output().unwrap();
+    let written = run(&format!("echo new > {path}"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "new\n", "{written:?}");
+    let inode = fs::metadata(&file).unwrap().ino();
+    for line in [
+        format!("rm {path}"),
+        format!("mv {path} taken"),
+        format!("ln -sf /etc/passwd {path}"),
+        format!("echo x > made; mv made {path}"),
+        "rmdir $PWD; mv $PWD ../elsewhere; rm -rf $PWD".to_owned(),
+    ] {
+        let output = run(&line);
+        assert_eq!(fs::symlink_metadata(&file).map(|file| file.ino()).ok(), Some(inode), "{line}: {output:?}");
+        assert!(inside.path().is_dir(), "{line}: {output:?}");
+    }
+}
+
+#[test]
 fn what_is_denied_or_protected_in_the_workspace_stays_so() {
     let scratch = Scratch::new();
     scratch.write("secret/key", "SECRET-KEY");

@@ -1,10 +1,12 @@
 //! Path sockets: a guest reaches its own, and no service of the host, wherever that put its socket.
 
 use cofferdam_tests::command::{run_without_namespaces, shell, text};
+use cofferdam_tests::observe::within;
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 type Runner = fn(&Scratch, &str) -> Output;
 
@@ -150,4 +152,36 @@ fn a_socket_takes_no_protected_name() {
     let output = shell(scratch.path(), line);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(!scratch.join(".envrc").exists());
+}
+
+/// Connections that wait take a thread of the host's each; a guest that kills who waits must not pile them up.
+#[test]
+fn connections_that_nobody_waits_for_any_more_do_not_pile_up() {
+    if skip::program("python3").is_none() {
+        return;
+    }
+    const SCRIPT: &str = "
+import os, signal, socket, time
+server = socket.socket(socket.AF_UNIX); server.bind('full'); server.listen(0)
+for n in range(700):
+    child = os.fork()
+    if child == 0:
+        s = socket.socket(socket.AF_UNIX)
+        while True:
+            try: s.connect('full'); s = socket.socket(socket.AF_UNIX)
+            except OSError: os._exit(0)
+    time.sleep(0.001); os.kill(child, signal.SIGKILL); os.waitpid(child, 0)
+open('done', 'w').close()
+while not os.path.exists('go'): time.sleep(0.01)
+";
+    let scratch = Scratch::new();
+    scratch.write("script.py", SCRIPT);
+    let mut command =
+        cofferdam_tests::command::run(scratch.path(), &["--no-tty"], &["python3", "script.py"]).spawn().unwrap();
+    let done = within(Duration::from_secs(60), || scratch.join("done").exists());
+    let status = std::fs::read_to_string(format!("/proc/{}/status", command.id())).unwrap();
+    let threads: u64 = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok()).unwrap();
+    std::fs::write(scratch.join("go"), "").unwrap();
+    assert!(command.wait().unwrap().success());
+    assert!(done && threads < 600, "{threads} threads");
 }

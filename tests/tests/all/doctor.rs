@@ -60,12 +60,17 @@ fn filtered(call: &str, action: &str, mask: &str) -> Option<Output> {
 fn assert_layer(output: &Output, name: &str, layer: &str, in_the_reason: &str) {
     let found = object(output);
     let primitive = primitive(&found, name);
-    assert_eq!((found["tier"].as_str(), output.status.code()), (Some("none"), Some(1)), "{found}");
+    // What only namespaces need leaves the tier without them, which is as good here as its own trial run says.
+    // A call that ends whoever makes it is not tried a second time.
+    let deadly = primitive["errno"].is_null();
+    let needed_always = deadly || ["memory_file", "landlock", "seccomp_filter"].contains(&name);
+    let tier = if needed_always { "none" } else { "landlock" };
+    assert_eq!((found["tier"].as_str(), output.status.code()), (Some(tier), Some(1)), "{found}");
     assert_eq!(primitive["works"], false, "{primitive}");
     assert_eq!(primitive["layer"], layer, "{primitive}");
     assert!(primitive["reason"].as_str().unwrap().contains(in_the_reason), "{primitive}");
     assert!(!primitive["fix"].as_str().unwrap().is_empty(), "{primitive}");
-    assert_eq!(found["run"]["works"], false, "{found}");
+    assert_eq!(found["run"]["works"], !needed_always, "{found}");
 }
 
 #[test]

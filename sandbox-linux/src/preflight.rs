@@ -79,7 +79,11 @@ impl Offer {
         let refused = match &self.switched_off {
             Some(_) => true,
             None if profile.isolation.require == Tier::Full => false,
-            None => self.tried.get_or_init(|| try_namespaces().err().map(Refusal::found_out)).is_some(),
+            // A host at its limit is no refusal: the start itself will tell.
+            None => {
+                let refusal = || try_namespaces().err().filter(|error| !error.retryable).map(Refusal::found_out);
+                self.tried.get_or_init(refusal).is_some()
+            }
         };
         match refused {
             false => Tier::Full,

@@ -1,6 +1,7 @@
 //! The host plane: plain processes of the host, with no isolation at all, none of which outlives its execution.
 //!
-//! A program here sees and changes what its user may: files, network, other processes. What holds is an environment of its
+//! A program here sees and changes what its user may: files, network. Its signals reach its own run alone, where the kernel can hold
+//! that, since its end depends on it. What holds beside is an environment of its
 //! own, a session and group of its own, bounded output, limits, and its end: everything that it started ends with it,
 //! with its time limit, with the plane, and with the host, whatever killed that.
 //!

@@ -24,6 +24,13 @@ fn too_many_processes_end_the_run() {
 }
 
 #[test]
+fn a_fork_bomb_that_nothing_slows_down_is_ended_with_all_its_parts() {
+    let bomb = r#"b='sh -c "$0" "$0" & sh -c "$0" "$0" & '; sh -c "$b" "$b" 2> /dev/null; sleep 1000"#;
+    let cause = cause(bomb, |limits| limits.processes = Some(60));
+    assert_eq!(struck(&cause), Some(LimitName::Processes), "{cause:?}");
+}
+
+#[test]
 fn processor_time_of_two_processes_counts_together() {
     let line = "(while :; do :; done) & while :; do :; done";
     let cause = cause(line, |limits| limits.cpu_ms = Some(300));

@@ -17,6 +17,8 @@ mod plan_reader;
 #[path = "../../freestanding/raw_call.rs"]
 #[expect(dead_code, reason = "shared with another freestanding program, which uses other parts of it")]
 mod raw_call;
+#[path = "../../freestanding/signal_scope.rs"]
+mod signal_scope;
 mod report;
 mod start;
 mod sweep;

@@ -98,6 +98,8 @@ fn prepare() -> Result<(), Failure> {
         part(call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGTERM), step::PREPARE)?;
         // What runs as somebody else we could not end.
         part(call!(nr::PRCTL, PR_SET_NO_NEW_PRIVS, 1), step::PREPARE)?;
+        // So that everything can be ended at once. A kernel without it leaves us to do so one by one.
+        crate::signal_scope::enter();
         // The program is not to trace us.
         part(call!(nr::PRCTL, PR_SET_DUMPABLE, 0), step::PREPARE)?;
     }

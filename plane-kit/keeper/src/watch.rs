@@ -6,7 +6,6 @@ use crate::report::{Failure, end, fail, part, send};
 use crate::start::Started;
 use crate::sweep;
 
-const SIGKILL: usize = 9;
 const SIGTERM: usize = 15;
 const SIGCHLD: usize = 17;
 const SIGCONT: usize = 18;
@@ -56,32 +55,34 @@ pub fn watch(started: &Started) -> ! {
     let mut watch = Watch { started, control: CONTROL_FD, status: None, ending: false, deadline: None };
     loop {
         let mut empty = watch.reap();
+        let mut busy = false;
         if watch.ending {
-            sweep::children(started.children, SIGKILL, 0);
+            busy = sweep::everything(started.children);
             empty = watch.reap();
         }
         if empty {
             send(message::ENDED, watch.status.unwrap_or(0), 0, 0);
             end(0);
         }
-        watch.wait(signals);
+        // What forks as fast as it can is not given a moment.
+        watch.wait(signals, busy);
     }
 }
 
 fn give_up(started: &Started, failure: &Failure) -> ! {
-    sweep::children(started.children, SIGKILL, 0);
+    sweep::everything(started.children);
     fail(failure)
 }
 
 impl Watch<'_> {
     /// Waits for a signal, a command, or the time to act.
-    fn wait(&mut self, signals: i32) {
+    fn wait(&mut self, signals: i32, busy: bool) {
         let mut watched = [
             PollFd { descriptor: self.control, events: POLLIN, happened: 0 },
             PollFd { descriptor: signals, events: POLLIN, happened: 0 },
         ];
         let most = match (self.ending, self.deadline) {
-            (true, _) => Some(PAUSE),
+            (true, _) => Some(if busy { 0 } else { PAUSE }),
             (false, Some(deadline)) => Some(deadline.saturating_sub(now())),
             (false, None) => None,
         };

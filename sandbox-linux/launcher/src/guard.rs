@@ -8,8 +8,9 @@ use crate::format::CONTROL_FD;
 use crate::plan_reader::Text;
 use crate::raw_call::{call, nr};
 use crate::report;
+use crate::signal_scope;
 use crate::state::State;
-use crate::step::{AT_FDCWD, EINTR, ESRCH, Errno, Failure, check, landlock, part, scratch};
+use crate::step::{AT_FDCWD, EINTR, Errno, Failure, check, landlock, part, scratch};
 
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
@@ -33,7 +34,7 @@ pub fn leave_behind(directory: Text, state: &mut State) -> Result<(), Failure> {
         part(unsafe { call!(nr::MKDIRAT, AT_FDCWD, directory.at, 0o700) }, 1)?;
     }
     landlock::scope_signals()?;
-    if !is_scoped() {
+    if !signal_scope::holds() {
         return Err(Failure { errno: EPERM, detail: 2 });
     }
     // SAFETY: integers, and a mask of 8 bytes that lives until the call returns. A plain fork: each has its own memory.
@@ -81,7 +82,7 @@ fn watch_over(launcher: isize, directory: Text) -> ! {
 /// Ends every other process of the run, and waits until none is left.
 pub fn end_all() {
     // kill(-1) reaches every process that may be signalled: without the scope that would be the user's whole session.
-    while is_scoped() {
+    while signal_scope::holds() {
         // SAFETY: integers only.
         let waited = unsafe {
             call!(nr::KILL, EVERY_PROCESS, SIGKILL);
@@ -90,16 +91,5 @@ pub fn end_all() {
         if waited == Err(ECHILD) {
             return;
         }
-    }
-}
-
-/// Whether signals are kept within: neither our parent nor pid 1, whom one of our user could signal, can be.
-pub fn is_scoped() -> bool {
-    // SAFETY: signal 0 only asks.
-    unsafe {
-        let refused = |pid: isize| matches!(check(call!(nr::KILL, pid, 0)), Err(EPERM | ESRCH));
-        let parent = call!(nr::GETPPID);
-        // A parent in another pid namespace has no number here, and kill(0) would mean our own group.
-        refused(1) && (parent <= 0 || refused(parent))
     }
 }

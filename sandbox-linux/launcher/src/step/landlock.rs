@@ -53,18 +53,8 @@ pub fn enforce(state: &mut State) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Attributes of a ruleset that keeps signals within and handles nothing else: `handled_access_fs`, `handled_access_net`, `scoped`.
-const SCOPE_SIGNAL: [u64; 3] = [0, 0, 2];
-
-/// Keeps this process and its descendants from signalling anything but each other (LANDLOCK_SCOPE_SIGNAL, since ABI 6).
+/// Keeps signals within, see `signal_scope`.
 pub fn scope_signals() -> Result<(), Failure> {
-    // SAFETY: the attributes live until the call returns; integers else.
-    unsafe {
-        let at = SCOPE_SIGNAL.as_ptr();
-        let ruleset = part(call!(nr::LANDLOCK_CREATE_RULESET, at, size_of_val(&SCOPE_SIGNAL), 0), 20)?;
-        part(call!(nr::PRCTL, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 21)?;
-        part(call!(nr::LANDLOCK_RESTRICT_SELF, ruleset, 0), 22)?;
-        call!(nr::CLOSE, ruleset);
-    }
+    part(crate::signal_scope::enter(), 20)?;
     Ok(())
 }

@@ -17,7 +17,6 @@ pub type Errno = i32;
 
 /// Error numbers that the launcher itself gives.
 pub const ENOENT: Errno = 2;
-pub const ESRCH: Errno = 3;
 pub const EINTR: Errno = 4;
 pub const EEXIST: Errno = 17;
 pub const ENOSYS: Errno = 38;

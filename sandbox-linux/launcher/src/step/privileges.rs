@@ -66,7 +66,7 @@ pub fn prove(what: u32) -> Result<(), Failure> {
     if asked(proof::NO_CAPABILITIES) && holds_capability()? {
         return missing(proof::NO_CAPABILITIES);
     }
-    if asked(proof::SIGNAL_SCOPE) && !crate::guard::is_scoped() {
+    if asked(proof::SIGNAL_SCOPE) && !crate::signal_scope::holds() {
         return missing(proof::SIGNAL_SCOPE);
     }
     // SAFETY: integers only.

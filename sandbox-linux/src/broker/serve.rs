@@ -43,9 +43,9 @@ pub(super) struct Server {
 /// What a thread waits for, held so that it can be let go.
 enum Waiter {
     /// The other end of a FIFO.
-    Fifo(OwnedFd),
+    Fifo(Arc<OwnedFd>),
     /// Somebody who accepts.
-    Socket(OwnedFd),
+    Socket(Arc<OwnedFd>),
 }
 
 impl Waiter {
@@ -65,8 +65,8 @@ struct Waiting {
     thread: JoinHandle<()>,
 }
 
-/// As many as may wait at once.
-const MOST_WAITING: usize = 512;
+/// As many as may wait at once. Each takes up to two descriptors of the host's, which may have no more than a thousand.
+const MOST_WAITING: usize = 128;
 
 /// Serves `listener` until nobody is left who could call, or `stop` is closed.
 pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Findings {
@@ -116,9 +116,9 @@ fn give(listener: &Arc<Listener>, id: u64, answer: Result<Answer, Errno>, waitin
         Ok(Answer::Done) => listener.answer(id, Ok(())),
         Ok(Answer::Descriptor { file, close_on_exec }) => hand_over(listener, id, &file, close_on_exec),
         Ok(Answer::Fifo { object, flags, close_on_exec }) => {
-            let Ok(copy) = object.try_clone() else { return listener.answer(id, Err(Errno::EMFILE)) };
-            let own = listener.clone();
-            let open = move || match open_fifo(&copy, flags) {
+            let object = Arc::new(object);
+            let (held, own) = (object.clone(), listener.clone());
+            let open = move || match open_fifo(&held, flags) {
                 Ok(file) => hand_over(&own, id, &file, close_on_exec),
                 Err(errno) => own.answer(id, Err(errno)),
             };
@@ -128,10 +128,10 @@ fn give(listener: &Arc<Listener>, id: u64, answer: Result<Answer, Errno>, waitin
             if does_not_block(&socket) {
                 return listener.answer(id, connect(&socket, &address));
             }
-            let Ok(copy) = socket.try_clone() else { return listener.answer(id, Err(Errno::EMFILE)) };
-            let own = listener.clone();
+            let socket = Arc::new(socket);
+            let (held, own) = (socket.clone(), listener.clone());
             wait_elsewhere(listener, id, Waiter::Socket(socket), waiting, move || {
-                own.answer(id, connect(&copy, &address));
+                own.answer(id, connect(&held, &address));
                 drop(object);
             });
         }

@@ -70,6 +70,7 @@ fn a_run_leaves_no_cgroup_and_no_file() {
     let scratch = Scratch::new();
     let mut child = run(scratch.path(), &[], &["true"]).spawn().unwrap();
     assert!(child.wait().unwrap().success());
-    assert_eq!(cgroups_of(child.id()), Vec::<std::path::PathBuf>::new());
+    // The process that removes it may outlive the command by the moment that the kernel takes to empty it.
+    assert!(within(SECOND, || cgroups_of(child.id()).is_empty()), "left: {:?}", cgroups_of(child.id()));
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "fs_20: no placeholder is left on the host");
 }

@@ -16,8 +16,12 @@ pub struct Usage {
     pub system_us: Option<u64>,
     /// Peak resident memory in bytes: of the whole tree where a cgroup tells, else of its largest process.
     pub peak_memory_bytes: Option<u64>,
-    /// Processes that ran, where counted.
-    pub processes: Option<u64>,
+    /// Bytes that the run's processes read, from files, pipes and sockets alike (`rchar` of proc_pid_io(5)).
+    pub read_bytes: Option<u64>,
+    /// Bytes that they wrote (`wchar`).
+    pub written_bytes: Option<u64>,
+    /// Processes and threads that were started, the first one included.
+    pub tasks: Option<u64>,
     /// Bytes handed out on standard output.
     pub stdout_bytes: u64,
     /// Bytes handed out on standard error.

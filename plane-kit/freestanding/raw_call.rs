@@ -108,6 +108,7 @@ pub mod nr {
     pub const GETDENTS64: usize = 217;
     pub const FCHDIR: usize = 81;
     pub const FCHMODAT: usize = 268;
+    pub const GETRUSAGE: usize = 98;
 }
 
 /// Numbers of the calls used, from the kernel's `unistd` tables.
@@ -165,6 +166,7 @@ pub mod nr {
     pub const GETDENTS64: usize = 61;
     pub const FCHDIR: usize = 50;
     pub const FCHMODAT: usize = 53;
+    pub const GETRUSAGE: usize = 165;
 }
 
 // The kernel enters with the stack pointer at argc; Rust wants it aligned as after a call. These

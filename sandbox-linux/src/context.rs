@@ -1,7 +1,7 @@
 //! A profile compiled for one VM: worked out once, used by each start.
 
 use crate::broker;
-use crate::format::{op, proof, run};
+use crate::format::{account, op, proof, run};
 use crate::launcher::Launcher;
 use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
@@ -112,6 +112,9 @@ impl Context {
     /// What comes between opening a terminal and running the program: limits, Landlock, privileges.
     fn confine(&self, wall: Wall<'_>) -> Plan {
         let mut plan = Plan::default();
+        // While it can still be opened; the program itself may not be allowed to look there.
+        let own = if self.tier == Tier::Full { account::OWN_NUMBERS } else { 0 };
+        plan.add(op::ACCOUNT, "accounts").u32(own);
         let others = if self.tier == Tier::Full { 0 } else { tasks_of_user(nix::unistd::getuid().as_raw()) };
         limits::build(&mut plan, &self.profile.limits, others);
         if let Some(rights) = self.landlock {

@@ -1,6 +1,6 @@
 //! Which mechanism holds which limit of one execution, told in its result.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Cgroups};
 use crate::launcher::Launcher;
 use crate::start::send_plan;
 use cofferdam_bridge::enforcement::{Mechanism, MechanismReport, Tier};
@@ -16,8 +16,13 @@ pub(crate) struct Counting {
 
 impl Counting {
     /// Makes a cgroup where one may be made, and lets the launcher at `control` join it: its plan waits for that.
-    pub(crate) fn begin(limits: &Limits, launcher: &Launcher, control: BorrowedFd<'_>) -> Result<Self, BridgeError> {
-        let mut cgroup = Cgroup::create(limits, launcher);
+    pub(crate) fn begin(
+        cgroups: &Cgroups,
+        limits: &Limits,
+        launcher: &Launcher,
+        control: BorrowedFd<'_>,
+    ) -> Result<Self, BridgeError> {
+        let mut cgroup = cgroups.take(limits, launcher);
         let entrances = cgroup.as_ref().and_then(|cgroup| cgroup.entrances().ok()).unwrap_or_default();
         if entrances.is_empty() {
             cgroup = None;

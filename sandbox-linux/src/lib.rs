@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod account;
 mod broker;
 mod cgroup;
 mod context;

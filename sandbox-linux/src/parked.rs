@@ -47,7 +47,7 @@ impl Parked {
         let Some(control) = &parked.control else { return Ok(()) };
         while let Ok(Some(message)) = receive(control.as_fd()) {
             if message.kind == message::FAILED {
-                return Err(step_report::explain(&message, [&parked.plan, &parked.plan]));
+                return Err(step_report::explain(&message, &[&parked.plan]));
             }
         }
         Ok(())

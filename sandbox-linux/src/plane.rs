@@ -1,6 +1,7 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
 use crate::broker::{Broker, Judge, OwnPlaces};
+use crate::cgroup::Cgroups;
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::execution::{End, Shared};
@@ -49,6 +50,7 @@ type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
 #[derive(Debug)]
 pub struct LinuxPlane {
     launcher: Launcher,
+    cgroups: Cgroups,
     ahead: Ahead,
     offer: Offer,
     prepared: LastPrepared,
@@ -65,6 +67,7 @@ impl LinuxPlane {
     pub fn new() -> Result<Self, BridgeError> {
         Ok(Self {
             launcher: Launcher::new()?,
+            cgroups: Cgroups::default(),
             ahead: Ahead::default(),
             offer: Offer::new(),
             prepared: LastPrepared::default(),
@@ -125,7 +128,8 @@ impl LinuxPlane {
             &plan,
             streams.guest(),
             &mut |running| {
-                counting = Counting::begin(&context.profile.limits, &self.launcher, running.control.as_fd())?;
+                counting =
+                    Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, running.control.as_fd())?;
                 Ok(())
             },
             &mut |root, listener| {
@@ -177,6 +181,8 @@ impl LinuxPlane {
                 }
                 lock(&executions).remove(&id);
             }),
+            alone: context.tier == Tier::Full,
+            account: None,
         };
         let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
         if let Err(error) = thread.spawn(move || supervision.run()) {

@@ -37,8 +37,7 @@ pub(crate) struct Message {
     pub(crate) index: u32,
     pub(crate) code: u32,
     pub(crate) errno: i32,
-    pub(crate) value: u64,
-    pub(crate) plan: u64,
+    pub(crate) values: [u64; message::VALUES],
     pub(crate) descriptor: Option<OwnedFd>,
 }
 
@@ -56,7 +55,7 @@ pub(crate) fn start(
     };
     let outcome = send_plan(running.control.as_fd(), &bytes, &streams)
         .and_then(|()| on_sent(&running))
-        .and_then(|()| wait_until_started(&mut running, [&first, plan], on_listener));
+        .and_then(|()| wait_until_started(&mut running, &[&first, plan], on_listener));
     match outcome {
         Ok(()) => Ok(running),
         Err(error) => {
@@ -94,11 +93,7 @@ pub(crate) fn send_plan(
     Ok(())
 }
 
-fn wait_until_started(
-    running: &mut Running,
-    plans: [&Plan; 2],
-    on_listener: OnListener<'_>,
-) -> Result<(), BridgeError> {
+fn wait_until_started(running: &mut Running, plans: &[&Plan], on_listener: OnListener<'_>) -> Result<(), BridgeError> {
     let mut root = None;
     loop {
         let Some(message) = receive(running.control.as_fd()).map_err(|error| failed("report", error))? else {
@@ -151,6 +146,21 @@ pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Message>> {
     Ok(Some(parse(&bytes, descriptor)))
 }
 
+/// Where the values of a message begin, in bytes.
+const FIRST_VALUE: usize = 16;
+
+impl Message {
+    /// The first value.
+    pub(crate) fn value(&self) -> u64 {
+        self.values[0]
+    }
+
+    /// Of which plan a failed step was, from 0.
+    pub(crate) fn plan(&self) -> usize {
+        usize::try_from(self.values[1]).unwrap_or(usize::MAX)
+    }
+}
+
 fn parse(bytes: &[u8; message::LENGTH], descriptor: Option<OwnedFd>) -> Message {
     let word = |at: usize| {
         let mut four = [0; 4];
@@ -158,15 +168,8 @@ fn parse(bytes: &[u8; message::LENGTH], descriptor: Option<OwnedFd>) -> Message 
         u32::from_le_bytes(four)
     };
     let value = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-    Message {
-        kind: word(0),
-        index: word(4),
-        code: word(8),
-        errno: word(12).cast_signed(),
-        value: value(16),
-        plan: value(24),
-        descriptor,
-    }
+    let values = std::array::from_fn(|place| value(FIRST_VALUE + place * 8));
+    Message { kind: word(0), index: word(4), code: word(8), errno: word(12).cast_signed(), values, descriptor }
 }
 
 #[expect(unsafe_code, reason = "nix hands received descriptors out as numbers")]

@@ -10,13 +10,11 @@ use std::io;
 /// The detail with which the launcher marks the execve(2) itself.
 const EXECUTE: u64 = 6;
 
-/// The error for a step that failed inside.
-pub(crate) fn explain(message: &Message, plans: [&Plan; 2]) -> BridgeError {
+/// The error for a step that failed inside; `plans` in the order in which the launcher got them.
+pub(crate) fn explain(message: &Message, plans: &[&Plan]) -> BridgeError {
     let errno = Errno::from_raw(message.errno);
-    let [first, second] = plans;
-    let plan = if message.plan == 0 { first } else { second };
-    let subject = plan.subject(message.index).unwrap_or_default();
-    if is_program(message.code) && message.value == EXECUTE {
+    let subject = plans.get(message.plan()).and_then(|plan| plan.subject(message.index)).unwrap_or_default();
+    if is_program(message.code) && message.value() == EXECUTE {
         return program(errno, subject);
     }
     let step = step_name(message.code);
@@ -26,7 +24,7 @@ pub(crate) fn explain(message: &Message, plans: [&Plan; 2]) -> BridgeError {
         .with("step", step)
         .with("path", subject)
         .with("errno", message.errno)
-        .with("part", message.value)
+        .with("part", message.value())
 }
 
 /// The error for a launcher that could not be started at all.

@@ -3,6 +3,7 @@
 //! One thread for each execution, which waits in poll(2). It never blocks on the kernel's queue: a reader
 //! that is slow holds up its own guest and nothing else, and limits still act.
 
+use crate::account::Account;
 use crate::execution::Shared;
 use crate::format::message;
 use crate::limit_watch::{LimitWatch, Struck};
@@ -16,7 +17,7 @@ use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
 use cofferdam_plane_kit::exit_status::cause_of;
-use cofferdam_plane_kit::process::Resources;
+use cofferdam_plane_kit::process::Process;
 use cofferdam_plane_kit::wakeup::{Wakeup, readable};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -34,6 +35,10 @@ pub(crate) struct Supervision {
     pub(crate) started: Instant,
     /// Called at the very end for what was refused at run time, and for the files to report.
     pub(crate) finish: Box<dyn FnOnce(&mut ExecutionReport) + Send>,
+    /// The launcher is the first process of a pid namespace: when it tells the program's end, everything else has ended.
+    pub(crate) alone: bool,
+    /// What it told with that end.
+    pub(crate) account: Option<Account>,
 }
 
 /// How long output may still come after everything has ended: what is in a pipe then is all there is.
@@ -55,14 +60,22 @@ impl Supervision {
         self.shared.kill();
         let Self { running, sink, shared, outputs, limits, enforcement, started, finish, .. } = self;
         let Running { process, temporary, .. } = running;
-        let resources = process.reap().unwrap_or_default();
+        let mut account = self.account.unwrap_or_default();
+        // Where the launcher has told that nobody is left, only its namespaces remain to be cleared up: nobody need wait for that.
+        let remaining = if self.alone && self.account.is_some() {
+            Some(process)
+        } else {
+            account.reaped(process.reap().unwrap_or_default());
+            None
+        };
         drop(temporary);
         shared.end();
         let cause = limits.classify(cause);
-        let usage = usage(&outputs, &limits, resources, started);
+        let usage = usage(&outputs, &limits, account, started);
         let mut report = ExecutionReport::new(cause, usage, enforcement);
         finish(&mut report);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
+        drop(remaining.map(Process::reap));
         // Clearing up the cgroup takes a moment that nobody needs to wait for; when the host ends meanwhile, it is done anyway.
         drop(limits);
     }
@@ -123,9 +136,12 @@ impl Supervision {
             }));
         };
         let event = match message.kind {
-            message::EXITED => return Ok(Some(cause_of(i32::try_from(message.value & 0xffff).unwrap_or(0)))),
+            message::EXITED => {
+                self.account = Some(Account::of(&message.values));
+                return Ok(Some(cause_of(i32::try_from(message.value() & 0xffff).unwrap_or(0))));
+            }
             message::STOPPED => {
-                ExecutionEvent::Stopped { signal: i32::try_from(message.value).unwrap_or(libc::SIGSTOP) }
+                ExecutionEvent::Stopped { signal: i32::try_from(message.value()).unwrap_or(libc::SIGSTOP) }
             }
             message::CONTINUED => ExecutionEvent::Continued,
             _ => return Ok(None),
@@ -140,7 +156,9 @@ impl Supervision {
     /// Everything has ended, or is about to: what is still in the pipes is handed over, and nothing waits for more.
     fn drain(&mut self, mut cause: ExitCause, wakeup: &Wakeup) -> std::io::Result<ExitCause> {
         self.shared.kill();
-        let _ = readable(self.running.process.as_fd(), None);
+        if !self.alone || self.account.is_none() {
+            let _ = readable(self.running.process.as_fd(), None);
+        }
         loop {
             let before: u64 = self.outputs.iter().map(CapturedOutput::seen).sum();
             if let Some(struck) = self.advance(wakeup.waker())? {
@@ -165,13 +183,12 @@ impl Supervision {
     }
 }
 
-fn usage(outputs: &[CapturedOutput], limits: &LimitWatch, resources: Resources, started: Instant) -> Usage {
+fn usage(outputs: &[CapturedOutput], limits: &LimitWatch, account: Account, started: Instant) -> Usage {
     let seen = |name| outputs.iter().filter(|output| output.name() == name).map(CapturedOutput::seen).sum();
     let mut usage = Usage::default();
     usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    usage.user_us = Some(resources.user_us);
-    usage.system_us = Some(resources.system_us);
-    usage.peak_memory_bytes = Some(limits.peak_memory().unwrap_or(resources.peak_bytes).max(resources.peak_bytes));
+    account.into_usage(&mut usage);
+    usage.peak_memory_bytes = usage.peak_memory_bytes.max(limits.peak_memory());
     usage.stdout_bytes = seen(LimitName::Stdout);
     usage.stderr_bytes = seen(LimitName::Stderr);
     usage

@@ -1,6 +1,6 @@
 //! Executes the operations of a plan in order; the first that fails is reported and ends everything.
 
-use crate::format::op;
+use crate::format::{account, op};
 use crate::plan_reader::{self, Cursor, Plan};
 use crate::report;
 use crate::state::State;
@@ -68,6 +68,10 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::SECCOMP => step::seccomp::install(body.u32()?, body.text()?),
         op::GUARD => crate::guard::leave_behind(body.text()?, state),
         op::TERMINAL => step::terminal::open(body.u16()?, body.u16()?, state),
+        op::ACCOUNT => {
+            state.account.open(body.u32()? & account::OWN_NUMBERS != 0);
+            Ok(())
+        }
         op::JOIN_CGROUPS => step::cgroup::join(),
         op::REMOVE_AFTERWARDS => step::afterwards::remove(body),
         op::RUN => init::run(body, state),

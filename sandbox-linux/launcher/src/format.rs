@@ -80,6 +80,14 @@ pub mod op {
     pub const NEXT_PLAN: u32 = 25;
     /// Receives one byte with descriptors of cgroup files, and joins each cgroup by writing to it; none may come, too.
     pub const JOIN_CGROUPS: u32 = 26;
+    /// flags u32: opens the kernel's accounts of what the run uses, see `account`.
+    pub const ACCOUNT: u32 = 27;
+}
+
+/// Flags of `op::ACCOUNT`.
+pub mod account {
+    /// Process numbers are those of a pid namespace of the run's own.
+    pub const OWN_NUMBERS: u32 = 1;
 }
 
 /// Flags of `op::BIND`.
@@ -126,10 +134,12 @@ pub mod proof {
     pub const NO_BOUNDING_SET: u32 = 32;
 }
 
-/// A message of the launcher: `kind u32, index u32, code u32, errno i32, values u64 × 4`, 48 bytes.
+/// A message of the launcher: `kind u32, index u32, code u32, errno i32, values u64 × 8`, 80 bytes.
 pub mod message {
     /// Bytes in a message.
-    pub const LENGTH: usize = 48;
+    pub const LENGTH: usize = 80;
+    /// Values in a message.
+    pub const VALUES: usize = 8;
     /// An operation failed. index: which; code: its code; errno; values\[0\]: detail; values\[1\]: of which plan, from 0.
     pub const FAILED: u32 = 1;
     /// The program runs. values\[0\]: its pid inside.
@@ -138,7 +148,8 @@ pub mod message {
     pub const STOPPED: u32 = 3;
     /// The program goes on.
     pub const CONTINUED: u32 = 4;
-    /// The program ended. values\[0\]: wait status.
+    /// The program ended, and where there is a pid namespace, everything else in it, too. values\[0\]: wait status; the others as
+    /// `account` has them, all bits set where one is not known.
     pub const EXITED: u32 = 5;
     /// The terminal's master end comes with this message.
     pub const TERMINAL: u32 = 6;
@@ -146,6 +157,22 @@ pub mod message {
     pub const LISTENER: u32 = 7;
     /// The root directory of the sandbox comes with this message, as a descriptor that only names it.
     pub const ROOT: u32 = 8;
+
+    /// What stands where in `EXITED`.
+    pub mod account {
+        /// Microseconds in user mode.
+        pub const USER: usize = 1;
+        /// Microseconds in the kernel.
+        pub const SYSTEM: usize = 2;
+        /// Peak resident memory of the largest process, in bytes.
+        pub const PEAK: usize = 3;
+        /// Bytes read.
+        pub const READ: usize = 4;
+        /// Bytes written.
+        pub const WRITTEN: usize = 5;
+        /// Processes and threads that were started.
+        pub const TASKS: usize = 6;
+    }
 }
 
 /// A message of the supervisor: `kind u32, value u32`, 8 bytes.

@@ -6,6 +6,7 @@ use crate::plan_reader::{Cursor, Text};
 use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Message, send};
 use crate::state::State;
+use crate::step::account::Account;
 use crate::step::{EINTR, Errno, Failure, check, landlock, part};
 
 const CLONE_VM: usize = 0x100;
@@ -23,6 +24,7 @@ const TIOCSCTTY: usize = 0x540e;
 const TIOCGPGRP: usize = 0x540f;
 const TIOCSPGRP: usize = 0x5410;
 const POLLIN: i16 = 1;
+const EVERY_PROCESS: isize = -1;
 const EVERY_SIGNAL: u64 = u64::MAX;
 const CHILD_SIGNAL: u64 = 1 << (SIGCHLD - 1);
 /// The guard is gone (`guard`); nobody in the sandbox can send it.
@@ -68,10 +70,19 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
         detail: 0,
     };
     streams(state, start.terminal)?;
+    state.account.begin();
     let pid = start_program(&mut start)?;
     drop_streams();
     send(&Message::new(message::STARTED, pid as u64), -1);
-    watch(pid, start.terminal)
+    watch(&Watched { program: pid, terminal: start.terminal, alone: !start.guarded }, &state.account)
+}
+
+/// What is watched over.
+struct Watched {
+    program: isize,
+    terminal: i32,
+    /// This process is the first of a pid namespace.
+    alone: bool,
 }
 
 /// Puts a count and that many texts into the table from `at` on, with a null after them; answers the place after it.
@@ -178,7 +189,7 @@ struct PollFd {
 }
 
 /// Waits for ends and commands until the program has ended or the supervisor is gone.
-fn watch(program: isize, terminal: i32) -> ! {
+fn watch(watched: &Watched, account: &Account) -> ! {
     let mask = CHILD_SIGNAL | GUARD_SIGNAL;
     // SAFETY: the mask is 8 bytes; every signal is blocked, so these stay pending for the descriptor.
     let children = unsafe { call!(nr::SIGNALFD4, -1_isize, &raw const mask, 8, SFD_NONBLOCK_CLOEXEC) };
@@ -186,14 +197,14 @@ fn watch(program: isize, terminal: i32) -> ! {
         report::fail(u32::MAX, 0, errno, 7, 0);
     }
     let children = children as i32;
-    let mut watched = [
+    let mut waited = [
         PollFd { descriptor: CONTROL_FD, events: POLLIN, happened: 0 },
         PollFd { descriptor: children, events: POLLIN, happened: 0 },
     ];
     loop {
-        reap(program);
+        reap(watched, account);
         // SAFETY: two structures of poll(2); null time-out and mask wait for ever.
-        match check(unsafe { call!(nr::PPOLL, watched.as_mut_ptr(), 2, 0, 0, 0) }) {
+        match check(unsafe { call!(nr::PPOLL, waited.as_mut_ptr(), 2, 0, 0, 0) }) {
             Ok(_) | Err(EINTR) => {}
             Err(_) => report::end(1),
         }
@@ -204,14 +215,14 @@ fn watch(program: isize, terminal: i32) -> ! {
             guard::end_all();
             report::end(1);
         }
-        if watched[0].happened != 0 {
-            obey(program, terminal);
+        if waited[0].happened != 0 {
+            obey(watched.program, watched.terminal);
         }
     }
 }
 
 /// Reaps all that ended. When it was the program, reports it and ends, and with us the whole namespace.
-fn reap(program: isize) {
+fn reap(watched: &Watched, account: &Account) {
     loop {
         let mut status = 0_i32;
         let how = WNOHANG | WUNTRACED | WCONTINUED | WALL;
@@ -220,7 +231,7 @@ fn reap(program: isize) {
         if pid <= 0 {
             return;
         }
-        if pid != program {
+        if pid != watched.program {
             continue;
         }
         if status == 0xffff {
@@ -228,9 +239,23 @@ fn reap(program: isize) {
         } else if status & 0xff == 0x7f {
             send(&Message::new(message::STOPPED, ((status >> 8) & 0xff) as u64), -1);
         } else {
-            send(&Message::new(message::EXITED, status as u32 as u64), -1);
+            if watched.alone {
+                end_others();
+            }
+            send(&Message::exited(status, account), -1);
             report::end(0);
         }
+    }
+}
+
+/// Ends every other process of the pid namespace, and reaps them all: what is told then, the kernel has counted to the end, and
+/// the supervisor need not wait until the namespaces are cleared up.
+fn end_others() {
+    // SAFETY: integers only; from the first process of a pid namespace, -1 means all others in it. The kernel lets no process
+    // that has a signal pending start another, so that none is missed (fork(2), copy_process).
+    unsafe {
+        call!(nr::KILL, EVERY_PROCESS, SIGKILL);
+        while matches!(check(call!(nr::WAIT4, EVERY_PROCESS, 0, WALL, 0)), Ok(_) | Err(EINTR)) {}
     }
 }
 

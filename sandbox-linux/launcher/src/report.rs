@@ -2,6 +2,7 @@
 
 use crate::format::{CONTROL_FD, message};
 use crate::raw_call::{call, nr};
+use crate::step::account::Account;
 
 /// One message, laid out as `format::message` tells.
 #[repr(C)]
@@ -10,7 +11,7 @@ pub struct Message {
     index: u32,
     code: u32,
     errno: i32,
-    values: [u64; 4],
+    values: [u64; message::VALUES],
 }
 
 const _: () = assert!(size_of::<Message>() == message::LENGTH);
@@ -18,7 +19,16 @@ const _: () = assert!(size_of::<Message>() == message::LENGTH);
 impl Message {
     /// A message of `kind` with one value.
     pub fn new(kind: u32, value: u64) -> Self {
-        Self { kind, index: 0, code: 0, errno: 0, values: [value, 0, 0, 0] }
+        let mut values = [0; message::VALUES];
+        values[0] = value;
+        Self { kind, index: 0, code: 0, errno: 0, values }
+    }
+
+    /// The program ended with `status`; `account` is told with it.
+    pub fn exited(status: i32, account: &Account) -> Self {
+        let mut message = Self::new(message::EXITED, status as u32 as u64);
+        account.tell(&mut message.values);
+        message
     }
 }
 
@@ -72,7 +82,8 @@ pub fn send(message: &Message, descriptor: i32) -> isize {
 
 /// Reports that operation `index` (of kind `code`) of a plan failed, and ends.
 pub fn fail(index: u32, code: u32, errno: i32, detail: u64, plan: u32) -> ! {
-    let message = Message { kind: message::FAILED, index, code, errno, values: [detail, plan as u64, 0, 0] };
+    let values = [detail, plan as u64, 0, 0, 0, 0, 0, 0];
+    let message = Message { kind: message::FAILED, index, code, errno, values };
     send(&message, -1);
     end(1)
 }

@@ -1,6 +1,7 @@
 //! What one operation leaves for a later one.
 
 use crate::format::STREAM_COUNT;
+use crate::step::account::Account;
 
 /// Descriptors and facts gathered while the plan is executed. `-1`: none.
 pub struct State {
@@ -14,10 +15,12 @@ pub struct State {
     pub plan: u32,
     /// The guard's process number, where there is one.
     pub guard: isize,
+    /// What is told of the run at its end.
+    pub account: Account,
 }
 
 impl State {
     pub fn new() -> Self {
-        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1, plan: 0, guard: -1 }
+        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1, plan: 0, guard: -1, account: Account::new() }
     }
 }

@@ -132,6 +132,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::TERMINAL => "terminal",
         op::REMOVE_AFTERWARDS => "remove_afterwards",
         op::NEXT_PLAN => "next_plan",
+        op::ACCOUNT => "accounts",
         op::JOIN_CGROUPS => "cgroup",
         op::RUN => "run",
         _ => "plan",

@@ -102,3 +102,20 @@ fn the_result_names_what_held_each_limit() {
         assert!(by(limit).is_some_and(|by| !by.is_empty()), "{limit}: {value}");
     }
 }
+
+#[test]
+fn what_a_run_used_is_counted_by_the_kernel_in_every_tier() {
+    let scratch = Scratch::new();
+    let line = "head -c 3000000 /dev/zero | cat > written; for i in 1 2 3; do true; /bin/true; done";
+    for tier in ["full", "landlock"] {
+        let output = run(scratch.path(), &["--json", "--isolation", tier], &["sh", "-c", line]).output().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let number = |name: &str| value["usage"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {value}"));
+        // Twice through a pipe: head reads and writes, cat reads and writes.
+        assert!((6_000_000..7_000_000).contains(&number("read_bytes")), "{value}");
+        assert!((6_000_000..6_100_000).contains(&number("written_bytes")), "{value}");
+        assert_eq!(number("tasks"), 6, "{value}");
+        assert!(number("peak_memory_bytes") > 100_000, "{value}");
+        assert!(number("user_us") + number("system_us") > 0, "{value}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Clears up after a supervisor that cannot do it any more.
 
-use super::{AT_FDCWD, ENOENT, EINTR, Failure, check};
+use super::{AT_FDCWD, EINTR, ENOENT, Failure, check, scratch};
 use crate::format::CONTROL_FD;
 use crate::plan_reader::Cursor;
 use crate::raw_call::{call, nr};
@@ -11,7 +11,7 @@ const AT_REMOVEDIR: usize = 0x200;
 const TRIES: u32 = 1000;
 static PAUSE: [u64; 2] = [0, 10_000_000];
 
-/// Waits until the control socket closes, removes the directories, and ends.
+/// Waits until the control socket closes, removes the directories and those in them, and ends.
 pub fn remove(body: &mut Cursor) -> Result<(), Failure> {
     let count = body.u32()?;
     let paths = *body;
@@ -28,8 +28,10 @@ pub fn remove(body: &mut Cursor) -> Result<(), Failure> {
         let mut left = paths;
         let mut all = true;
         for _ in 0..count {
+            let directory = left.text()?;
+            scratch::remove_directories_in(directory);
             // SAFETY: texts of the plan end with NUL.
-            let removed = unsafe { call!(nr::UNLINKAT, AT_FDCWD, left.text()?.at, AT_REMOVEDIR) };
+            let removed = unsafe { call!(nr::UNLINKAT, AT_FDCWD, directory.at, AT_REMOVEDIR) };
             all &= matches!(check(removed), Ok(_) | Err(ENOENT));
         }
         if all {

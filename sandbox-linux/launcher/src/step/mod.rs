@@ -1,5 +1,6 @@
 //! The operations, a file for each kind of thing they change.
 
+pub mod account;
 pub mod afterwards;
 pub mod cgroup;
 pub mod file;

@@ -3,7 +3,7 @@
 //! Nobody changes it meanwhile: every process of the run has ended. It needs no memory: it walks down by changing the working
 //! directory, and up by `..`, which leads back the way it came since nothing is moved.
 
-use super::{AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, check};
+use super::{AT_FDCWD, Errno, O_CLOEXEC, O_NOFOLLOW, check};
 use crate::plan_reader::Text;
 use crate::raw_call::{call, nr};
 
@@ -43,6 +43,22 @@ pub fn remove(directory: Text) {
     }
 }
 
+/// Removes the empty directories in `directory`, and nothing else.
+pub fn remove_directories_in(directory: Text) {
+    // SAFETY: the text ends with NUL. A link in its place is not followed.
+    unsafe {
+        let flags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+        let Ok(top) = check(call!(nr::OPENAT, AT_FDCWD, directory.at, flags)) else { return };
+        let _ = each_in(top, |name, kind| {
+            if kind == DT_DIR {
+                call!(nr::UNLINKAT, top, name, AT_REMOVEDIR);
+            }
+            true
+        });
+        call!(nr::CLOSE, top);
+    }
+}
+
 /// Empties the working directory.
 fn empty() {
     let mut depth = 0_u64;
@@ -64,37 +80,51 @@ fn empty() {
 
 /// Removes what can be removed at once, and goes down where that is needed.
 fn pass() -> Pass {
-    let entries = (&raw mut ENTRIES).cast::<u8>();
-    // SAFETY: constant text; the buffer is ours alone and as long as told; entries lie within what the kernel wrote, each with a
-    // name that ends with NUL (getdents64(2)).
-    unsafe {
+    let (mut seen, mut removed, mut down) = (false, false, false);
+    // SAFETY: constant text; names end with NUL and live while they are looked at.
+    let read = unsafe {
         let Ok(own) = check(call!(nr::OPENAT, AT_FDCWD, c".".as_ptr(), O_DIRECTORY | O_CLOEXEC)) else {
             return Pass::Stuck;
         };
-        let read = check(call!(nr::GETDENTS64, own, entries, size_of::<Entries>()));
-        call!(nr::CLOSE, own);
-        let Ok(length) = read else { return Pass::Stuck };
-        let (mut at, mut seen, mut removed) = (0, false, false);
-        while at + NAME_AT < length {
-            let size = u16::from_le_bytes([*entries.add(at + 16), *entries.add(at + 17)]) as usize;
-            let (kind, name) = (*entries.add(at + TYPE_AT), entries.add(at + NAME_AT).cast_const());
-            at += size.max(NAME_AT + 1);
-            if is_dot(name) {
-                continue;
-            }
+        let read = each_in(own, |name, kind| {
             seen = true;
             if check(call!(nr::UNLINKAT, AT_FDCWD, name, if kind == DT_DIR { AT_REMOVEDIR } else { 0 })).is_ok() {
                 removed = true;
             } else if kind == DT_DIR && go_down(name) {
-                return Pass::Down;
+                down = true;
+            }
+            !down
+        });
+        call!(nr::CLOSE, own);
+        read
+    };
+    match (read, down, seen, removed) {
+        (Err(_), ..) => Pass::Stuck,
+        (_, true, ..) => Pass::Down,
+        (_, _, false, _) => Pass::Empty,
+        (_, _, true, true) => Pass::Again,
+        (_, _, true, false) => Pass::Stuck,
+    }
+}
+
+/// Calls `take` with name and type of each entry that one reading of the open `directory` gives, until it answers false.
+unsafe fn each_in(directory: usize, mut take: impl FnMut(*const u8, u8) -> bool) -> Result<(), Errno> {
+    let entries = (&raw mut ENTRIES).cast::<u8>();
+    // SAFETY: the buffer is ours alone and as long as told; entries lie within what the kernel wrote, each with a name that ends
+    // with NUL (getdents64(2)).
+    unsafe {
+        let length = check(call!(nr::GETDENTS64, directory, entries, size_of::<Entries>()))?;
+        let mut at = 0;
+        while at + NAME_AT < length {
+            let size = u16::from_le_bytes([*entries.add(at + 16), *entries.add(at + 17)]) as usize;
+            let (kind, name) = (*entries.add(at + TYPE_AT), entries.add(at + NAME_AT).cast_const());
+            at += size.max(NAME_AT + 1);
+            if !is_dot(name) && !take(name, kind) {
+                break;
             }
         }
-        match (seen, removed) {
-            (false, _) => Pass::Empty,
-            (true, true) => Pass::Again,
-            (true, false) => Pass::Stuck,
-        }
     }
+    Ok(())
 }
 
 /// Makes the directory `name` the working directory, although the guest may have taken its own rights away.

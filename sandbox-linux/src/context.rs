@@ -52,6 +52,8 @@ pub(crate) struct Context {
     after_terminal: Option<Plan>,
     landlock: Option<Rights>,
     filter: Vec<u8>,
+    /// Everything that fails is looked at.
+    explains: bool,
 }
 
 impl Context {
@@ -62,8 +64,12 @@ impl Context {
         prepared: Prepared,
         offer: &Offer,
         tier: Tier,
+        explains: bool,
     ) -> Result<Self, BridgeError> {
         let Prepared { view, mut brokered, .. } = prepared;
+        if explains {
+            brokered = Brokered::everything();
+        }
         if tier != Tier::Full {
             brokered = brokered.without_mounts();
         }
@@ -86,6 +92,7 @@ impl Context {
             after_terminal: None,
             landlock: offer.landlock,
             filter: bytes_of(&seccomp::compile(&filter)),
+            explains,
             profile,
             view,
         };
@@ -94,6 +101,13 @@ impl Context {
             context.after_terminal = Some(context.confine(Wall::Second));
         }
         Ok(context)
+    }
+
+    /// The same profile on the host as it is now.
+    pub(crate) fn anew(&self, offer: &Offer) -> Result<Self, BridgeError> {
+        let profile = self.profile.clone();
+        let prepared = Prepared::new(&profile)?;
+        Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.explains)
     }
 
     /// Whether runs have no network namespace of their own.
@@ -124,6 +138,29 @@ impl Context {
         plan
     }
 
+    /// Whether launchers for it can be confined before there is a program to run.
+    pub(crate) fn can_be_pooled(&self) -> bool {
+        self.tier == Tier::Full && !self.explains
+    }
+
+    /// Everything that comes before the program itself and is the same for all that run without a terminal.
+    pub(crate) fn confinement(&self) -> Plan {
+        let mut plan = self.before_terminal.clone();
+        self.confined(&mut plan, None);
+        self.filtered(&mut plan);
+        plan.add(op::READY, "ready");
+        plan.add(op::NEXT_PLAN, "");
+        plan
+    }
+
+    /// What a confined launcher still needs.
+    pub(crate) fn rest(&self, request: &StartExecutionRequest, program: &Path) -> Plan {
+        let mut plan = Plan::default();
+        self.placed(&mut plan, request, None);
+        self.run(&mut plan, request, program, None, 0);
+        plan
+    }
+
     /// The whole plan of one start. `program` is the absolute path that was found for the request, `temporary` where temporary
     /// storage is on the host, where there are no mounts.
     pub(crate) fn plan(&self, request: &StartExecutionRequest, program: &Path, temporary: Option<&Path>) -> Plan {
@@ -136,6 +173,14 @@ impl Context {
         if self.tier != Tier::Full {
             flags |= run::NO_PID_NAMESPACE;
         }
+        self.confined(&mut plan, temporary);
+        self.placed(&mut plan, request, temporary);
+        self.filtered(&mut plan);
+        self.run(&mut plan, request, program, temporary, flags);
+        plan
+    }
+
+    fn confined(&self, plan: &mut Plan, temporary: Option<&Path>) {
         match &self.after_terminal {
             Some(same_for_all) => plan.append(same_for_all),
             None => plan.append(&self.confine(Wall::Only {
@@ -143,20 +188,35 @@ impl Context {
                 deny_tcp: self.profile.network.mode == NetworkMode::Deny,
             })),
         }
+    }
+
+    fn placed(&self, plan: &mut Plan, request: &StartExecutionRequest, temporary: Option<&Path>) {
         let directory = self.inside_or_host(&request.working_directory, temporary);
         plan.add(op::CHANGE_DIRECTORY, directory.as_ref()).text(directory.as_ref());
         plan.add(op::UMASK, "umask").u32(0o022);
+    }
+
+    fn filtered(&self, plan: &mut Plan) {
         let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
         plan.add(op::SECCOMP, "seccomp").u32(listener).text(&self.filter);
         plan.add(op::PROVE, "proof").u32(self.proof());
         // As late as can be: the cgroup is made meanwhile.
         plan.add(op::JOIN_CGROUPS, "cgroup");
+    }
+
+    fn run(
+        &self,
+        plan: &mut Plan,
+        request: &StartExecutionRequest,
+        program: &Path,
+        temporary: Option<&Path>,
+        flags: u32,
+    ) {
         let program = program.as_os_str().as_encoded_bytes();
         let mut arguments = vec![request.program.as_bytes().to_vec()];
         arguments.extend(request.arguments.iter().map(|argument| argument.as_bytes().to_vec()));
         let operation = plan.add(op::RUN, String::from_utf8_lossy(program));
         drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request, temporary)));
-        plan
     }
 
     fn proof(&self) -> u32 {

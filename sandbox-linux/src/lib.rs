@@ -27,6 +27,7 @@ mod limit_watch;
 mod parked;
 mod plan;
 mod plane;
+mod pool;
 mod preflight;
 mod prepared;
 mod program;
@@ -39,3 +40,4 @@ mod temporary;
 mod tree_usage;
 
 pub use plane::LinuxPlane;
+pub use pool::PoolOptions;

@@ -99,14 +99,15 @@ impl LimitWatch {
     /// What the kernel counted in the cgroup.
     fn counted(&self) -> Option<Struck> {
         let cgroup = self.cgroup.as_ref()?;
+        let by_kernel = cgroup.struck();
         if let Some(value) = self.limits.memory_bytes
-            && cgroup.ran_out_of_memory()
+            && by_kernel.memory
         {
             let observed = cgroup.peak_memory().unwrap_or(value);
             return Some(Struck { limit: LimitName::Memory, value, observed, held_by: cgroup.label("memory") });
         }
         if let Some(value) = self.limits.processes
-            && cgroup.ran_out_of_processes()
+            && by_kernel.processes
         {
             return Some(Struck { limit: LimitName::Processes, value, observed: value, held_by: cgroup.label("pids") });
         }

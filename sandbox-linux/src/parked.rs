@@ -2,6 +2,7 @@
 //!
 //! Each is used once. One that is never used ends with its control socket.
 
+use crate::counting::Counting;
 use crate::format::message;
 use crate::launcher::Launcher;
 use crate::plan::beforehand;
@@ -12,20 +13,33 @@ use crate::step_report;
 use crate::temporary::TemporaryDirectory;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_plane_kit::process::Process;
+use cofferdam_plane_kit::wakeup::readable;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// A launcher that waits for its plan.
 #[derive(Debug)]
 pub(crate) struct Parked {
     process: Option<Process>,
     control: Option<OwnedFd>,
-    plan: Plan,
+    stage: Stage,
     flags: i32,
     temporary: Option<TemporaryDirectory>,
+}
+
+/// How far a launcher has come.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    /// The plans it got, in order.
+    pub(crate) plans: Vec<Plan>,
+    /// What counts for its run, where it has joined it already: it is confined then, and needs no more than a program to run.
+    pub(crate) counting: Option<Counting>,
+    /// The sandbox's root and its seccomp listener, where the filter has one.
+    pub(crate) listener: Option<(OwnedFd, OwnedFd)>,
 }
 
 impl Parked {
@@ -47,7 +61,7 @@ impl Parked {
         let Some(control) = &parked.control else { return Ok(()) };
         while let Ok(Some(message)) = receive(control.as_fd()) {
             if message.kind == message::FAILED {
-                return Err(step_report::explain(&message, &[&parked.plan]));
+                return Err(step_report::explain(&message, &parked.stage.plans));
             }
         }
         Ok(())
@@ -61,7 +75,8 @@ impl Parked {
     ) -> Result<Self, BridgeError> {
         let bytes = plan.encode()?;
         let (process, ours) = Self::spawn(launcher, flags).map_err(|error| step_report::spawn_failed(&error))?;
-        let parked = Self { process: Some(process), control: Some(ours), plan, flags, temporary };
+        let stage = Stage { plans: vec![plan], ..Stage::default() };
+        let parked = Self { process: Some(process), control: Some(ours), stage, flags, temporary };
         if let Some(control) = &parked.control {
             send_plan(control.as_fd(), &bytes, &[])?;
         }
@@ -78,11 +93,53 @@ impl Parked {
         self.temporary.as_ref().map(TemporaryDirectory::path)
     }
 
-    /// A sandbox whose program does not run yet, and the plan that its launcher has.
-    pub(crate) fn into_running(mut self) -> Option<(Running, Plan)> {
+    /// Lets it do everything up to the program itself, and waits until it has: `plan` ends with `op::READY`; `count` makes what it joins.
+    pub(crate) fn confine(
+        mut self,
+        plan: Plan,
+        count: impl FnOnce(BorrowedFd<'_>) -> Result<Counting, BridgeError>,
+    ) -> Result<Self, BridgeError> {
+        let Some(control) = &self.control else { return Err(step_report::silent()) };
+        send_plan(control.as_fd(), &plan.encode()?, &[])?;
+        self.stage.plans.push(plan);
+        self.stage.counting = Some(count(control.as_fd())?);
+        let mut root = None;
+        loop {
+            let message = receive(control.as_fd()).map_err(|error| step_report::spawn_failed(&error))?;
+            let Some(message) = message else { return Err(step_report::silent()) };
+            match message.kind {
+                message::READY => return Ok(self),
+                message::FAILED => return Err(step_report::explain(&message, &self.stage.plans)),
+                message::ROOT => root = message.descriptor,
+                message::LISTENER => self.stage.listener = root.take().zip(message.descriptor),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether it is confined already.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.stage.counting.is_some()
+    }
+
+    /// Whether it waits, as it should: one that has ended or says something is broken.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.control
+            .as_ref()
+            .is_some_and(|control| matches!(readable(control.as_fd(), Some(Duration::ZERO)), Ok(false)))
+    }
+
+    /// A descriptor that can be read when its process has ended.
+    pub(crate) fn watch(&self) -> io::Result<OwnedFd> {
+        let process = self.process.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        process.as_fd().try_clone_to_owned()
+    }
+
+    /// A sandbox whose program does not run yet, and how far its launcher has come.
+    pub(crate) fn into_running(mut self) -> Option<(Running, Stage)> {
         let (process, control) = self.process.take().zip(self.control.take())?;
         let running = Running { process, control, terminal: None, temporary: self.temporary.take() };
-        Some((running, std::mem::take(&mut self.plan)))
+        Some((running, std::mem::take(&mut self.stage)))
     }
 }
 

@@ -8,11 +8,11 @@ use crate::execution::{End, Shared};
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::parked::{Ahead, Parked};
-use crate::plan::brokered::Brokered;
+use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
 use crate::program;
-use crate::start::{Running, start};
+use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
 use crate::tree_usage::TreeProbe;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -31,7 +31,7 @@ use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,8 +49,9 @@ type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
 /// Dropping the plane ends everything it started.
 #[derive(Debug)]
 pub struct LinuxPlane {
-    launcher: Launcher,
+    launcher: Arc<Launcher>,
     cgroups: Cgroups,
+    pool: Option<Pool>,
     ahead: Ahead,
     offer: Offer,
     prepared: LastPrepared,
@@ -66,8 +67,9 @@ impl LinuxPlane {
     /// `sandbox_setup_failed` where the kernel gives no memory file for the launcher.
     pub fn new() -> Result<Self, BridgeError> {
         Ok(Self {
-            launcher: Launcher::new()?,
+            launcher: Arc::new(Launcher::new()?),
             cgroups: Cgroups::default(),
+            pool: None,
             ahead: Ahead::default(),
             offer: Offer::new(),
             prepared: LastPrepared::default(),
@@ -87,6 +89,30 @@ impl LinuxPlane {
         self
     }
 
+    /// Holds launchers ready, as many as `options` says.
+    ///
+    /// # Errors
+    /// `spawn_failed` where there is no thread or descriptor for it.
+    pub fn pooled(mut self, options: PoolOptions) -> Result<Self, BridgeError> {
+        let tools = Tools { launcher: self.launcher.clone(), cgroups: self.cgroups.clone() };
+        self.pool = Some(Pool::start(options, tools).map_err(|error| no_streams(&error))?);
+        Ok(self)
+    }
+
+    /// A launcher for a start in `context`, as far as one can be without knowing the program.
+    fn park(&self, context: &Arc<Context>, streams: Streams) -> Result<Parked, BridgeError> {
+        let can_be_pooled = context.can_be_pooled() && !matches!(streams, Streams::Terminal { .. });
+        if let Some(pool) = self.pool.as_ref().filter(|_| can_be_pooled)
+            && let Some(parked) = pool.take(context)
+        {
+            return Ok(parked);
+        }
+        match self.ahead.take(context.namespaces) {
+            Some(parked) => Ok(parked),
+            None => context.park(&self.launcher),
+        }
+    }
+
     fn tier(&self, profile: &ExecutionProfile) -> Tier {
         self.offer.tier(profile, || Parked::try_namespaces(&self.launcher, self.offer.all_namespaces()))
     }
@@ -102,50 +128,68 @@ impl LinuxPlane {
         }
     }
 
+    /// The context, worked out anew where the host's objects are others by now.
+    fn current(&self, id: &ContextId, context: Arc<Context>) -> Result<Arc<Context>, BridgeError> {
+        if context.view.is_current() {
+            return Ok(context);
+        }
+        let context = Arc::new(context.anew(&self.offer)?);
+        lock(&self.contexts).insert(id.clone(), context.clone());
+        Ok(context)
+    }
+
+    /// Starts the program. A launcher of the pool that turns out to be gone makes room for another: it had not read what to run.
+    fn begin(
+        &self,
+        context: &Arc<Context>,
+        request: &StartExecutionRequest,
+        program: &Path,
+        streams: [BorrowedFd<'_>; 3],
+    ) -> Result<(Running, Counting, Option<Broker>), BridgeError> {
+        loop {
+            let parked = self.park(context, request.streams)?;
+            let confined = parked.is_confined();
+            let plan = match parked.temporary() {
+                _ if confined => context.rest(request, program),
+                temporary => context.plan(request, program, temporary),
+            };
+            let mut own = (context.tier != Tier::Full).then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned)));
+            let mut broker = None;
+            let callbacks = Callbacks {
+                count: &mut |control| Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, control),
+                listen: &mut |root, listener| {
+                    if let Some(rules) = context.rules.clone() {
+                        let judge = Judge::new(rules, own.take());
+                        let shares_network = context.shares_network();
+                        broker = Some(Broker::start(listener, root, judge, context.brokered, shares_network)?);
+                    }
+                    Ok(())
+                },
+            };
+            let outcome = start(parked, plan, streams, callbacks);
+            self.pool.iter().for_each(Pool::started);
+            match outcome {
+                Ok((running, counting)) => return Ok((running, counting, broker)),
+                Err(NotStarted { unread: true, .. }) if confined => {}
+                Err(NotStarted { error, .. }) => return Err(error),
+            }
+        }
+    }
+
     fn launch(
         &self,
         context: &Arc<Context>,
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let parked = match self.ahead.take(context.namespaces) {
-            Some(parked) => parked,
-            None => context.park(&self.launcher)?,
-        };
         let directory = Path::new(&request.working_directory);
         let search_path = request.environment.get("PATH").map(String::as_str);
         let commands = &context.profile.commands;
         let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
-        let plan = context.plan(request, &program, parked.temporary());
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
-        let temporary = parked.temporary().map(Path::to_owned);
-        let mut counting = Counting::none();
-        let mut broker = None;
-        let running = start(
-            parked,
-            &plan,
-            streams.guest(),
-            &mut |running| {
-                counting =
-                    Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, running.control.as_fd())?;
-                Ok(())
-            },
-            &mut |root, listener| {
-                if let Some(rules) = context.rules.clone() {
-                    let own = (context.tier != Tier::Full).then(|| OwnPlaces::new(temporary.clone()));
-                    broker = Some(Broker::start(
-                        listener,
-                        root,
-                        Judge::new(rules, own),
-                        context.brokered,
-                        context.shares_network(),
-                    )?);
-                }
-                Ok(())
-            },
-        )?;
+        let (running, counting, broker) = self.begin(context, request, &program, streams.guest())?;
         let process_id = u32::try_from(running.process.pid()).ok();
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
@@ -230,15 +274,16 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        let mut prepared = self.prepared.take(&request.profile)?;
-        if request.explain == Explain::Everything && self.offer.broker {
-            prepared.brokered = Brokered::everything();
-        }
+        let prepared = self.prepared.take(&request.profile)?;
+        let explains = request.explain == Explain::Everything && self.offer.broker;
         let tier = self.tier(&request.profile);
-        let context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier)?;
+        let context = Arc::new(Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?);
+        if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {
+            pool.expect(&context);
+        }
         let number = self.next_context.fetch_add(1, Ordering::Relaxed);
         let id = ContextId::new(format!("linux-{number}"));
-        lock(&self.contexts).insert(id.clone(), Arc::new(context));
+        lock(&self.contexts).insert(id.clone(), context);
         Ok(CreatedContext::new(id))
     }
 
@@ -249,7 +294,9 @@ impl ExecutionBridge for LinuxPlane {
     ) -> Result<StartedExecution, BridgeError> {
         let context = lock(&self.contexts).get(&request.context_id).cloned();
         match context {
-            Some(context) if context.vm_id == request.vm_id => self.launch(&context, &request, events),
+            Some(context) if context.vm_id == request.vm_id => {
+                self.launch(&self.current(&request.context_id, context)?, &request, events)
+            }
             _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
         }
     }

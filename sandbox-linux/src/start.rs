@@ -1,7 +1,8 @@
 //! Starts one sandbox: launcher, plan, and the wait until the program runs or a step failed.
 
+use crate::counting::Counting;
 use crate::format::{message, op};
-use crate::parked::Parked;
+use crate::parked::{Parked, Stage};
 use crate::plan::encode::Plan;
 use crate::step_report;
 use crate::temporary::TemporaryDirectory;
@@ -24,12 +25,6 @@ pub(crate) struct Running {
     pub(crate) temporary: Option<TemporaryDirectory>,
 }
 
-/// Called with the sandbox's root directory and the seccomp listener.
-pub(crate) type OnListener<'a> = &'a mut dyn FnMut(OwnedFd, OwnedFd) -> Result<(), BridgeError>;
-
-/// Called when the launcher has its plan and works on it.
-pub(crate) type OnSent<'a> = &'a mut dyn FnMut(&Running) -> Result<(), BridgeError>;
-
 /// A message of the launcher.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -41,23 +36,42 @@ pub(crate) struct Message {
     pub(crate) descriptor: Option<OwnedFd>,
 }
 
+/// What becomes of a start on its way.
+pub(crate) struct Callbacks<'a> {
+    /// Called when the launcher has its plan and works on it, unless it counts already.
+    pub(crate) count: &'a mut dyn FnMut(BorrowedFd<'_>) -> Result<Counting, BridgeError>,
+    /// Called with the sandbox's root directory and the seccomp listener.
+    pub(crate) listen: &'a mut dyn FnMut(OwnedFd, OwnedFd) -> Result<(), BridgeError>,
+}
+
+/// Why a program does not run.
+#[derive(Debug)]
+pub(crate) struct NotStarted {
+    pub(crate) error: BridgeError,
+    /// The launcher was gone before it had read what to run: nothing of the program has happened.
+    pub(crate) unread: bool,
+}
+
+impl From<BridgeError> for NotStarted {
+    fn from(error: BridgeError) -> Self {
+        Self { error, unread: false }
+    }
+}
+
 /// Hands `plan` and the standard streams to a launcher that waits for them, and waits until the program runs.
 pub(crate) fn start(
     launcher: Parked,
-    plan: &Plan,
+    plan: Plan,
     streams: [BorrowedFd<'_>; 3],
-    on_sent: OnSent<'_>,
-    on_listener: OnListener<'_>,
-) -> Result<Running, BridgeError> {
+    callbacks: Callbacks<'_>,
+) -> Result<(Running, Counting), NotStarted> {
     let bytes = plan.encode()?;
-    let Some((mut running, first)) = launcher.into_running() else {
-        return Err(failed("launcher", io::ErrorKind::NotFound.into()));
+    let Some((mut running, mut stage)) = launcher.into_running() else {
+        return Err(failed("launcher", io::ErrorKind::NotFound.into()).into());
     };
-    let outcome = send_plan(running.control.as_fd(), &bytes, &streams)
-        .and_then(|()| on_sent(&running))
-        .and_then(|()| wait_until_started(&mut running, &[&first, plan], on_listener));
-    match outcome {
-        Ok(()) => Ok(running),
+    stage.plans.push(plan);
+    match hand_over(&mut running, stage, &bytes, streams, callbacks) {
+        Ok(counting) => Ok((running, counting)),
         Err(error) => {
             drop(running.control);
             // The launcher ends with its control socket; reaping it here leaves nothing behind.
@@ -67,12 +81,34 @@ pub(crate) fn start(
     }
 }
 
-/// Sends a plan and the descriptors that go with it.
+fn hand_over(
+    running: &mut Running,
+    stage: Stage,
+    bytes: &[u8],
+    streams: [BorrowedFd<'_>; 3],
+    callbacks: Callbacks<'_>,
+) -> Result<Counting, NotStarted> {
+    let Stage { plans, counting, listener } = stage;
+    if let Some((root, listener)) = listener {
+        (callbacks.listen)(root, listener)?;
+    }
+    if !send_plan(running.control.as_fd(), bytes, &streams)? && counting.is_some() {
+        return Err(NotStarted { error: step_report::silent(), unread: true });
+    }
+    let counting = match counting {
+        Some(counting) => counting,
+        None => (callbacks.count)(running.control.as_fd())?,
+    };
+    wait_until_started(running, &plans, callbacks.listen)?;
+    Ok(counting)
+}
+
+/// Sends a plan and the descriptors that go with it; answers whether the launcher was there to get them.
 pub(crate) fn send_plan(
     control: BorrowedFd<'_>,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
-) -> Result<(), BridgeError> {
+) -> Result<bool, BridgeError> {
     let descriptors: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let all = [ControlMessage::ScmRights(&descriptors)];
     let mut with: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &all };
@@ -86,26 +122,29 @@ pub(crate) fn send_plan(
             }
             Err(nix::errno::Errno::EINTR) => {}
             // The launcher has ended; what it said before tells why.
-            Err(nix::errno::Errno::EPIPE) => return Ok(()),
+            Err(nix::errno::Errno::EPIPE) => return Ok(false),
             Err(errno) => return Err(failed("plan", errno.into())),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-fn wait_until_started(running: &mut Running, plans: &[&Plan], on_listener: OnListener<'_>) -> Result<(), BridgeError> {
+fn wait_until_started(
+    running: &mut Running,
+    plans: &[Plan],
+    on_listener: &mut dyn FnMut(OwnedFd, OwnedFd) -> Result<(), BridgeError>,
+) -> Result<(), NotStarted> {
     let mut root = None;
     loop {
-        let Some(message) = receive(running.control.as_fd()).map_err(|error| failed("report", error))? else {
-            return Err(BridgeError::new(
-                ErrorCode::SandboxSetupFailed,
-                "the launcher ended without a word; a security module or an out-of-memory kill may have ended it, see the kernel's log",
-            )
-            .with("step", "launcher"));
-        };
+        let message = receive(running.control.as_fd()).map_err(|error| NotStarted {
+            // What the other end of a socket had not read when it went away is told so (unix(7)).
+            unread: error.kind() == io::ErrorKind::ConnectionReset,
+            error: failed("report", error),
+        })?;
+        let Some(message) = message else { return Err(step_report::silent().into()) };
         match message.kind {
             message::STARTED => return Ok(()),
-            message::FAILED => return Err(step_report::explain(&message, plans)),
+            message::FAILED => return Err(step_report::explain(&message, plans).into()),
             message::ROOT => root = message.descriptor,
             message::TERMINAL => running.terminal = message.descriptor,
             message::LISTENER => {
@@ -240,16 +279,15 @@ mod tests {
         let started = std::time::Instant::now();
         let running = start(
             Parked::in_namespaces(&launcher, everything()).unwrap(),
-            &plan_for(
+            plan_for(
                 "echo $$; ls -la / /dev /proc/self/fd; cat /proc/self/status | grep -E 'Cap|NoNew|Sec|^Uid'; id; cat /proc/self/mountinfo; ls /tmp; hostname",
             ),
             [null.as_fd(), writer.as_fd(), writer.as_fd()],
-            &mut |_| Ok(()),
-            &mut |_, _| Ok(()),
+            Callbacks { count: &mut |_| Ok(Counting::none()), listen: &mut |_, _| Ok(()) },
         );
         let running = match running {
-            Ok(running) => running,
-            Err(error) => panic!("{error} {:?}", error.details),
+            Ok((running, _)) => running,
+            Err(NotStarted { error, .. }) => panic!("{error} {:?}", error.details),
         };
         eprintln!("started in {:?}", started.elapsed());
         drop(writer);

@@ -11,7 +11,7 @@ use std::io;
 const EXECUTE: u64 = 6;
 
 /// The error for a step that failed inside; `plans` in the order in which the launcher got them.
-pub(crate) fn explain(message: &Message, plans: &[&Plan]) -> BridgeError {
+pub(crate) fn explain(message: &Message, plans: &[Plan]) -> BridgeError {
     let errno = Errno::from_raw(message.errno);
     let subject = plans.get(message.plan()).and_then(|plan| plan.subject(message.index)).unwrap_or_default();
     if is_program(message.code) && message.value() == EXECUTE {
@@ -25,6 +25,15 @@ pub(crate) fn explain(message: &Message, plans: &[&Plan]) -> BridgeError {
         .with("path", subject)
         .with("errno", message.errno)
         .with("part", message.value())
+}
+
+/// The error for a launcher that ended and did not say why.
+pub(crate) fn silent() -> BridgeError {
+    BridgeError::new(
+        ErrorCode::SandboxSetupFailed,
+        "the launcher ended without a word; a security module or an out-of-memory kill may have ended it, see the kernel's log",
+    )
+    .with("step", "launcher")
 }
 
 /// The error for a launcher that could not be started at all.

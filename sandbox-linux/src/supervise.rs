@@ -57,12 +57,15 @@ impl Supervision {
                 .with("io_error", error.kind().to_string()),
             },
         };
-        self.shared.kill();
+        let nobody_left = self.nobody_left();
+        if !nobody_left {
+            self.shared.kill();
+        }
         let Self { running, sink, shared, outputs, limits, enforcement, started, finish, .. } = self;
         let Running { process, temporary, .. } = running;
         let mut account = self.account.unwrap_or_default();
         // Where the launcher has told that nobody is left, only its namespaces remain to be cleared up: nobody need wait for that.
-        let remaining = if self.alone && self.account.is_some() {
+        let remaining = if nobody_left {
             Some(process)
         } else {
             account.reaped(process.reap().unwrap_or_default());
@@ -78,6 +81,11 @@ impl Supervision {
         drop(remaining.map(Process::reap));
         // Clearing up the cgroup takes a moment that nobody needs to wait for; when the host ends meanwhile, it is done anyway.
         drop(limits);
+    }
+
+    /// Whether the launcher has told that it has ended and reaped everything.
+    fn nobody_left(&self) -> bool {
+        self.alone && self.account.is_some()
     }
 
     fn until_ended(&mut self) -> std::io::Result<ExitCause> {
@@ -155,8 +163,8 @@ impl Supervision {
 
     /// Everything has ended, or is about to: what is still in the pipes is handed over, and nothing waits for more.
     fn drain(&mut self, mut cause: ExitCause, wakeup: &Wakeup) -> std::io::Result<ExitCause> {
-        self.shared.kill();
-        if !self.alone || self.account.is_none() {
+        if !self.nobody_left() {
+            self.shared.kill();
             let _ = readable(self.running.process.as_fd(), None);
         }
         loop {

@@ -1,6 +1,6 @@
 //! Executes the operations of a plan in order; the first that fails is reported and ends everything.
 
-use crate::format::{account, op};
+use crate::format::{account, message, op};
 use crate::plan_reader::{self, Cursor, Plan};
 use crate::report;
 use crate::state::State;
@@ -9,6 +9,7 @@ use crate::{init, step::Failure};
 
 /// Executes plans. The last operation of the last one, `op::RUN`, does not come back.
 pub fn run(state: &mut State) -> ! {
+    init::default_signals();
     loop {
         match plan_reader::receive(state) {
             Ok(Some(plan)) => execute(plan, state),
@@ -70,6 +71,10 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::TERMINAL => step::terminal::open(body.u16()?, body.u16()?, state),
         op::ACCOUNT => {
             state.account.open(body.u32()? & account::OWN_NUMBERS != 0);
+            Ok(())
+        }
+        op::READY => {
+            report::send(&report::Message::new(message::READY, 0), -1);
             Ok(())
         }
         op::JOIN_CGROUPS => step::cgroup::join(),

@@ -82,6 +82,8 @@ pub mod op {
     pub const JOIN_CGROUPS: u32 = 26;
     /// flags u32: opens the kernel's accounts of what the run uses, see `account`.
     pub const ACCOUNT: u32 = 27;
+    /// Tells that everything before it is done.
+    pub const READY: u32 = 28;
 }
 
 /// Flags of `op::ACCOUNT`.
@@ -157,6 +159,8 @@ pub mod message {
     pub const LISTENER: u32 = 7;
     /// The root directory of the sandbox comes with this message, as a descriptor that only names it.
     pub const ROOT: u32 = 8;
+    /// `op::READY` was reached.
+    pub const READY: u32 = 9;
 
     /// What stands where in `EXITED`.
     pub mod account {

@@ -10,7 +10,7 @@ use crate::raw_call::{call, nr};
 use crate::report;
 use crate::signal_scope;
 use crate::state::State;
-use crate::step::{AT_FDCWD, EINTR, Errno, Failure, check, landlock, part, scratch};
+use crate::step::{AT_FDCWD, ECHILD, EINTR, Errno, Failure, check, landlock, part, scratch};
 
 const PR_SET_PDEATHSIG: usize = 1;
 const PR_SET_DUMPABLE: usize = 4;
@@ -21,7 +21,6 @@ const SIGCHLD: usize = 17;
 const SIG_SETMASK: usize = 2;
 const WALL: usize = 0x4000_0000;
 const EPERM: Errno = 1;
-const ECHILD: Errno = 10;
 const EVERY_PROCESS: isize = -1;
 const ANY_CHILD: isize = -1;
 

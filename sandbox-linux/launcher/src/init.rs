@@ -7,7 +7,7 @@ use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Message, send};
 use crate::state::State;
 use crate::step::account::Account;
-use crate::step::{EINTR, Errno, Failure, check, landlock, part};
+use crate::step::{ECHILD, EINTR, Errno, Failure, check, landlock, part};
 
 const CLONE_VM: usize = 0x100;
 const CLONE_VFORK: usize = 0x4000;
@@ -85,6 +85,16 @@ struct Watched {
     alone: bool,
 }
 
+/// Signals that the host ignores (Rust programs ignore SIGPIPE) would stay ignored across execve, for the program too. All are blocked
+/// by the host meanwhile.
+pub fn default_signals() {
+    let default = [0_u64; 4];
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: a `struct kernel_sigaction` of zeros: the default action.
+        unsafe { call!(nr::RT_SIGACTION, signal, &raw const default, 0, 8) };
+    }
+}
+
 /// Puts a count and that many texts into the table from `at` on, with a null after them; answers the place after it.
 fn texts_from(body: &mut Cursor, texts: *mut *const u8, mut at: usize) -> Result<usize, Failure> {
     const E2BIG: Errno = 7;
@@ -160,11 +170,6 @@ extern "C" fn child(argument: *mut u8) -> ! {
         }
         // The guest gets the three streams and nothing else, above all not the control socket.
         call!(nr::CLOSE_RANGE, CONTROL_FD, u32::MAX, CLOSE_RANGE_CLOEXEC);
-        // Signals that the host ignores (Rust programs ignore SIGPIPE) would stay ignored across execve.
-        let default = [0_u64; 4];
-        for signal in 1..=LAST_SIGNAL {
-            call!(nr::RT_SIGACTION, signal, &raw const default, 0, 8);
-        }
         call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const none, 0, 8);
         let failed = call!(nr::EXECVE, (*start).program, (*start).arguments, (*start).variables);
         core::ptr::write_volatile(&raw mut (*start).errno, -(failed as i32));
@@ -254,6 +259,10 @@ fn end_others() {
     // SAFETY: integers only; from the first process of a pid namespace, -1 means all others in it. The kernel lets no process
     // that has a signal pending start another, so that none is missed (fork(2), copy_process).
     unsafe {
+        // Whoever has no parent left has this one: without children there is nobody.
+        if check(call!(nr::WAIT4, EVERY_PROCESS, 0, WALL | WNOHANG, 0)) == Err(ECHILD) {
+            return;
+        }
         call!(nr::KILL, EVERY_PROCESS, SIGKILL);
         while matches!(check(call!(nr::WAIT4, EVERY_PROCESS, 0, WALL, 0)), Ok(_) | Err(EINTR)) {}
     }

@@ -53,6 +53,13 @@ pub(crate) struct Cgroup {
     before: Counters,
 }
 
+/// Which limits the kernel had to enforce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Struck {
+    pub(crate) memory: bool,
+    pub(crate) processes: bool,
+}
+
 /// Counters that only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counters {
@@ -168,14 +175,13 @@ impl Cgroup {
         self.place.directories().iter().map(open).collect()
     }
 
-    /// Whether the kernel had to end a process for want of memory.
-    pub(crate) fn ran_out_of_memory(&self) -> bool {
-        Counters::of(&self.place).memory_kills > self.before.memory_kills
-    }
-
-    /// Whether the kernel refused a process.
-    pub(crate) fn ran_out_of_processes(&self) -> bool {
-        Counters::of(&self.place).process_refusals > self.before.process_refusals
+    /// Whether the kernel had to end a process for want of memory, and whether it refused one.
+    pub(crate) fn struck(&self) -> Struck {
+        let now = Counters::of(&self.place);
+        Struck {
+            memory: now.memory_kills > self.before.memory_kills,
+            processes: now.process_refusals > self.before.process_refusals,
+        }
     }
 
     /// The most memory that was used at one time, in bytes.

@@ -133,6 +133,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::REMOVE_AFTERWARDS => "remove_afterwards",
         op::NEXT_PLAN => "next_plan",
         op::ACCOUNT => "accounts",
+        op::READY => "ready",
         op::JOIN_CGROUPS => "cgroup",
         op::RUN => "run",
         _ => "plan",

@@ -8,6 +8,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, PathRule, Temporary};
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What a path offers.
@@ -83,6 +84,18 @@ impl View {
             Some((_, Node::Temporary { .. })) => Access::Write,
             Some((_, Node::Mask { .. } | Node::Hollow)) | None => Access::None,
         }
+    }
+
+    /// Whether every object that it shows is still the one that it was worked out for. What a package manager or an editor replaced
+    /// has another inode.
+    pub(crate) fn is_current(&self) -> bool {
+        self.nodes.iter().all(|(path, node)| match node {
+            Node::Bind { device, inode, .. } => {
+                path.symlink_metadata().is_ok_and(|now| (now.dev(), now.ino()) == (*device, *inode))
+            }
+            Node::Mask { directory } => path.symlink_metadata().is_ok_and(|now| now.is_dir() == *directory),
+            Node::Hollow | Node::Temporary { .. } => true,
+        })
     }
 
     fn effects(

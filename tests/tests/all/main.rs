@@ -10,6 +10,7 @@ mod job_control;
 mod landlock_tier;
 mod limits;
 mod names;
+mod pool;
 mod real_programs;
 mod refusals;
 mod sockets;

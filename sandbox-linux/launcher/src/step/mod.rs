@@ -19,6 +19,7 @@ pub type Errno = i32;
 /// Error numbers that the launcher itself gives.
 pub const ENOENT: Errno = 2;
 pub const EINTR: Errno = 4;
+pub const ECHILD: Errno = 10;
 pub const EEXIST: Errno = 17;
 pub const ENOSYS: Errno = 38;
 pub const EBADMSG: Errno = 74;

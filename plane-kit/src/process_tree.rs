@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 pub struct TreeUsage {
     /// Processes and threads.
     pub tasks: u64,
-    /// Resident memory that no file backs, in bytes.
+    /// Resident memory that no file backs, in bytes. What processes share since one forked the other counts for each of them: see
+    /// [`ProcessTree::shared_out_memory`].
     pub memory_bytes: u64,
     /// Processor time of living and ended processes, in milliseconds.
     pub cpu_ms: u64,
@@ -94,6 +95,37 @@ impl ProcessTree {
         sum
     }
 
+    /// Resident memory that no file backs, what processes share counted once (`Pss_Anon` and `Pss_Shmem` of smaps_rollup, proc_pid_smaps(5)).
+    /// Takes longer than a look: the kernel walks every page table.
+    pub fn shared_out_memory(&self) -> u64 {
+        let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
+        let counted = listed.keys().filter(|pid| matches!(self.part(**pid, &listed), Part::Counted));
+        counted.map(|pid| self.share(&self.proc.join(pid.to_string()))).fold(0, u64::saturating_add)
+    }
+
+    fn share(&self, directory: &Path) -> u64 {
+        // One that may not be looked at, or that a kernel before 5.0 shows, counts in full.
+        let Ok(text) = fs::read_to_string(directory.join("smaps_rollup")) else {
+            return self.private_memory(directory);
+        };
+        let kibibytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|value| value.split_ascii_whitespace().next()?.parse::<u64>().ok())
+        };
+        match kibibytes("Pss_Anon") {
+            Some(own) => own.saturating_add(kibibytes("Pss_Shmem").unwrap_or(0)).saturating_mul(1024),
+            None => self.private_memory(directory),
+        }
+    }
+
+    /// Bytes that living and ended processes were to write to storage, those that were taken back before (a file that was shortened)
+    /// not counted: `write_bytes` and `cancelled_write_bytes` of proc_pid_io(5). Memory-backed file systems do not count.
+    pub fn stored_bytes(&self) -> u64 {
+        let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
+        let parts = listed.keys().filter(|pid| !matches!(self.part(**pid, &listed), Part::Foreign));
+        parts.map(|pid| stored(&self.proc.join(pid.to_string()))).fold(0, u64::saturating_add)
+    }
+
     fn part(&self, pid: u32, listed: &BTreeMap<u32, Stat>) -> Part {
         let (root, spared) = match self.scope {
             Scope::Namespace => return if pid == 1 { Part::Spared } else { Part::Counted },
@@ -116,6 +148,16 @@ impl ProcessTree {
         let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
         resident.saturating_sub(shared).saturating_mul(self.page_bytes)
     }
+}
+
+/// As one process and those that it waited for have it.
+fn stored(directory: &Path) -> u64 {
+    let text = fs::read_to_string(directory.join("io")).unwrap_or_default();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    value("write_bytes").saturating_sub(value("cancelled_write_bytes"))
 }
 
 /// Processes and threads of the user `id`, as RLIMIT_NPROC counts them.

@@ -13,6 +13,7 @@ pub(crate) struct Account {
     read_bytes: Option<u64>,
     written_bytes: Option<u64>,
     tasks: Option<u64>,
+    stored_bytes: Option<u64>,
 }
 
 impl Account {
@@ -26,6 +27,7 @@ impl Account {
             read_bytes: value(account::READ),
             written_bytes: value(account::WRITTEN),
             tasks: value(account::TASKS),
+            stored_bytes: value(account::STORED),
         }
     }
 
@@ -34,6 +36,11 @@ impl Account {
     pub(crate) fn reaped(&mut self, resources: Resources) {
         self.user_us = Some(resources.user_us);
         self.system_us = Some(resources.system_us);
+    }
+
+    /// Bytes that were to go to storage.
+    pub(crate) fn stored_bytes(&self) -> Option<u64> {
+        self.stored_bytes
     }
 
     /// Writes it into a result.

@@ -21,7 +21,8 @@ use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is set where the run has private temporary folders: every name that programs look for them by.
@@ -108,6 +109,13 @@ impl Context {
         let profile = self.profile.clone();
         let prepared = Prepared::new(&profile)?;
         Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.explains)
+    }
+
+    /// The places on the host that a run can write to, each with its device.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = (PathBuf, u64)> {
+        let on_host = (self.tier != Tier::Full).then(std::env::temp_dir);
+        let with_device = |path: PathBuf| path.metadata().ok().map(|metadata| (path, metadata.dev()));
+        self.view.writable().chain(on_host.and_then(with_device))
     }
 
     /// Whether runs have no network namespace of their own.
@@ -202,6 +210,7 @@ impl Context {
         plan.add(op::PROVE, "proof").u32(self.proof());
         // As late as can be: the cgroup is made meanwhile.
         plan.add(op::JOIN_CGROUPS, "cgroup");
+        limits::open_files(plan, &self.profile.limits);
     }
 
     fn run(

@@ -62,7 +62,12 @@ impl Counting {
             (
                 limits.disk_bytes,
                 Mechanism::DiskLimit,
-                if full { "rlimit for each file, size of private storage" } else { "rlimit for each file" }.to_owned(),
+                if full {
+                    "rlimit for each file, size of private storage, supervisor poll"
+                } else {
+                    "rlimit for each file, supervisor poll"
+                }
+                .to_owned(),
             ),
             (limits.stdout_bytes, Mechanism::OutputLimit, "supervisor".to_owned()),
         ];

@@ -13,6 +13,7 @@ mod broker;
 mod cgroup;
 mod context;
 mod counting;
+mod disk_watch;
 pub mod doctor;
 mod execution;
 #[path = "../launcher/src/format.rs"]

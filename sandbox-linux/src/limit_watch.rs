@@ -3,7 +3,9 @@
 //! Where there is a cgroup, the kernel counts and its counters are the evidence. Elsewhere the supervisor looks
 //! from time to time, more often the nearer a limit is.
 
+use crate::account::Account;
 use crate::cgroup::Cgroup;
+use crate::disk_watch::DiskWatch;
 use crate::tree_usage::{TreeProbe, TreeUsage};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::{LimitName, Limits};
@@ -39,6 +41,7 @@ pub(crate) struct LimitWatch {
     limits: Limits,
     cgroup: Option<Cgroup>,
     probe: Option<TreeProbe>,
+    disk: DiskWatch,
     started: Instant,
     next: Option<Instant>,
     pause: Duration,
@@ -47,13 +50,20 @@ pub(crate) struct LimitWatch {
 
 impl LimitWatch {
     /// Watches `limits` by `cgroup` where it counts, else by `probe`.
-    pub(crate) fn new(limits: Limits, cgroup: Option<Cgroup>, probe: Option<TreeProbe>, started: Instant) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        cgroup: Option<Cgroup>,
+        probe: Option<TreeProbe>,
+        disk: DiskWatch,
+        started: Instant,
+    ) -> Self {
         let looks = limits.cpu_ms.is_some()
             || limits.open_files.is_some()
             || limits.memory_bytes.is_some()
-            || limits.processes.is_some();
+            || limits.processes.is_some()
+            || disk.watches();
         let next = looks.then_some(started + OFTEN);
-        Self { limits, cgroup, probe, started, next, pause: OFTEN, peak: 0 }
+        Self { limits, cgroup, probe, disk, started, next, pause: OFTEN, peak: 0 }
     }
 
     /// How long nothing needs to be looked at; `None`: for ever.
@@ -89,11 +99,23 @@ impl LimitWatch {
             self.next = Some(now + self.pause);
             return None;
         };
-        let usage = probe.look();
+        let (mut usage, lost) = (probe.look(), self.disk.lost());
+        if self.limits.memory_bytes.is_some_and(|value| usage.memory_bytes > value) {
+            usage.memory_bytes = probe.shared_out_memory().min(usage.memory_bytes);
+        }
+        if let Some(taken) = self.disk.passed(lost, || probe.stored_bytes()) {
+            return self.disk_struck(taken);
+        }
         self.peak = self.peak.max(usage.memory_bytes);
-        self.pause = if self.near(&usage) { OFTEN } else { (self.pause * 2).min(SELDOM) };
+        let disk_near = self.limits.disk_bytes.is_some_and(|value| lost > value / 4);
+        self.pause = if disk_near || self.near(&usage) { OFTEN } else { (self.pause * 2).min(SELDOM) };
         self.next = Some(Instant::now() + self.pause);
         self.seen(&usage)
+    }
+
+    fn disk_struck(&self, observed: u64) -> Option<Struck> {
+        let value = self.limits.disk_bytes?;
+        Some(Struck { limit: LimitName::Disk, value, observed, held_by: "supervisor poll".to_owned() })
     }
 
     /// What the kernel counted in the cgroup.
@@ -114,10 +136,18 @@ impl LimitWatch {
         None
     }
 
+    /// What the run has taken of the host's storage, told at its end: a short one may never have been looked at.
+    fn taken(&self, account: &Account) -> Option<Struck> {
+        let stored = account.stored_bytes()?;
+        self.disk_struck(self.disk.passed(self.disk.lost(), || stored)?)
+    }
+
+    /// What is looked at, where the kernel does not count it itself.
     fn pairs(&self, usage: &TreeUsage) -> [(LimitName, Option<u64>, u64); 4] {
+        let counts = |holds: fn(&Cgroup) -> bool| self.cgroup.as_ref().is_some_and(holds);
         [
-            (LimitName::Memory, self.limits.memory_bytes, usage.memory_bytes),
-            (LimitName::Processes, self.limits.processes, usage.tasks),
+            (LimitName::Memory, self.limits.memory_bytes.filter(|_| !counts(Cgroup::holds_memory)), usage.memory_bytes),
+            (LimitName::Processes, self.limits.processes.filter(|_| !counts(Cgroup::holds_processes)), usage.tasks),
             (LimitName::Cpu, self.limits.cpu_ms, usage.cpu_ms),
             (LimitName::OpenFiles, self.limits.open_files, usage.most_open_files),
         ]
@@ -137,14 +167,15 @@ impl LimitWatch {
     }
 
     /// The cause as the kernel's evidence has it: a signal that stands for a limit is told as the limit.
-    pub(crate) fn classify(&self, cause: ExitCause) -> ExitCause {
+    pub(crate) fn classify(&self, cause: ExitCause, account: &Account) -> ExitCause {
+        let struck = || self.counted().or_else(|| self.taken(account));
         let ExitCause::Signalled { signal, .. } = cause else {
             return match cause {
-                ExitCause::Exited { .. } => self.counted().map_or(cause, Struck::into_cause),
+                ExitCause::Exited { .. } => struck().map_or(cause, Struck::into_cause),
                 other => other,
             };
         };
-        if let Some(struck) = self.counted() {
+        if let Some(struck) = struck() {
             return struck.into_cause();
         }
         let by_rlimit = |limit, value: Option<u64>| {

@@ -4,6 +4,7 @@ use crate::broker::{Broker, Judge, OwnPlaces};
 use crate::cgroup::Cgroups;
 use crate::context::Context;
 use crate::counting::Counting;
+use crate::disk_watch::DiskWatch;
 use crate::execution::{End, Shared};
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
@@ -189,6 +190,8 @@ impl LinuxPlane {
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
+        let limit = context.profile.limits.disk_bytes;
+        let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
         let (running, counting, broker) = self.begin(context, request, &program, streams.guest())?;
         let process_id = u32::try_from(running.process.pid()).ok();
         let (mut input, mut outputs) = streams.into_ours();
@@ -208,7 +211,7 @@ impl LinuxPlane {
         let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier);
         let mut enforcement = context.enforcement.clone();
         enforcement.mechanisms.extend(reports);
-        let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, started);
+        let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, disk, started);
         lock(&self.executions).insert(request.execution_id.clone(), (request.vm_id.clone(), shared.clone()));
         let (executions, id) = (self.executions.clone(), request.execution_id.clone());
         let supervision = Supervision {

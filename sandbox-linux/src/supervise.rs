@@ -73,7 +73,7 @@ impl Supervision {
         };
         drop(temporary);
         shared.end();
-        let cause = limits.classify(cause);
+        let cause = limits.classify(cause, &account);
         let usage = usage(&outputs, &limits, account, started);
         let mut report = ExecutionReport::new(cause, usage, enforcement);
         finish(&mut report);

@@ -59,6 +59,16 @@ impl TreeProbe {
         }
     }
 
+    /// Memory of its processes and private temporary storage, what they share counted once.
+    pub(crate) fn shared_out_memory(&self) -> u64 {
+        self.processes.shared_out_memory().saturating_add(self.temporary_bytes())
+    }
+
+    /// Bytes that its processes were to write to storage.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.processes.stored_bytes()
+    }
+
     fn temporary_bytes(&self) -> u64 {
         let Some(root) = &self.root else { return 0 };
         let path = format!("/proc/self/fd/{}/tmp", root.as_raw_fd());

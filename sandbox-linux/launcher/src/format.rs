@@ -176,6 +176,8 @@ pub mod message {
         pub const WRITTEN: usize = 5;
         /// Processes and threads that were started.
         pub const TASKS: usize = 6;
+        /// Bytes that were to go to storage, those that were taken back before they did not counted.
+        pub const STORED: usize = 7;
     }
 }
 

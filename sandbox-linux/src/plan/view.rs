@@ -86,6 +86,14 @@ impl View {
         }
     }
 
+    /// The places on the host that can be written to, each with its device.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = (PathBuf, u64)> {
+        self.nodes.iter().filter_map(|(path, node)| match node {
+            Node::Bind { access: Access::Write, device, .. } => Some((path.clone(), *device)),
+            _ => None,
+        })
+    }
+
     /// Whether every object that it shows is still the one that it was worked out for. What a package manager or an editor replaced
     /// has another inode.
     pub(crate) fn is_current(&self) -> bool {

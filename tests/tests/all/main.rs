@@ -9,6 +9,7 @@ mod host_plane;
 mod job_control;
 mod landlock_tier;
 mod limits;
+mod limits_everywhere;
 mod names;
 mod pool;
 mod real_programs;

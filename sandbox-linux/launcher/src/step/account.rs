@@ -10,6 +10,12 @@ const RUSAGE_CHILDREN: isize = -1;
 const RUSAGE_WORDS: usize = 18;
 const PEAK: usize = 4;
 const LONGEST: usize = 512;
+/// Figures of proc_pid_io(5), and which of them is what.
+const FIGURES: usize = 7;
+const READ: usize = 0;
+const WRITTEN: usize = 1;
+const STORED: usize = 5;
+const CANCELLED: usize = 6;
 /// A number that is not known.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -20,12 +26,12 @@ pub struct Account {
     /// proc_loadavg(5), whose last figure is the last process number given in the reader's pid namespace.
     numbers: i32,
     /// What this process itself had read and written when the program started.
-    before: [u64; 2],
+    before: [u64; FIGURES],
 }
 
 impl Account {
     pub fn new() -> Self {
-        Self { io: -1, numbers: -1, before: [0; 2] }
+        Self { io: -1, numbers: -1, before: [0; FIGURES] }
     }
 
     /// Opens what there is; `own_numbers`: process numbers are those of a namespace of our own.
@@ -38,7 +44,7 @@ impl Account {
 
     /// The program starts: what was done so far was ours.
     pub fn begin(&mut self) {
-        self.before = self.bytes().unwrap_or([0; 2]);
+        self.before = self.bytes().unwrap_or([0; FIGURES]);
     }
 
     /// Puts what the run used into the places of a message that `format` names.
@@ -52,23 +58,24 @@ impl Account {
         values[account::USER] = if told { time(0) } else { UNKNOWN };
         values[account::SYSTEM] = if told { time(2) } else { UNKNOWN };
         values[account::PEAK] = if told { usage[PEAK].wrapping_mul(1024) } else { UNKNOWN };
-        values[account::READ] = since(0);
-        values[account::WRITTEN] = since(1);
+        values[account::READ] = since(READ);
+        values[account::WRITTEN] = since(WRITTEN);
+        values[account::STORED] = since(STORED).saturating_sub(if bytes.is_some() { since(CANCELLED) } else { 0 });
         // The first number is this process.
         values[account::TASKS] = last(self.numbers).map_or(UNKNOWN, |last| last.saturating_sub(1));
     }
 
-    /// Bytes that were read and written, by whatever call and from and to whatever there is.
-    fn bytes(&self) -> Option<[u64; 2]> {
-        let mut found = [0; 2];
+    /// The figures of proc_pid_io(5).
+    fn bytes(&self) -> Option<[u64; FIGURES]> {
+        let mut found = [0; FIGURES];
         let mut count = 0;
         numbers(self.io, |number| {
-            if count < 2 {
-                found[count] = number;
+            if let Some(place) = found.get_mut(count) {
+                *place = number;
             }
             count += 1;
         });
-        (count > 1).then_some(found)
+        (count >= FIGURES).then_some(found)
     }
 }
 

@@ -86,7 +86,8 @@ impl Server {
                 Err(errno @ (Errno::ENOENT | Errno::ELOOP)) => errno,
                 Err(errno) => return Err(errno),
             };
-            if leads_to_caller(&absolute) {
+            // The kernel's count of links is begun anew with each look, so a path with too many is walked and counted as a whole.
+            if leads_to_caller(&absolute) || (errno == Errno::ELOOP && wish.follows()) {
                 let caller = Caller::of(thread)?;
                 match self.files.walk(&caller, &absolute)? {
                     Walked::Descriptor(number) => return self.reopen_descriptor(&caller, number, wish),

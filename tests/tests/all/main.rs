@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod attacks;
+mod attacks_filesystem;
 mod containment;
 mod doctor;
 mod host_plane;

@@ -48,7 +48,7 @@ impl Tier {
 }
 
 /// What scripts begin with. `call` makes a system call by number; `attempt` prints the name of an attempt and what it answered: `ok`, or the
-/// error's name. `wait` waits for a child and answers how it ended.
+/// error's name. `show` prints what an attempt saw.
 const PRELUDE: &str = r"
 import ctypes, errno, fcntl, mmap, os, resource, signal, socket, stat, struct, subprocess, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -68,6 +68,7 @@ def attempt(name, act):
     try: act(); print(name, 'ok', flush=True)
     except OSError as error: print(name, errno.errorcode.get(error.errno, str(error)), flush=True)
     except Exception as error: print(name, repr(error).replace('\n', ' '), flush=True)
+def show(value): print('> ' + repr(value), flush=True)
 def read(path):
     with open(path, 'rb') as file: return file.read(4096)
 def write(path, text='changed'):
@@ -97,6 +98,11 @@ impl Attack {
     pub fn new(body: &str) -> Option<Self> {
         skip::program("python3")?;
         Some(Self { script: format!("{PRELUDE}{body}") })
+    }
+
+    /// The whole script.
+    pub fn text(&self) -> &str {
+        &self.script
     }
 
     /// Makes it outside, in `folder`, and answers what each attempt came to.
@@ -129,7 +135,8 @@ impl Attack {
 impl Answers {
     fn of_output(printed: String, result: Value, whole: Output) -> Self {
         let line = |line: &str| line.split_once(' ').map(|(name, answer)| (name.to_owned(), answer.to_owned()));
-        Self { attempts: printed.lines().filter_map(line).collect(), printed, result, whole }
+        let lines = printed.lines().filter(|line| !line.starts_with('>'));
+        Self { attempts: lines.filter_map(line).collect(), printed, result, whole }
     }
 
     /// What the attempt of that name answered.

@@ -85,11 +85,11 @@ const HIDDEN: fn(Tier) -> &'static [&'static str] = |_| &["ENOENT", "EACCES"];
 #[test]
 fn fs_01_a_file_outside_is_opened_in_no_mode() {
     let attempts = "
-attempt('read', lambda: print(read(canary)))
+attempt('read', lambda: show(read(canary)))
 attempt('write', lambda: os.open(canary, os.O_WRONLY))
 attempt('mapped', lambda: mmap.mmap(os.open(canary, os.O_RDONLY), 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
 attempt('truncate', lambda: os.open(canary, os.O_WRONLY | os.O_TRUNC))
-attempt('path', lambda: print(read('/proc/self/fd/%d' % os.open(canary, os.O_PATH))))
+attempt('path', lambda: show(read('/proc/self/fd/%d' % os.open(canary, os.O_PATH))))
 attempt('listed', lambda: os.listdir(out))
 attempt('made', lambda: write(out + '/made'))
 attempt('removed', lambda: os.unlink(out + '/made'))
@@ -130,7 +130,7 @@ attempt('link-slash', lambda: read('link39'))
 fn fs_03_a_planted_link_leads_nowhere() {
     let attempts = "
 os.symlink(canary, 'ln'); os.symlink(out, 'folder'); os.symlink(out + '/program', 'run')
-attempt('read', lambda: print(read('ln')))
+attempt('read', lambda: show(read('ln')))
 attempt('append', lambda: open('ln', 'a'))
 attempt('truncate', lambda: os.truncate('ln', 20))
 attempt('execute', lambda: subprocess.run(['./run'], check=True))

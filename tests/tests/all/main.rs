@@ -4,6 +4,7 @@
 
 mod attacks;
 mod attacks_filesystem;
+mod attacks_filesystem_hidden;
 mod containment;
 mod doctor;
 mod host_plane;

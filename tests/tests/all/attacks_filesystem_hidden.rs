@@ -121,7 +121,9 @@ fn fs_16_whether_a_hidden_name_exists_is_not_told() {
         }
         answers.assert("chdir", if tier == Tier::Full { &["ENOENT", "EACCES"] } else { &["ENOENT", "EACCES", "ok"] });
         if tier == Tier::Full {
-            for kind in ["stat", "lstat", "statx", "access", "faccessat2", "readlink", "open", "path", "attribute", "statfs"] {
+            for kind in
+                ["stat", "lstat", "statx", "access", "faccessat2", "readlink", "open", "path", "attribute", "statfs"]
+            {
                 for name in ["there", "absent", "link"] {
                     answers.assert(&format!("{kind}-{name}"), &["ENOENT"]);
                 }

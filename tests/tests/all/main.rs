@@ -5,6 +5,7 @@
 mod attacks;
 mod attacks_filesystem;
 mod attacks_filesystem_hidden;
+mod attacks_filesystem_host;
 mod containment;
 mod doctor;
 mod host_plane;

@@ -97,6 +97,7 @@ impl Judge {
     /// May something other than a directory get this name? On the way to a protected name it would stand for what is protected.
     pub(crate) fn new_file(&mut self, thread: i32, place: &Place, directory: Identity) -> Result<(), Errno> {
         self.entry(thread, place, directory)?;
+        self.list_run_later(&place.path);
         let text = place.path.to_string_lossy();
         let Some(rule) = self.rules.on_the_way_to(&text).cloned() else { return Ok(()) };
         if self.is_own(&place.path, directory) {
@@ -183,6 +184,13 @@ impl Judge {
         }
     }
 
+    /// Lists a file that some tool reads code or settings from by itself, where that is too ordinary a name to be protected.
+    pub(crate) fn list_run_later(&mut self, path: &Path) {
+        if is_run_later(path) {
+            self.list_if_kept(path);
+        }
+    }
+
     /// Lists a directory of the guest's own that gets a name on the way to a protected one.
     pub(crate) fn list_on_the_way(&mut self, path: &Path) {
         let text = path.to_string_lossy();
@@ -199,6 +207,28 @@ impl Judge {
         self.findings.refused(thread, access, subject, rule_of(decision));
         Err(REFUSED)
     }
+}
+
+/// Names of files that are run, or change what runs, without being asked for: by an interpreter as it starts, by a test runner, by an
+/// agent that takes them for its orders.
+const RUN_LATER: [&str; 8] = [
+    "pyvenv.cfg",
+    "sitecustomize.py",
+    "usercustomize.py",
+    "conftest.py",
+    ".tool-versions",
+    "AGENTS.md",
+    "CLAUDE.md",
+    "GEMINI.md",
+];
+
+fn is_run_later(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    // A directory with HEAD, objects and refs is a repository to git, and its `config` names programs (git-config(1),
+    // safe.bareRepository). In a `.git` that is there by rights.
+    let repository = name == "HEAD" && !path.iter().any(|part| part == ".git");
+    let path_file = path.extension().is_some_and(|extension| extension == "pth");
+    repository || path_file || RUN_LATER.iter().any(|own| name == *own)
 }
 
 /// `path` without `.`, `..` and doubled slashes. Links are not followed: this serves messages alone.

@@ -146,6 +146,7 @@ impl Server {
             self.judge.unnamed(thread, &object.path, facts(object.descriptor.as_fd())?.identity)?;
         } else if wish.writes() {
             self.judge_object(thread, &object.path)?;
+            self.judge.list_run_later(&object.path);
         }
         if kind == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
             return self.open_terminal(thread, wish);

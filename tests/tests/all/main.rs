@@ -7,6 +7,7 @@ mod attacks_filesystem;
 mod attacks_filesystem_hidden;
 mod attacks_filesystem_host;
 mod attacks_filesystem_policy;
+mod attacks_git;
 mod containment;
 mod doctor;
 mod host_plane;

@@ -6,6 +6,7 @@ mod attacks;
 mod attacks_filesystem;
 mod attacks_filesystem_hidden;
 mod attacks_filesystem_host;
+mod attacks_filesystem_names;
 mod attacks_filesystem_policy;
 mod attacks_git;
 mod containment;

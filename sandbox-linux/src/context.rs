@@ -145,6 +145,7 @@ impl Context {
         plan.add(op::UMASK, "umask").u32(0o022);
         let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
         plan.add(op::SECCOMP, "seccomp").u32(listener).text(&self.filter);
+        limits::open_files(&mut plan, &self.profile.limits);
         plan.add(op::PROVE, "proof").u32(self.proof());
         // As late as can be: the cgroup is made meanwhile.
         plan.add(op::JOIN_CGROUPS, "cgroup");

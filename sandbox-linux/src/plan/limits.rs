@@ -12,9 +12,6 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits, others: u64) {
     };
     // A crash leaves no image of memory anywhere.
     set("core", libc::RLIMIT_CORE, 0);
-    if let Some(files) = limits.open_files {
-        set("open_files", libc::RLIMIT_NOFILE, files);
-    }
     if let Some(processes) = limits.processes {
         // A hard stop above the limit, so that the supervisor sees the limit passed and can tell it. It does not bind root: there
         // a cgroup or the supervisor must.
@@ -32,5 +29,13 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits, others: u64) {
         // A hard stop for each process, above the limit for the tree, so that the tree's limit is what strikes and is
         // told. Address space would be no measure: runtimes reserve far more than they use.
         set("memory", libc::RLIMIT_DATA, bytes.saturating_add(bytes / 4).saturating_add(64 << 20));
+    }
+}
+
+/// Adds the rlimit on descriptors, which comes after the last descriptor that the launcher sends: it bounds as well how many the user
+/// has in flight when one is sent (unix(7), ETOOMANYREFS), and another run of the same user may have filled it as far as its own goes.
+pub(crate) fn open_files(plan: &mut Plan, limits: &Limits) {
+    if let Some(files) = limits.open_files {
+        plan.add(op::RLIMIT, "open_files").u32(libc::RLIMIT_NOFILE).u64(files);
     }
 }

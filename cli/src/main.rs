@@ -17,6 +17,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    raise_descriptor_limit();
     let arguments = match arguments::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -31,5 +32,18 @@ fn main() -> ExitCode {
             failure.print();
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// Lets this process have as many descriptors as it may: it needs some for each run, and passes some to launchers, which the kernel
+/// refuses once the user's processes, guests among them, have more in flight than this limit (unix(7), ETOOMANYREFS). Each guest has a
+/// limit of its own.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // Where it cannot be raised, things are as they were.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }

@@ -218,12 +218,15 @@ fn adopt(descriptor: RawFd) -> OwnedFd {
 }
 
 fn failed(step: &str, error: io::Error) -> BridgeError {
-    BridgeError::new(
-        ErrorCode::SandboxSetupFailed,
-        format!("the sandbox could not be started: {step}: {error}; the host may be at its limit of descriptors or processes"),
-    )
-    .with("step", step)
-    .with("errno", error.raw_os_error().unwrap_or(0))
+    let why = if error.raw_os_error() == Some(libc::ETOOMANYREFS) {
+        // unix(7): the sum over the user's processes, held against the sender's own RLIMIT_NOFILE.
+        "processes of this user have too many descriptors in flight over sockets; end them, or raise the limit of open files (ulimit -n)"
+    } else {
+        "the host may be at its limit of descriptors or processes"
+    };
+    BridgeError::new(ErrorCode::SandboxSetupFailed, format!("the sandbox could not be started: {step}: {error}; {why}"))
+        .with("step", step)
+        .with("errno", error.raw_os_error().unwrap_or(0))
 }
 
 /// Whether a failed start failed in executing the program, which is the guest's fault and not the sandbox's.

@@ -1,9 +1,11 @@
 //! `cofferdam policy check`: tells what is wrong with policies, and where.
 
+use crate::compose::Places;
 use crate::failure::Failure;
 use crate::{escape, exit_code, policy_file};
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
+use std::collections::BTreeMap;
 use std::io::Write;
 
 /// Checks policies; a fault is shown with its line.
@@ -21,7 +23,7 @@ impl Check {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         let mut code = 0;
         for file in &self.files {
-            match policy_file::from_file(file) {
+            match checked(file) {
                 Ok(_) => super::print(&format!("{}: right\n", escape::shown(file)))?,
                 Err(error) => {
                     code = exit_code::REFUSED;
@@ -33,6 +35,14 @@ impl Check {
         }
         Ok(code)
     }
+}
+
+/// Reads a policy, and compiles it for the current directory: what placeholders mean is part of what can be wrong.
+fn checked(file: &str) -> Result<(), BridgeError> {
+    let policy = policy_file::from_file(file)?;
+    let mut places = Places::find(None).unwrap_or_else(|_| Places::without_workspace()).placeholders();
+    places.workspace.get_or_insert_with(|| "/workspace".to_owned());
+    policy.compile(&places, &BTreeMap::new()).map(drop)
 }
 
 /// The fault's sentence and, where it stands in `file`, its line with a caret.

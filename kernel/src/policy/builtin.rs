@@ -30,10 +30,12 @@ pub(super) const UNITS: [(&str, &str); 7] = [
 
 /// What another tool will later run or trust: read-only inside a writable place, in each folder of it. Wildcards are those of
 /// patterns.
-pub(super) const PROTECTED: [&str; 28] = [
+pub(super) const PROTECTED: [&str; 54] = [
     ".git/hooks",
     ".git/config",
     ".git/config.worktree",
+    // Where git finds hooks and configuration instead.
+    ".git/commondir",
     ".git/modules/**/hooks",
     ".git/modules/**/config",
     ".git/worktrees/*/config.worktree",
@@ -59,6 +61,31 @@ pub(super) const PROTECTED: [&str; 28] = [
     ".husky",
     ".pre-commit-config.yaml",
     ".npmrc",
+    ".gitconfig",
+    ".bash_aliases",
+    ".bash_logout",
+    ".config/fish",
+    ".config/systemd/user",
+    ".config/autostart",
+    ".devcontainer",
+    ".devcontainer.json",
+    ".windsurf",
+    ".codex",
+    ".gemini",
+    ".zed",
+    ".cursorrules",
+    ".aider.conf.yml",
+    ".yarnrc.yml",
+    ".pnpmfile.cjs",
+    "mise.toml",
+    ".mise.toml",
+    "lefthook.yml",
+    ".gdbinit",
+    ".lldbinit",
+    ".vimrc",
+    ".exrc",
+    ".travis.yml",
+    "Jenkinsfile",
 ];
 
 /// Secrets: refused whatever `read` says, unless a rule names the very file.

@@ -3,6 +3,7 @@
 use super::builtin::{PROTECTED, SECRETS};
 use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
+use super::overwritten;
 use super::tree::invalid;
 use super::validated::Policy;
 use cofferdam_bridge::decide::FilesystemRules;
@@ -73,6 +74,7 @@ impl Policy {
         self.protected(&mut profile)?;
         self.check_working_directory(&profile, places)?;
         let files = FilesystemRules::new(&profile.filesystem)?;
+        overwritten::check(&profile, &files)?;
         Ok(CompiledPolicy { profile, environment, files })
     }
 

@@ -10,6 +10,7 @@ mod document;
 mod entry;
 mod lint;
 mod network_rule;
+mod overwritten;
 mod quantity;
 mod schema;
 mod tree;

@@ -1,7 +1,7 @@
 //! A directory of the host as a file system that nothing leads out of.
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, FileExt, Metadata, MetadataExt, OpenOptions, Permissions, PermissionsExt};
+use cap_std::fs::{Dir, File, FileExt, Metadata, MetadataExt, OpenOptions, Permissions, PermissionsExt};
 use cofferdam_bridge::call::CallContext;
 use cofferdam_bridge::clock::Timestamp;
 use cofferdam_bridge::error::BridgeError;
@@ -17,7 +17,7 @@ use notify::event::{EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::HashMap;
 use std::fs::FileTimes;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,11 +64,30 @@ impl HostFilesystem {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Opens a regular file, and nothing else that a guest may have put in its place.
+    fn regular(&self, path: &str, options: &mut OpenOptions) -> Result<(File, Metadata), BridgeError> {
+        let file = self.root.open_with(beneath(path)?, &patient(options)).map_err(|error| told(&error))?;
+        let metadata = file.metadata().map_err(|error| told(&error))?;
+        if metadata.is_dir() {
+            return Err(told(&io::ErrorKind::IsADirectory.into()));
+        }
+        if !metadata.is_file() {
+            let message = "what is there is no regular file, so it is neither read nor written";
+            return Err(BridgeError::new(ErrorCode::IoFailed, message));
+        }
+        Ok((file, metadata))
+    }
+
     fn metadata(&self, path: &str, follow: bool) -> Result<FileMetadata, BridgeError> {
         let path = beneath(path)?;
         let found = if follow { self.root.metadata(path) } else { self.root.symlink_metadata(path) };
         found.map(|found| facts(&found)).map_err(|error| told(&error))
     }
+}
+
+/// The same options, with which a FIFO or a terminal in the guest's hands holds nobody up and gives no terminal away.
+fn patient(options: &mut OpenOptions) -> OpenOptions {
+    cap_std::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK | libc::O_NOCTTY).clone()
 }
 
 /// A path as it stands beneath the root.
@@ -140,17 +159,7 @@ impl FilesystemBridge for HostFilesystem {
     }
 
     fn read_range(&self, _: &CallContext, request: ReadRangeRequest) -> Result<Vec<u8>, BridgeError> {
-        let mut options = OpenOptions::new();
-        // A FIFO in the guest's hands must not hold up the host.
-        let options = cap_std::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK);
-        let file = self.root.open_with(beneath(&request.path)?, options).map_err(|error| told(&error))?;
-        let metadata = file.metadata().map_err(|error| told(&error))?;
-        if metadata.is_dir() {
-            return Err(told(&io::ErrorKind::IsADirectory.into()));
-        }
-        if !metadata.is_file() {
-            return Err(BridgeError::new(ErrorCode::IoFailed, "what is there is no regular file, so it is not read"));
-        }
+        let (file, metadata) = self.regular(&request.path, OpenOptions::new().read(true))?;
         let left = metadata.len().saturating_sub(request.offset);
         let mut bytes = vec![0; usize::try_from(left.min(request.length).min(MOST_BYTES)).unwrap_or(0)];
         let (mut filled, mut at) = (0, request.offset);
@@ -167,17 +176,19 @@ impl FilesystemBridge for HostFilesystem {
     }
 
     fn write_file(&self, _: &CallContext, request: WriteFileRequest) -> Result<(), BridgeError> {
-        self.root.write(beneath(&request.path)?, &request.contents).map_err(|error| told(&error))
+        let (mut file, _) = self.regular(&request.path, OpenOptions::new().write(true).create(true))?;
+        // Emptied only once it is known to be a file.
+        file.set_len(0).and_then(|()| file.write_all(&request.contents)).map_err(|error| told(&error))
     }
 
     fn write_range(&self, _: &CallContext, request: WriteRangeRequest) -> Result<(), BridgeError> {
-        let file = self.root.open_with(beneath(&request.path)?, OpenOptions::new().write(true));
-        file.and_then(|file| file.write_all_at(&request.contents, request.offset)).map_err(|error| told(&error))
+        let (file, _) = self.regular(&request.path, OpenOptions::new().write(true))?;
+        file.write_all_at(&request.contents, request.offset).map_err(|error| told(&error))
     }
 
     fn append_file(&self, _: &CallContext, request: WriteFileRequest) -> Result<(), BridgeError> {
-        let file = self.root.open_with(beneath(&request.path)?, OpenOptions::new().append(true).create(true));
-        file.and_then(|mut file| io::Write::write_all(&mut file, &request.contents)).map_err(|error| told(&error))
+        let (mut file, _) = self.regular(&request.path, OpenOptions::new().append(true).create(true))?;
+        file.write_all(&request.contents).map_err(|error| told(&error))
     }
 
     fn stat(&self, _: &CallContext, request: PathRequest) -> Result<FileMetadata, BridgeError> {
@@ -220,10 +231,14 @@ impl FilesystemBridge for HostFilesystem {
     }
 
     fn copy(&self, _: &CallContext, request: TwoPathsRequest) -> Result<(), BridgeError> {
-        self.root
-            .copy(beneath(&request.from)?, &self.root, beneath(&request.to)?)
-            .map(drop)
-            .map_err(|error| told(&error))
+        let (mut from, metadata) = self.regular(&request.from, OpenOptions::new().read(true))?;
+        let (mut to, already) = self.regular(&request.to, OpenOptions::new().write(true).create(true))?;
+        if (already.dev(), already.ino()) == (metadata.dev(), metadata.ino()) {
+            return Err(BridgeError::new(ErrorCode::PathInvalid, "a file cannot be copied to itself"));
+        }
+        to.set_len(0).and_then(|()| io::copy(&mut from, &mut to)).map_err(|error| told(&error))?;
+        // Set-id bits are given to nobody.
+        to.set_permissions(Permissions::from_mode(metadata.mode() & 0o777)).map_err(|error| told(&error))
     }
 
     fn hard_link(&self, _: &CallContext, request: TwoPathsRequest) -> Result<(), BridgeError> {
@@ -250,8 +265,8 @@ impl FilesystemBridge for HostFilesystem {
     }
 
     fn truncate(&self, _: &CallContext, request: TruncateRequest) -> Result<(), BridgeError> {
-        let file = self.root.open_with(beneath(&request.path)?, OpenOptions::new().write(true));
-        file.and_then(|file| file.set_len(request.length)).map_err(|error| told(&error))
+        let (file, _) = self.regular(&request.path, OpenOptions::new().write(true))?;
+        file.set_len(request.length).map_err(|error| told(&error))
     }
 
     fn set_times(&self, _: &CallContext, request: SetTimesRequest) -> Result<(), BridgeError> {
@@ -261,7 +276,8 @@ impl FilesystemBridge for HostFilesystem {
         let mut times = FileTimes::new();
         times = accessed.map_or(times, |time| times.set_accessed(time));
         times = modified.map_or(times, |time| times.set_modified(time));
-        let file = self.root.open(beneath(&request.path)?).map_err(|error| told(&error))?;
+        let options = patient(OpenOptions::new().read(true));
+        let file = self.root.open_with(beneath(&request.path)?, &options).map_err(|error| told(&error))?;
         file.into_std().set_times(times).map_err(|error| told(&error))
     }
 
@@ -328,7 +344,9 @@ impl FilesystemBridge for HostFilesystem {
                 }
             }
         };
-        let mut watcher = notify::recommended_watcher(tell).map_err(failed)?;
+        // What a link leads to is none of these files, and names there are nobody's business.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let mut watcher = RecommendedWatcher::new(tell, config).map_err(failed)?;
         let mode = if request.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         watcher.watch(&self.place.join(path.trim_start_matches('/')), mode).map_err(failed)?;
         watches.kept.insert(number, (request.vm_id, watcher));

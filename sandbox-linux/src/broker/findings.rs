@@ -3,7 +3,9 @@
 use super::caller::program_of;
 use cofferdam_bridge::profile::PathEffect;
 use cofferdam_bridge::verdict::{Denial, RuleRef};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// As many distinct refusals as a report holds.
@@ -23,7 +25,8 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// Notes that `thread` was refused `access` to `subject`.
-    pub(crate) fn refused(&mut self, thread: i32, access: &str, subject: &str, rule: Option<(PathEffect, RuleRef)>) {
+    pub(crate) fn refused(&mut self, thread: i32, access: &str, path: &Path, rule: Option<(PathEffect, RuleRef)>) {
+        let subject = &*told(path);
         let known = |denial: &Denial| denial.access == access && denial.subject == subject;
         if self.denials.len() >= MOST_DENIALS || self.denials.iter().any(known) {
             return;
@@ -36,7 +39,7 @@ impl Findings {
     }
 
     /// Notes that `thread` was kept from a socket that somebody outside bound. No rule opens it.
-    pub(crate) fn foreign_socket(&mut self, thread: i32, path: &str) {
+    pub(crate) fn foreign_socket(&mut self, thread: i32, path: &Path) {
         self.refused(thread, "socket.connect", path, None);
         if let Some(denial) = self.denials.last_mut().filter(|denial| denial.access == "socket.connect") {
             denial.remedy = None;
@@ -44,13 +47,27 @@ impl Findings {
     }
 
     /// Notes a file that may be executed later.
-    pub(crate) fn executable(&mut self, path: &str) {
+    pub(crate) fn executable(&mut self, path: &Path) {
         // A directory that is listed stands for what is in it.
         let stands = |above: &Path| above.to_str().is_some_and(|above| self.executable_later.contains(above));
-        if self.executable_later.len() < MOST_FILES && !Path::new(path).ancestors().any(stands) {
-            self.executable_later.insert(path.to_owned());
+        if self.executable_later.len() < MOST_FILES && !path.ancestors().any(stands) {
+            self.executable_later.insert(told(path).into_owned());
         }
     }
+}
+
+/// A path as a report tells it: bytes that are no text are told by number, so that two such names are not told as one.
+fn told(path: &Path) -> Cow<'_, str> {
+    let bytes = path.as_os_str().as_bytes();
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len() + 6);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    Cow::Owned(text)
 }
 
 fn remedy(access: &str, subject: &str, rule: Option<&(PathEffect, RuleRef)>) -> String {
@@ -71,11 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fs_31_names_that_are_no_text_are_told_apart() {
+        use std::ffi::OsStr;
+        let told = |bytes: &[u8]| told(Path::new(OsStr::from_bytes(bytes))).into_owned();
+        assert_eq!(told(b"/w/a\xff\xfe.env"), "/w/a\\xff\\xfe.env");
+        assert_ne!(told(b"/w/\xff"), told(b"/w/\xfe"));
+        assert_eq!(told("/w/é\n".as_bytes()), "/w/é\n");
+    }
+
+    #[test]
     fn what_happens_often_is_told_once_and_not_without_end() {
         let mut findings = Findings::default();
         for number in 0..1000 {
-            findings.refused(1, "filesystem.write", "/w/same", None);
-            findings.refused(1, "filesystem.write", &format!("/w/{number}"), None);
+            findings.refused(1, "filesystem.write", Path::new("/w/same"), None);
+            findings.refused(1, "filesystem.write", Path::new(&format!("/w/{number}")), None);
         }
         assert_eq!(findings.denials.len(), MOST_DENIALS);
         assert_eq!(findings.denials[0].remedy.as_deref(), Some("filesystem.write = [\"/w/same\"]"));

@@ -65,16 +65,14 @@ impl Judge {
             return Ok(Standing::Free);
         }
         match decision.effect {
-            None | Some(PathEffect::Read) if self.is_alone() => {
-                self.refuse(thread, "filesystem.write", &text, decision)
-            }
+            None | Some(PathEffect::Read) if self.is_alone() => self.refuse(thread, "filesystem.write", path, decision),
             // Outside every rule, or only readable: the mounts refuse it, or it is the sandbox's own (/tmp, /dev).
             None | Some(PathEffect::Read) => Ok(Standing::Free),
             Some(PathEffect::Protect) if self.is_own(path, directory) => {
-                self.findings.executable(&text);
+                self.findings.executable(path);
                 Ok(Standing::Own)
             }
-            _ => self.refuse(thread, "filesystem.write", &text, decision),
+            _ => self.refuse(thread, "filesystem.write", path, decision),
         }
     }
 
@@ -87,8 +85,7 @@ impl Judge {
             let text = place.directory().to_string_lossy();
             let Ok(decision) = self.rules.decide(&text, FileAccess::Write) else { return Err(REFUSED) };
             if !decision.allowed && matches!(decision.effect, None | Some(PathEffect::Read)) {
-                let subject = place.path.to_string_lossy();
-                return self.refuse(thread, "filesystem.write", &subject, decision);
+                return self.refuse(thread, "filesystem.write", &place.path, decision);
             }
         }
         self.name(thread, &place.path, directory)
@@ -97,13 +94,14 @@ impl Judge {
     /// May something other than a directory get this name? On the way to a protected name it would stand for what is protected.
     pub(crate) fn new_file(&mut self, thread: i32, place: &Place, directory: Identity) -> Result<(), Errno> {
         self.entry(thread, place, directory)?;
+        self.list_run_later(&place.path);
         let text = place.path.to_string_lossy();
         let Some(rule) = self.rules.on_the_way_to(&text).cloned() else { return Ok(()) };
         if self.is_own(&place.path, directory) {
-            self.findings.executable(&text);
+            self.findings.executable(&place.path);
             return Ok(());
         }
-        self.findings.refused(thread, "filesystem.write", &text, Some((PathEffect::Protect, rule)));
+        self.findings.refused(thread, "filesystem.write", &place.path, Some((PathEffect::Protect, rule)));
         Err(REFUSED)
     }
 
@@ -126,10 +124,10 @@ impl Judge {
             // What no rule names is not there at all where there are mounts; looking for it is no attempt worth telling.
             None if self.is_alone() => Err(REFUSED),
             _ if self.is_alone() && !decision.allowed => {
-                self.refuse(thread, "filesystem.read", &text, decision).map(drop)
+                self.refuse(thread, "filesystem.read", path, decision).map(drop)
             }
             Some(effect) if !decision.allowed && effect != PathEffect::Protect => {
-                self.refuse(thread, "filesystem.read", &text, decision).map(drop)
+                self.refuse(thread, "filesystem.read", path, decision).map(drop)
             }
             _ => Ok(()),
         }
@@ -137,9 +135,9 @@ impl Judge {
 
     /// May a directory of the host's be called `to` instead of `from`? Not where a rule means it by its name or place.
     pub(crate) fn rename_directory(&mut self, thread: i32, from: &Path, to: &Path) -> Result<(), Errno> {
-        let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
-        let Some(rule) = self.rules.changed_by_rename(&from, &to).cloned() else { return Ok(()) };
-        self.findings.refused(thread, "filesystem.write", &from, Some((PathEffect::Protect, rule)));
+        let (old, new) = (from.to_string_lossy(), to.to_string_lossy());
+        let Some(rule) = self.rules.changed_by_rename(&old, &new).cloned() else { return Ok(()) };
+        self.findings.refused(thread, "filesystem.write", from, Some((PathEffect::Protect, rule)));
         Err(REFUSED)
     }
 
@@ -151,7 +149,7 @@ impl Judge {
             && !decision.allowed
             && !(own && decision.effect.is_none())
         {
-            self.findings.refused(thread, "filesystem.write", &text, rule_of(decision));
+            self.findings.refused(thread, "filesystem.write", path, rule_of(decision));
         }
     }
 
@@ -165,7 +163,7 @@ impl Judge {
         if let Ok(decision) = self.rules.decide(&text, FileAccess::Read)
             && !decision.allowed
         {
-            self.findings.refused(thread, "filesystem.read", &text, rule_of(decision));
+            self.findings.refused(thread, "filesystem.read", &path, rule_of(decision));
         }
     }
 
@@ -179,7 +177,14 @@ impl Judge {
     pub(crate) fn list_if_kept(&mut self, path: &Path) {
         let text = path.to_string_lossy();
         if self.rules.decide(&text, FileAccess::Write).is_ok_and(|decision| decision.effect.is_some()) {
-            self.findings.executable(&text);
+            self.findings.executable(path);
+        }
+    }
+
+    /// Lists a file that some tool reads code or settings from by itself, where that is too ordinary a name to be protected.
+    pub(crate) fn list_run_later(&mut self, path: &Path) {
+        if is_run_later(path) {
+            self.list_if_kept(path);
         }
     }
 
@@ -187,7 +192,7 @@ impl Judge {
     pub(crate) fn list_on_the_way(&mut self, path: &Path) {
         let text = path.to_string_lossy();
         if self.rules.on_the_way_to(&text).is_some() {
-            self.findings.executable(&text);
+            self.findings.executable(path);
         }
     }
 
@@ -195,10 +200,32 @@ impl Judge {
         self.made.is_own(directory) && !self.made.is_vacated(path)
     }
 
-    fn refuse(&mut self, thread: i32, access: &str, subject: &str, decision: RuleDecision) -> Result<Standing, Errno> {
+    fn refuse(&mut self, thread: i32, access: &str, subject: &Path, decision: RuleDecision) -> Result<Standing, Errno> {
         self.findings.refused(thread, access, subject, rule_of(decision));
         Err(REFUSED)
     }
+}
+
+/// Names of files that are run, or change what runs, without being asked for: by an interpreter as it starts, by a test runner, by an
+/// agent that takes them for its orders.
+const RUN_LATER: [&str; 8] = [
+    "pyvenv.cfg",
+    "sitecustomize.py",
+    "usercustomize.py",
+    "conftest.py",
+    ".tool-versions",
+    "AGENTS.md",
+    "CLAUDE.md",
+    "GEMINI.md",
+];
+
+fn is_run_later(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    // A directory with HEAD, objects and refs is a repository to git, and its `config` names programs (git-config(1),
+    // safe.bareRepository). In a `.git` that is there by rights.
+    let repository = name == "HEAD" && !path.iter().any(|part| part == ".git");
+    let path_file = path.extension().is_some_and(|extension| extension == "pth");
+    repository || path_file || RUN_LATER.iter().any(|own| name == *own)
 }
 
 /// `path` without `.`, `..` and doubled slashes. Links are not followed: this serves messages alone.

@@ -86,7 +86,8 @@ impl Server {
                 Err(errno @ (Errno::ENOENT | Errno::ELOOP)) => errno,
                 Err(errno) => return Err(errno),
             };
-            if leads_to_caller(&absolute) {
+            // The kernel's count of links is begun anew with each look, so a path with too many is walked and counted as a whole.
+            if leads_to_caller(&absolute) || (errno == Errno::ELOOP && wish.follows()) {
                 let caller = Caller::of(thread)?;
                 match self.files.walk(&caller, &absolute)? {
                     Walked::Descriptor(number) => return self.reopen_descriptor(&caller, number, wish),
@@ -145,6 +146,7 @@ impl Server {
             self.judge.unnamed(thread, &object.path, facts(object.descriptor.as_fd())?.identity)?;
         } else if wish.writes() {
             self.judge_object(thread, &object.path)?;
+            self.judge.list_run_later(&object.path);
         }
         if kind == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
             return self.open_terminal(thread, wish);

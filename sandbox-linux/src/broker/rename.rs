@@ -88,7 +88,7 @@ impl Server {
         if self.holds_nothing_protected(directory, &to.path, &mut left)? {
             return Ok(());
         }
-        self.judge.findings.refused(thread, "filesystem.write", &to.path.to_string_lossy(), None);
+        self.judge.findings.refused(thread, "filesystem.write", &to.path, None);
         Err(REFUSED)
     }
 

@@ -110,7 +110,7 @@ impl Server {
             return Err(Errno::ECONNREFUSED);
         }
         if !self.sockets.bound.contains(&facts.identity) {
-            self.judge.findings.foreign_socket(thread, &object.path.to_string_lossy());
+            self.judge.findings.foreign_socket(thread, &object.path);
             return Err(REFUSED);
         }
         let address = local(own_path(&object.descriptor).as_bytes())?;

@@ -32,8 +32,8 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits, others: u64) {
     }
 }
 
-/// Adds the limit on open files, which must come last: the kernel lets a process send descriptors only while its user has fewer on their
-/// way than this (unix(7), `ETOOMANYREFS`), and the launcher has some to send.
+/// Adds the rlimit on descriptors, which comes after the last descriptor that the launcher sends: it bounds as well how many the user
+/// has in flight when one is sent (unix(7), ETOOMANYREFS), and another run of the same user may have filled it as far as its own goes.
 pub(crate) fn open_files(plan: &mut Plan, limits: &Limits) {
     if let Some(files) = limits.open_files {
         plan.add(op::RLIMIT, "open_files").u32(libc::RLIMIT_NOFILE).u64(files);

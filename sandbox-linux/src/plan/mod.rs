@@ -5,6 +5,7 @@ pub(crate) mod brokered;
 pub(crate) mod encode;
 pub(crate) mod landlock;
 pub(crate) mod limits;
+pub(crate) mod planted;
 pub(crate) mod resolve;
 pub(crate) mod root;
 pub(crate) mod view;

@@ -3,10 +3,13 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
+use crate::plan::planted::{self, Linked};
 use crate::plan::resolve::{self, Found, Resolved, Resolver};
+use cofferdam_bridge::decide::FileAccess;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, PathRule, Temporary};
+use cofferdam_bridge::verdict::RuleRef;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -59,8 +62,10 @@ impl View {
         let mut view = Self::default();
         let mut objects = BTreeMap::new();
         let mut resolver = Resolver::default();
-        let effects = view.effects(profile, &mut objects, &mut resolver)?;
-        let executables = view.executables(profile, &mut objects, &mut resolver);
+        let mut linked = Vec::new();
+        let effects = view.effects(profile, &mut objects, &mut resolver, &mut linked)?;
+        let executables = view.executables(profile, &mut objects, &mut resolver, &mut linked);
+        planted::check(&view.rules, &linked)?;
         if profile.filesystem.temporary == Temporary::Private {
             let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
             view.nodes.insert(TEMPORARY.into(), Node::Temporary { executable });
@@ -69,7 +74,35 @@ impl View {
         for (path, object) in &objects {
             view.place(path, object, &effects, &executables);
         }
+        view.check_programs(profile, &executables, &mut resolver)?;
         Ok(view)
+    }
+
+    /// A program named by `commands.allow` must be out of the guest's reach: what it wrote there would run under the name. The kernel
+    /// refuses what rules alone show; links and which path is a file are known only here.
+    fn check_programs(
+        &self,
+        profile: &ExecutionProfile,
+        executables: &Executables,
+        resolver: &mut Resolver,
+    ) -> Result<(), BridgeError> {
+        for rule in &profile.commands.allow {
+            for object in resolve::literal(Path::new(&rule.prefix), resolver).into_iter().filter_map(Found::object) {
+                let around = object.path.parent().and_then(|parent| nearest(executables, parent)).copied();
+                if object.directory || around == Some(true) || self.access(&object.path) != Access::Write {
+                    continue;
+                }
+                let message = format!(
+                    "`{}` ({}) names a program that the guest may overwrite; add it to filesystem.protect, or allow its directory, and with it whatever the guest makes there",
+                    rule.rule.text,
+                    rule.rule.place()
+                );
+                return Err(
+                    BridgeError::new(ErrorCode::PolicyInvalid, message).with("path", &*object.path.to_string_lossy())
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The node that covers `path`: its own, or its nearest ancestor's.
@@ -111,6 +144,7 @@ impl View {
         profile: &ExecutionProfile,
         objects: &mut BTreeMap<PathBuf, Resolved>,
         resolver: &mut Resolver,
+        linked: &mut Vec<Linked>,
     ) -> Result<Effects, BridgeError> {
         let mut effects = Effects::new();
         for rule in &profile.filesystem.rules {
@@ -118,10 +152,7 @@ impl View {
                 (PathPattern::Literal(path), _) => self.literal(path, rule, resolver),
                 (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
                     let objects = resolve::glob(pattern, rule, resolver)?;
-                    for object in &objects {
-                        self.rule_about(&object.path, rule);
-                    }
-                    objects
+                    objects.into_iter().map(|object| (self.rule_about(&object.path, rule), object)).collect()
                 }
                 // A pattern that takes away is held by the broker, name by name.
                 (PathPattern::Glob(pattern), _) => {
@@ -138,8 +169,14 @@ impl View {
                     return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
                 }
             };
-            for resolved in places {
+            for (number, resolved) in places {
                 let path = resolved.path.clone();
+                let access = match rule.effect {
+                    PathEffect::Read => Some(FileAccess::Read),
+                    PathEffect::Write => Some(FileAccess::Write),
+                    _ => None,
+                };
+                linked.extend(access.and_then(|access| leads(&resolved, number, &rule.rule, access)));
                 if OWN.iter().any(|own| path == Path::new(own)) {
                     continue;
                 }
@@ -154,20 +191,18 @@ impl View {
         Ok(effects)
     }
 
-    fn literal(&mut self, path: &str, rule: &PathRule, resolver: &mut Resolver) -> Vec<Resolved> {
+    /// The objects that a path leads to, each with the number of its canonical rule.
+    fn literal(&mut self, path: &str, rule: &PathRule, resolver: &mut Resolver) -> Vec<(Option<usize>, Resolved)> {
         let found = resolve::literal(Path::new(path), resolver);
-        for one in &found {
-            self.rule_about(one.path(), rule);
-        }
-        found.into_iter().filter_map(Found::object).collect()
+        let numbered = found.into_iter().map(|one| (self.rule_about(one.path(), rule), one));
+        numbered.filter_map(|(number, one)| one.object().map(|object| (number, object))).collect()
     }
 
     /// A path that is no text can be named by no rule but one above it.
-    fn rule_about(&mut self, path: &Path, rule: &PathRule) {
-        if let Some(path) = path.to_str() {
-            let pattern = PathPattern::Literal(path.to_owned());
-            self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
-        }
+    fn rule_about(&mut self, path: &Path, rule: &PathRule) -> Option<usize> {
+        let pattern = PathPattern::Literal(path.to_str()?.to_owned());
+        self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
+        Some(self.rules.len() - 1)
     }
 
     fn executables(
@@ -175,11 +210,13 @@ impl View {
         profile: &ExecutionProfile,
         objects: &mut BTreeMap<PathBuf, Resolved>,
         resolver: &mut Resolver,
+        linked: &mut Vec<Linked>,
     ) -> Executables {
         let mut executables = Executables::new();
         let rules = profile.commands.allow.iter().map(|rule| (rule, true));
         for (rule, allowed) in rules.chain(profile.commands.deny.iter().map(|rule| (rule, false))) {
             for resolved in resolve::literal(Path::new(&rule.prefix), resolver).into_iter().filter_map(Found::object) {
+                linked.extend(leads(&resolved, None, &rule.rule, FileAccess::Read).filter(|_| allowed));
                 let verdict = executables.entry(resolved.path.clone()).or_insert(allowed);
                 *verdict = *verdict && allowed;
                 objects.entry(resolved.path.clone()).or_insert(resolved);
@@ -215,6 +252,13 @@ impl View {
         let Resolved { directory, device, inode, .. } = *object;
         self.nodes.insert(path.into(), Node::Bind { access, executable, directory, device, inode });
     }
+}
+
+/// What a rule's path led through, if it were links.
+fn leads(resolved: &Resolved, number: Option<usize>, rule: &RuleRef, access: FileAccess) -> Option<Linked> {
+    let links: Vec<PathBuf> = resolved.links.iter().map(|(place, _)| place.clone()).collect();
+    let target = resolved.path.clone();
+    (!links.is_empty()).then(|| Linked { number, rule: rule.clone(), links, target, access })
 }
 
 /// The effect of the most specific rule. `protect` gives reading only where something above it gives it.

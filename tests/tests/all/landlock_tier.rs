@@ -159,7 +159,7 @@ fn what_is_denied_or_protected_in_the_workspace_stays_so() {
     scratch.write(".git/config", "[core]\n");
     let policy = scratch.write(
         "policy.toml",
-        "version = 1\nextends = \"dev\"\n[filesystem]\ndeny = [\"{workspace}/secret\"]\n[isolation]\nrequire = \"landlock\"\n",
+        "version = 1\nextends = \"dev\"\n[filesystem]\ndeny = [\"{workspace}/secret/key\"]\n[isolation]\nrequire = \"landlock\"\n",
     );
     let policy = policy.to_str().unwrap();
     for line in [
@@ -175,6 +175,7 @@ fn what_is_denied_or_protected_in_the_workspace_stays_so() {
         "echo evil > .envrc",
     ] {
         let run = run_without_namespaces(scratch.path(), &["--policy", policy], &["sh", "-c", line]).output().unwrap();
+        assert_ne!(run.status.code(), Some(125), "{line} was not run: {run:?}");
         assert!(!text(&run.stdout).contains("SECRET"), "{line}: {run:?}");
         assert_eq!(fs::read_to_string(scratch.join(".git/hooks/post-commit")).unwrap(), "old", "{line}");
         assert_eq!(fs::read_dir(scratch.join(".git/hooks")).unwrap().count(), 1, "{line}");

@@ -3,6 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod attacks;
+mod attacks_filesystem;
+mod attacks_filesystem_hidden;
+mod attacks_filesystem_host;
+mod attacks_filesystem_names;
+mod attacks_filesystem_policy;
+mod attacks_git;
+mod attacks_ipc;
 mod containment;
 mod doctor;
 mod host_plane;
@@ -11,6 +18,7 @@ mod landlock_tier;
 mod limits;
 mod limits_everywhere;
 mod names;
+mod network_denied;
 mod pool;
 mod real_programs;
 mod refusals;

@@ -40,7 +40,19 @@ const TABLE: [Row; 9] = [
             "tokio",
         ],
     ),
-    ("cofferdam-tests", 4, &["cofferdam-kernel", "cofferdam-sandbox-linux", "nix", "serde_json", "tokio"]),
+    (
+        "cofferdam-tests",
+        4,
+        &[
+            "cofferdam-bridge",
+            "cofferdam-kernel",
+            "cofferdam-plane-kit",
+            "cofferdam-sandbox-linux",
+            "nix",
+            "serde_json",
+            "tokio",
+        ],
+    ),
     ("cofferdam-xtask", 4, &["serde_json"]),
 ];
 

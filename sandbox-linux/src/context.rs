@@ -11,7 +11,7 @@ use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
-use crate::seccomp::{self, BpfInstruction, FilterOptions};
+use crate::seccomp::{self, Asked, Variant};
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
@@ -51,7 +51,7 @@ pub(crate) struct Context {
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
     landlock: Option<Rights>,
-    filter: Vec<u8>,
+    filter: &'static [u8],
 }
 
 impl Context {
@@ -67,12 +67,10 @@ impl Context {
         if tier != Tier::Full {
             brokered = brokered.without_mounts();
         }
-        let filter = FilterOptions {
-            tier,
-            broker_names: brokered.names,
-            broker_opens: brokered.reads,
-            broker_sockets: brokered.sockets,
-            host_network: profile.network.mode == NetworkMode::Inherit,
+        let host_network = profile.network.mode == NetworkMode::Inherit;
+        let filter = match tier {
+            Tier::Full => Variant::Full { asked: asked(brokered), sockets: brokered.sockets },
+            _ => Variant::Landlock { host_network },
         };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         let mut context = Self {
@@ -85,7 +83,7 @@ impl Context {
             before_terminal: Plan::default(),
             after_terminal: None,
             landlock: offer.landlock,
-            filter: bytes_of(&seccomp::compile(&filter)),
+            filter: seccomp::filter(filter),
             profile,
             view,
         };
@@ -144,7 +142,7 @@ impl Context {
         plan.add(op::CHANGE_DIRECTORY, directory.as_ref()).text(directory.as_ref());
         plan.add(op::UMASK, "umask").u32(0o022);
         let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
-        plan.add(op::SECCOMP, "seccomp").u32(listener).text(&self.filter);
+        plan.add(op::SECCOMP, "seccomp").u32(listener).text(self.filter);
         plan.add(op::PROVE, "proof").u32(self.proof());
         // As late as can be: the cgroup is made meanwhile.
         plan.add(op::JOIN_CGROUPS, "cgroup");
@@ -191,13 +189,11 @@ impl Context {
     }
 }
 
-/// `struct sock_filter`s as the launcher hands them to the kernel.
-fn bytes_of(instructions: &[BpfInstruction]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(instructions.len() * 8);
-    for instruction in instructions {
-        bytes.extend_from_slice(&instruction.code.to_ne_bytes());
-        bytes.extend_from_slice(&[instruction.jt, instruction.jf]);
-        bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+/// What of `brokered` the filter sends, in the tier with mounts.
+fn asked(brokered: Brokered) -> Asked {
+    match brokered {
+        Brokered { reads: true, .. } => Asked::NamesAndOpens,
+        Brokered { names: true, .. } => Asked::Names,
+        _ => Asked::Nothing,
     }
-    bytes
 }

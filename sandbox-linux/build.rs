@@ -10,11 +10,12 @@ mod compiler;
 mod variant;
 
 use compiler::architecture::Architecture;
+use compiler::bpf::BpfInstruction;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
-use variant::Variant;
+use variant::{Profile, Variant};
 
 fn main() {
     println!("cargo::rerun-if-changed=launcher/src");
@@ -24,6 +25,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=COFFERDAM_TYPE_CHECK_ONLY");
     let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else { fail("cargo sets no OUT_DIR") };
     filters(&out.join("seccomp_filters.rs"));
+    profiles(&out.join("seccomp_profiles.rs"));
     let launcher = out.join("launcher");
     let skip = env::var_os("COFFERDAM_TYPE_CHECK_ONLY").is_some();
     if skip || env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
@@ -55,17 +57,43 @@ fn filters(to: &Path) {
     if !faults.is_empty() {
         fail(&format!("the system call tables are wrong: {}", faults.join("; ")));
     }
-    let target = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
-    let architecture = Architecture::ALL.into_iter().find(|one| one.name() == target);
     let mut text = "[\n".to_owned();
     for variant in Variant::ALL {
         // An empty filter is one that the kernel refuses: nothing starts on an architecture without a table.
-        let code = architecture.map(|one| compiler::compile(one, variant)).unwrap_or_default();
-        let bytes: Vec<u8> = code.iter().flat_map(|instruction| instruction.to_bytes()).collect();
+        let code = architecture().map(|one| compiler::compile(one, variant)).unwrap_or_default();
         // Writing to a string does not fail.
-        let _ = writeln!(text, "&{bytes:?},");
+        let _ = writeln!(text, "&{:?},", bytes(&code));
     }
     text.push_str("]\n");
+    write(to, &text);
+}
+
+/// Writes the filters of profiles likewise, each with the places of the four words of a secret, in bytes.
+fn profiles(to: &Path) {
+    let mut text = "[\n".to_owned();
+    for profile in Profile::ALL {
+        let code = architecture().map(|one| compiler::profiles::compile(one, profile)).unwrap_or_default();
+        let Some(places) = compiler::profiles::places(&code).or_else(|| code.is_empty().then_some([0; 4])) else {
+            fail("the secret of a profile has no place in its filter, or several")
+        };
+        // An instruction is 8 bytes, of which the last four are its operand.
+        let _ = writeln!(text, "(&{:?}, {:?}),", bytes(&code), places.map(|place| place * 8 + 4));
+    }
+    text.push_str("]\n");
+    write(to, &text);
+}
+
+/// The target, if there are tables for it.
+fn architecture() -> Option<Architecture> {
+    let target = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    Architecture::ALL.into_iter().find(|one| one.name() == target)
+}
+
+fn bytes(code: &[BpfInstruction]) -> Vec<u8> {
+    code.iter().flat_map(|instruction| instruction.to_bytes()).collect()
+}
+
+fn write(to: &Path, text: &str) {
     if let Err(error) = fs::write(to, text) {
         fail(&format!("cannot write {}: {error}", to.display()));
     }

@@ -11,13 +11,14 @@ use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
-use crate::seccomp::{self, Asked, Variant};
+use crate::seccomp::{self, Asked, Profile, ProgramFilter, Variant};
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
-use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
+use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -121,7 +122,12 @@ impl Context {
 
     /// The whole plan of one start. `program` is the absolute path that was found for the request, `temporary` where temporary
     /// storage is on the host, where there are no mounts.
-    pub(crate) fn plan(&self, request: &StartExecutionRequest, program: &Path, temporary: Option<&Path>) -> Plan {
+    pub(crate) fn plan(
+        &self,
+        request: &StartExecutionRequest,
+        program: &Path,
+        temporary: Option<&Path>,
+    ) -> Result<Plan, BridgeError> {
         let mut plan = self.before_terminal.clone();
         let mut flags = 0;
         if let Streams::Terminal { size } = request.streams {
@@ -143,6 +149,10 @@ impl Context {
         plan.add(op::UMASK, "umask").u32(0o022);
         let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
         plan.add(op::SECCOMP, "seccomp").u32(listener).text(self.filter);
+        if let Some(profile) = call_profile(self.profile.commands.calls)? {
+            let ProgramFilter { secret: [one, other], instructions } = ProgramFilter::new(profile)?;
+            plan.add(op::PROGRAM_FILTER, "program").u64(one).u64(other).text(instructions);
+        }
         plan.add(op::PROVE, "proof").u32(self.proof());
         // As late as can be: the cgroup is made meanwhile.
         plan.add(op::JOIN_CGROUPS, "cgroup");
@@ -151,7 +161,7 @@ impl Context {
         arguments.extend(request.arguments.iter().map(|argument| argument.as_bytes().to_vec()));
         let operation = plan.add(op::RUN, String::from_utf8_lossy(program));
         drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request, temporary)));
-        plan
+        Ok(plan)
     }
 
     fn proof(&self) -> u32 {
@@ -195,5 +205,18 @@ fn asked(brokered: Brokered) -> Asked {
         Brokered { reads: true, .. } => Asked::NamesAndOpens,
         Brokered { names: true, .. } => Asked::Names,
         _ => Asked::Nothing,
+    }
+}
+
+/// The filter that a program gets for itself. What this plane does not know it does not run.
+pub(crate) fn call_profile(calls: CallProfile) -> Result<Option<Profile>, BridgeError> {
+    match calls {
+        CallProfile::Usual => Ok(None),
+        CallProfile::NoExec => Ok(Some(Profile::NoExec)),
+        CallProfile::Compute => Ok(Some(Profile::Compute)),
+        other => Err(BridgeError::new(
+            ErrorCode::UnsupportedBackendFeature,
+            format!("this plane does not know the profile of system calls `{}`; use a release that does", other.name()),
+        )),
     }
 }

@@ -113,7 +113,7 @@ impl LinuxPlane {
         let search_path = request.environment.get("PATH").map(String::as_str);
         let commands = &context.profile.commands;
         let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
-        let plan = context.plan(request, &program, parked.temporary());
+        let plan = context.plan(request, &program, parked.temporary())?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
@@ -205,6 +205,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::FilesystemRules,
             Feature::NetworkDeny,
             Feature::CommandRules,
+            Feature::CallProfiles,
         ];
         descriptor.limits = vec![
             LimitName::Wall,

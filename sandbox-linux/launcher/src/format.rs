@@ -80,6 +80,9 @@ pub mod op {
     pub const NEXT_PLAN: u32 = 25;
     /// Receives one byte with descriptors of cgroup files, and joins each cgroup by writing to it; none may come, too.
     pub const JOIN_CGROUPS: u32 = 26;
+    /// secret u64 twice, instructions text: a second filter, which the program alone gets, just before it is executed. It knows the
+    /// call that executes the program by the secret, which stands in arguments that execve(2) does not use.
+    pub const PROGRAM_FILTER: u32 = 30;
 }
 
 /// Flags of `op::BIND`.

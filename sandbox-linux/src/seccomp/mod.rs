@@ -3,11 +3,13 @@
 
 #[cfg(test)]
 mod compiler;
+mod program_filter;
 #[cfg(test)]
 mod tests;
 mod variant;
 
-pub(crate) use variant::{Asked, Variant};
+pub(crate) use program_filter::ProgramFilter;
+pub(crate) use variant::{Asked, Profile, Variant};
 
 /// fchmodat2(2), the same number on every architecture.
 pub(crate) const SYS_FCHMODAT2: libc::c_long = 452;

@@ -41,3 +41,17 @@ impl Variant {
         Self::Landlock { host_network: true },
     ];
 }
+
+/// A further filter that the program alone gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Nothing more is executed.
+    NoExec,
+    /// Nothing but computing.
+    Compute,
+}
+
+impl Profile {
+    /// All of them, in the order in which the built filters lie.
+    pub(crate) const ALL: [Self; 2] = [Self::NoExec, Self::Compute];
+}

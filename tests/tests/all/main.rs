@@ -13,6 +13,7 @@ mod limits;
 mod names;
 mod real_programs;
 mod refusals;
+mod seccomp_profiles;
 mod sockets;
 mod terminal;
 

@@ -49,7 +49,7 @@ pub(crate) enum Verdict {
     Broker,
 }
 
-/// A comparison of arguments (their low 32 bits, which is what the kernel uses of the ones compared here).
+/// A comparison of arguments: of their low 32 bits, which is what the kernel uses of the ones compared, unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Test {
     conditions: Vec<Condition>,
@@ -60,6 +60,8 @@ pub(crate) struct Test {
 enum Condition {
     /// `argument & mask == value`, or its opposite.
     Masked { argument: u8, mask: u32, value: u32, holds: bool },
+    /// The high 32 bits of `argument` are `value`.
+    High { argument: u8, value: u32 },
     /// `argument & bits != 0`.
     AnyBits { argument: u8, bits: u32 },
 }
@@ -93,11 +95,25 @@ impl Test {
         Self { conditions: vec![Condition::AnyBits { argument, bits }], verdict }
     }
 
+    /// Fails with `errno` when an argument has none of the bits.
+    pub(crate) fn no_bits(argument: u8, bits: u32, errno: Errno) -> Self {
+        Self::masked_equals(argument, bits, 0, errno)
+    }
+
     /// Fails with `errno` when two arguments each have any of their bits.
     pub(crate) fn both_bits(one: u8, one_bits: u32, other: u8, other_bits: u32, errno: Errno) -> Self {
         let mut test = Self::any_bits(one, one_bits, errno);
         test.conditions.push(Condition::AnyBits { argument: other, bits: other_bits });
         test
+    }
+
+    /// Gives `verdict` when arguments from `first` on are `words`, 64 bits each, their low halves first.
+    pub(crate) fn all_of(first: u8, words: &[u32], verdict: Verdict) -> Self {
+        let conditions = words.iter().zip(0_u8..).map(|(value, at)| match (first + at / 2, at % 2) {
+            (argument, 0) => Condition::Masked { argument, mask: u32::MAX, value: *value, holds: true },
+            (argument, _) => Condition::High { argument, value: *value },
+        });
+        Self { conditions: conditions.collect(), verdict }
     }
 
     /// Holds only when another argument does not have `value`.
@@ -135,6 +151,11 @@ impl Block {
     /// What becomes of a call whatever its arguments.
     pub(crate) fn plainly(verdict: Verdict) -> Self {
         Self::new(Vec::new(), verdict)
+    }
+
+    /// Whether it refuses whatever the arguments.
+    pub(crate) fn refuses_plainly(&self) -> bool {
+        self.tests.is_empty() && matches!(self.otherwise, Verdict::Errno(_))
     }
 
     /// Adds a test that is asked before the others.
@@ -223,6 +244,9 @@ fn block_code(block: &Block) -> Vec<BpfInstruction> {
                     }
                     loads.push(plain(JEQ, value));
                     (loads, holds)
+                }
+                Condition::High { argument, value } => {
+                    (vec![plain(LD_ABS, ARGUMENTS_AT + 8 * u32::from(argument) + 4), plain(JEQ, value)], true)
                 }
                 Condition::AnyBits { argument, bits } => {
                     (vec![plain(LD_ABS, ARGUMENTS_AT + 8 * u32::from(argument)), plain(JSET, bits)], true)

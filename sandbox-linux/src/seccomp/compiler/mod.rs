@@ -4,6 +4,7 @@
 
 pub(crate) mod architecture;
 pub(crate) mod bpf;
+pub(crate) mod profiles;
 mod rules;
 pub(crate) mod table;
 mod without_namespaces;
@@ -25,6 +26,8 @@ pub(crate) fn faults() -> Vec<String> {
     let mut faults: Vec<_> =
         named.filter(|name| !known(name)).map(|name| format!("nothing has a call {name}")).collect();
     let mut seen = BTreeSet::new();
+    let compute = table::COMPUTE.iter().flat_map(|group| group.calls);
+    faults.extend(compute.filter(|name| !known(name)).map(|name| format!("nothing has a call {name}")));
     for group in table::GROUPS.iter().flat_map(|(groups, _)| *groups) {
         if group.reason.len() < 10 {
             faults.push(format!("the group of {:?} has no reason", group.calls));
@@ -62,6 +65,11 @@ impl Variant {
     fn gives_network(self) -> bool {
         !matches!(self, Self::Landlock { host_network: false })
     }
+}
+
+/// Every call that some architecture has.
+fn named_calls() -> impl Iterator<Item = &'static str> {
+    Architecture::ALL.iter().flat_map(|architecture| architecture.calls()).map(|(name, _)| *name)
 }
 
 /// What becomes of each call that is named.

@@ -28,13 +28,21 @@ const IPPROTO_MPTCP: u32 = 262;
 const SOCK_PACKET: u32 = 10;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const PR_SET_MM: u32 = 35;
+const O_WRONLY: u32 = 1;
+const O_RDWR: u32 = 2;
 const O_CREAT: u32 = 0o100;
+const O_TRUNC: u32 = 0o1000;
+/// O_TMPFILE contains O_DIRECTORY, which alone only reads; its own bit tells it apart.
+const TEMPORARY_FILE: u32 = 0o20_000_000;
 const ADDR_NO_RANDOMIZE: u32 = 0x0004_0000;
 const SCHED_OTHER: u32 = 0;
 const SCHED_BATCH: u32 = 3;
 const SCHED_IDLE: u32 = 5;
 const SECCOMP_SET_MODE_FILTER: u32 = 1;
 const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 8;
+
+/// Flags of an open that may change something.
+pub(super) const CHANGING_OPEN: u32 = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | TEMPORARY_FILE;
 
 /// The rules under `variant`: a call, and what its arguments lead to.
 pub(super) fn rules(variant: Variant) -> Vec<Rule> {
@@ -115,12 +123,6 @@ fn set_id(argument: u8) -> Block {
 
 /// An open: a mode with set-id bits is refused; what may write is brokered where names are.
 fn open(variant: Variant, flags: u8, mode: u8) -> Block {
-    const O_WRONLY: u32 = 1;
-    const O_RDWR: u32 = 2;
-    const O_TRUNC: u32 = 0o1000;
-    const CHANGES: u32 = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
-    // O_TMPFILE contains O_DIRECTORY, which alone only reads; its own bit tells it apart.
-    const TEMPORARY_FILE: u32 = 0o20_000_000;
     let mut tests = vec![];
     // The mode is looked at only where the call uses it: other callers leave anything in its place.
     tests.push(Test::both_bits(flags, O_CREAT | TEMPORARY_FILE, mode, SET_ID, EPERM));
@@ -128,7 +130,7 @@ fn open(variant: Variant, flags: u8, mode: u8) -> Block {
         return Block::new(tests, Verdict::Broker);
     }
     if variant.asks_about_names() {
-        tests.push(Test::any_bits_to(flags, CHANGES | TEMPORARY_FILE, Verdict::Broker));
+        tests.push(Test::any_bits_to(flags, CHANGING_OPEN, Verdict::Broker));
     }
     Block::new(tests, Verdict::Allow)
 }

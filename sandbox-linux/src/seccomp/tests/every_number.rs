@@ -2,10 +2,10 @@
 
 use super::interpreter::{known_beforehand, run, steps};
 use super::{ALONE, FULL};
-use crate::seccomp::compiler;
 use crate::seccomp::compiler::architecture::Architecture;
 use crate::seccomp::compiler::bpf::BpfInstruction;
-use crate::seccomp::{Asked, Variant};
+use crate::seccomp::compiler::{self, profiles};
+use crate::seccomp::{Asked, Profile, Variant};
 use std::fmt::Write;
 
 const ALLOW: u32 = 0x7fff_0000;
@@ -39,13 +39,14 @@ fn shown(program: &[BpfInstruction], architecture: u32, number: u32) -> String {
 
 fn table_of(architecture: Architecture) -> String {
     let columns = [("full", FULL), ("full, all asked", EVERYTHING), ("landlock", ALONE)];
-    let programs = columns.map(|(_, variant)| compiler::compile(architecture, variant));
+    let mut programs = columns.map(|(_, variant)| compiler::compile(architecture, variant)).to_vec();
+    programs.extend(Profile::ALL.map(|profile| profiles::compile(architecture, profile)));
     let line = |text: &mut String, cells: Vec<String>| {
-        let padded = cells.iter().zip([5, 24, 28, 28, 28]).map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells.iter().zip([5, 24, 28, 28, 28, 28, 28]).map(|(cell, width)| format!("{cell:<width$}"));
         writeln!(text, "{}", padded.collect::<Vec<_>>().join(" ").trim_end()).unwrap();
     };
     let mut text = String::new();
-    let heads = columns.iter().map(|(name, _)| (*name).to_owned());
+    let heads = columns.iter().map(|(name, _)| *name).chain(["no-exec", "compute"]).map(str::to_owned);
     line(&mut text, ["".to_owned(), "call".to_owned()].into_iter().chain(heads).collect());
     for (name, number) in architecture.calls() {
         let verdicts = programs.iter().map(|program| shown(program, architecture.audit(), *number));

@@ -2,6 +2,7 @@
 
 mod every_number;
 mod interpreter;
+mod program_filters;
 
 use super::compiler::architecture::Architecture;
 use super::compiler::bpf::BpfInstruction;

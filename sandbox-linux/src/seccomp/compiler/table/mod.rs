@@ -4,6 +4,7 @@
 //! ENOSYS, so that a libc falls back to an older one. Calls whose arguments matter are in `rules`.
 
 mod allowed;
+mod compute;
 mod refused;
 
 use super::bpf::{ENOSYS, EPERM, Verdict};
@@ -23,6 +24,9 @@ pub(super) const GROUPS: [(&[Group], Verdict); 3] = [
     (refused::REFUSED, Verdict::Errno(EPERM)),
     (refused::ABSENT, Verdict::Errno(ENOSYS)),
 ];
+
+/// What the profile `compute` leaves.
+pub(super) const COMPUTE: &[Group] = compute::COMPUTE;
 
 /// System V and POSIX IPC: objects that no path names.
 pub(super) const SHARED_OBJECTS: &[&str] = &[

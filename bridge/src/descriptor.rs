@@ -39,6 +39,8 @@ pub enum Feature {
     CommandRules,
     /// Keeps changes apart until they are committed.
     OverlayChanges,
+    /// Holds a profile of system calls (`CallProfile`).
+    CallProfiles,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

@@ -183,6 +183,35 @@ pub struct CommandProfile {
     pub allow: Vec<CommandRule>,
     /// Prefixes that are refused.
     pub deny: Vec<CommandRule>,
+    /// Which system calls the program may make once it has started.
+    #[serde(default)]
+    pub calls: CallProfile,
+}
+
+/// A profile of system calls, on top of what each plane refuses anyway. Whatever a plane does not know, it refuses to run under.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum CallProfile {
+    /// What ordinary programs make.
+    #[default]
+    Usual,
+    /// No further program is executed, by the first or by any process that it makes.
+    NoExec,
+    /// Memory, threads, clocks, reading files that the policy shows and using what was open at the start; no processes, no sockets, and
+    /// nothing is written to, made or changed but through the descriptors that it was started with.
+    Compute,
+}
+
+impl CallProfile {
+    /// As it stands in a policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::NoExec => "no-exec",
+            Self::Compute => "compute",
+        }
+    }
 }
 
 /// One rule about programs.

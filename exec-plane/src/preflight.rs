@@ -4,7 +4,7 @@ use crate::danger::Policies;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::limits::Limits;
-use cofferdam_bridge::profile::{Changes, ExecutionProfile, NetworkMode};
+use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode};
 
 /// Why nothing of this holds.
 const NOTHING: &str = "the host plane isolates nothing; run on a plane that does";
@@ -39,6 +39,15 @@ pub(crate) fn preflight(profile: &ExecutionProfile, policies: Policies) -> Prefl
         let message = "changes cannot be kept apart by this plane";
         let fix = "write in the policy: filesystem.changes = \"direct\"".to_owned();
         preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::MountNamespace), message, Some(fix)));
+    }
+    if profile.commands.calls != CallProfile::Usual {
+        // Nor that a program may make calls which its policy takes from it by name.
+        let message = format!(
+            "this plane holds no profile of system calls (commands.calls = \"{}\")",
+            profile.commands.calls.name()
+        );
+        let fix = "write in the policy: commands.calls = \"usual\"".to_owned();
+        preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix)));
     }
     if !profile.filesystem.rules.is_empty() {
         let message = "file rules are not held: a program reads and writes what its user may";
@@ -119,6 +128,15 @@ mod tests {
             assert!(!answer.accepted());
             let [shortfall, ..] = answer.shortfalls.as_slice() else { panic!("no shortfall") };
             assert!(shortfall.fix.as_ref().unwrap().contains("isolation.require = \"none\""));
+        }
+    }
+
+    #[test]
+    fn a_profile_of_system_calls_is_refused_whatever_the_host_says() {
+        for policies in [Policies::ThatRequireNone, Policies::All] {
+            let mut profile = profile(Tier::None);
+            profile.commands.calls = CallProfile::NoExec;
+            assert!(!preflight(&profile, policies).accepted());
         }
     }
 

@@ -2,12 +2,13 @@
 
 use crate::error::KernelError;
 use crate::vm::{Vm, VmSpec};
-use cofferdam_bridge::descriptor::{CONTRACT_GENERATION, Feature, PlaneDescriptor, Preflight};
+use cofferdam_bridge::descriptor::{CONTRACT_GENERATION, Feature, PlaneDescriptor, Preflight, Shortfall};
+use cofferdam_bridge::enforcement::Mechanism;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionBridge;
 use cofferdam_bridge::ids::VmId;
-use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::profile::{CallProfile, ExecutionProfile};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,7 +72,8 @@ impl Kernel {
             if !descriptor.has(Feature::Commands) || descriptor.contract_generation != CONTRACT_GENERATION {
                 continue;
             }
-            let preflight = plane.preflight(profile);
+            let mut preflight = plane.preflight(profile);
+            preflight.shortfalls.extend(beyond_plane(profile, &descriptor));
             if preflight.accepted() {
                 return Ok(plane.clone());
             }
@@ -102,6 +104,16 @@ impl KernelBuilder {
         }
         Ok(Kernel { planes: self.planes.into(), next_vm: Arc::new(AtomicU64::new(1)) })
     }
+}
+
+/// What a plane may not even know that it cannot hold.
+fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    let calls = profile.commands.calls;
+    (calls != CallProfile::Usual && !descriptor.has(Feature::CallProfiles)).then(|| {
+        let message = format!("this plane holds no profile of system calls (commands.calls = \"{}\")", calls.name());
+        let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
+        Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
+    })
 }
 
 fn refused(profile: &ExecutionProfile, refusals: &[(String, Preflight)]) -> BridgeError {

@@ -340,3 +340,19 @@ fn without_a_runtime_a_start_is_refused_and_not_a_panic() {
     assert_eq!(outcome.unwrap_err().code(), ErrorCode::InvalidState);
     assert!(plane.state.lock().unwrap().running.is_empty());
 }
+
+#[test]
+fn a_plane_that_knows_no_profiles_of_system_calls_is_refused_them_whatever_it_answers() {
+    let calls = |plane: &Pretender, word: &str| {
+        let policy =
+            Policy::parse(&format!("version = 1\n[commands]\ncalls = \"{word}\"\n"), "test", &NoFiles).unwrap();
+        Kernel::builder(plane.clone()).build().unwrap().create_vm(VmSpec::new(policy)).map(drop)
+    };
+    let plain = Pretender::default();
+    assert!(calls(&plain, "usual").is_ok());
+    for word in ["no-exec", "compute"] {
+        let error = calls(&plain, word).unwrap_err();
+        assert!(error.to_string().contains(&format!("commands.calls = \"{word}\"")), "{error}");
+        assert!(calls(&Pretender { features: vec![Feature::CallProfiles], ..Pretender::default() }, word).is_ok());
+    }
+}

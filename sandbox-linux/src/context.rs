@@ -11,13 +11,14 @@ use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
-use crate::seccomp::{self, BpfInstruction, FilterOptions};
+use crate::seccomp::{self, Asked, Profile, ProgramFilter, Variant};
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
-use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
+use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -52,7 +53,7 @@ pub(crate) struct Context {
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
     landlock: Option<Rights>,
-    filter: Vec<u8>,
+    filter: &'static [u8],
     /// Everything that fails is looked at.
     explains: bool,
 }
@@ -74,12 +75,10 @@ impl Context {
         if tier != Tier::Full {
             brokered = brokered.without_mounts();
         }
-        let filter = FilterOptions {
-            tier,
-            broker_names: brokered.names,
-            broker_opens: brokered.reads,
-            broker_sockets: brokered.sockets,
-            host_network: profile.network.mode == NetworkMode::Inherit,
+        let host_network = profile.network.mode == NetworkMode::Inherit;
+        let filter = match tier {
+            Tier::Full => Variant::Full { asked: asked(brokered), sockets: brokered.sockets },
+            _ => Variant::Landlock { host_network },
         };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         let mut context = Self {
@@ -92,7 +91,7 @@ impl Context {
             before_terminal: Plan::default(),
             after_terminal: None,
             landlock: offer.landlock,
-            filter: bytes_of(&seccomp::compile(&filter)),
+            filter: seccomp::filter(filter),
             explains,
             profile,
             view,
@@ -152,13 +151,13 @@ impl Context {
     }
 
     /// Everything that comes before the program itself and is the same for all that run without a terminal.
-    pub(crate) fn confinement(&self) -> Plan {
+    pub(crate) fn confinement(&self) -> Result<Plan, BridgeError> {
         let mut plan = self.before_terminal.clone();
         self.confined(&mut plan, None);
-        self.filtered(&mut plan);
+        self.filtered(&mut plan)?;
         plan.add(op::READY, "ready");
         plan.add(op::NEXT_PLAN, "");
-        plan
+        Ok(plan)
     }
 
     /// What a confined launcher still needs.
@@ -171,7 +170,12 @@ impl Context {
 
     /// The whole plan of one start. `program` is the absolute path that was found for the request, `temporary` where temporary
     /// storage is on the host, where there are no mounts.
-    pub(crate) fn plan(&self, request: &StartExecutionRequest, program: &Path, temporary: Option<&Path>) -> Plan {
+    pub(crate) fn plan(
+        &self,
+        request: &StartExecutionRequest,
+        program: &Path,
+        temporary: Option<&Path>,
+    ) -> Result<Plan, BridgeError> {
         let mut plan = self.before_terminal.clone();
         let mut flags = 0;
         if let Streams::Terminal { size } = request.streams {
@@ -183,9 +187,9 @@ impl Context {
         }
         self.confined(&mut plan, temporary);
         self.placed(&mut plan, request, temporary);
-        self.filtered(&mut plan);
+        self.filtered(&mut plan)?;
         self.run(&mut plan, request, program, temporary, flags);
-        plan
+        Ok(plan)
     }
 
     fn confined(&self, plan: &mut Plan, temporary: Option<&Path>) {
@@ -204,13 +208,18 @@ impl Context {
         plan.add(op::UMASK, "umask").u32(0o022);
     }
 
-    fn filtered(&self, plan: &mut Plan) {
+    fn filtered(&self, plan: &mut Plan) -> Result<(), BridgeError> {
         let listener = if self.brokered.any() { crate::format::seccomp::LISTENER } else { 0 };
-        plan.add(op::SECCOMP, "seccomp").u32(listener).text(&self.filter);
+        plan.add(op::SECCOMP, "seccomp").u32(listener).text(self.filter);
+        if let Some(profile) = call_profile(self.profile.commands.calls)? {
+            let ProgramFilter { secret: [one, other], instructions } = ProgramFilter::new(profile)?;
+            plan.add(op::PROGRAM_FILTER, "program").u64(one).u64(other).text(instructions);
+        }
         plan.add(op::PROVE, "proof").u32(self.proof());
         // As late as can be: the cgroup is made meanwhile.
         plan.add(op::JOIN_CGROUPS, "cgroup");
         limits::open_files(plan, &self.profile.limits);
+        Ok(())
     }
 
     fn run(
@@ -263,13 +272,24 @@ impl Context {
     }
 }
 
-/// `struct sock_filter`s as the launcher hands them to the kernel.
-fn bytes_of(instructions: &[BpfInstruction]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(instructions.len() * 8);
-    for instruction in instructions {
-        bytes.extend_from_slice(&instruction.code.to_ne_bytes());
-        bytes.extend_from_slice(&[instruction.jt, instruction.jf]);
-        bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+/// What of `brokered` the filter sends, in the tier with mounts.
+fn asked(brokered: Brokered) -> Asked {
+    match brokered {
+        Brokered { reads: true, .. } => Asked::NamesAndOpens,
+        Brokered { names: true, .. } => Asked::Names,
+        _ => Asked::Nothing,
     }
-    bytes
+}
+
+/// The filter that a program gets for itself. What this plane does not know it does not run.
+pub(crate) fn call_profile(calls: CallProfile) -> Result<Option<Profile>, BridgeError> {
+    match calls {
+        CallProfile::Usual => Ok(None),
+        CallProfile::NoExec => Ok(Some(Profile::NoExec)),
+        CallProfile::Compute => Ok(Some(Profile::Compute)),
+        other => Err(BridgeError::new(
+            ErrorCode::UnsupportedBackendFeature,
+            format!("this plane does not know the profile of system calls `{}`; use a release that does", other.name()),
+        )),
+    }
 }

@@ -152,7 +152,7 @@ impl LinuxPlane {
             let confined = parked.is_confined();
             let plan = match parked.temporary() {
                 _ if confined => context.rest(request, program),
-                temporary => context.plan(request, program, temporary),
+                temporary => context.plan(request, program, temporary)?,
             };
             let mut own = (context.tier != Tier::Full).then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned)));
             let mut broker = None;
@@ -258,6 +258,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::FilesystemRules,
             Feature::NetworkDeny,
             Feature::CommandRules,
+            Feature::CallProfiles,
         ];
         descriptor.limits = vec![
             LimitName::Wall,

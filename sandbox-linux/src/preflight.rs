@@ -1,12 +1,13 @@
 //! Whether a profile can be enforced here, told before anything runs. Asking changes nothing and forks nothing.
 
+use crate::context::call_profile;
 use crate::plan::brokered::Brokered;
 use crate::plan::landlock::{Rights, SIGNAL_SCOPE_ABI};
 use crate::prepared::Needs;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::profile::{Changes, ExecutionProfile, NetworkMode};
+use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode};
 use std::fs;
 use std::sync::OnceLock;
 
@@ -147,6 +148,9 @@ impl Offer {
                 Some("add landlock to lsm= at boot".to_owned()),
             ));
         }
+        if let Err(error) = call_profile(profile.commands.calls) {
+            missing.push(Shortfall::blocking(None, error.message, None));
+        }
         if profile.network.mode == NetworkMode::Allowlist {
             let message = "network by name is not enforced by this plane; use network.mode = \"deny\" or \"inherit\"";
             missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
@@ -193,7 +197,12 @@ impl Offer {
                 MechanismReport::missing(Mechanism::Broker, "the kernel gives no seccomp notifications")
             });
         }
-        for mechanism in [Mechanism::Seccomp, Mechanism::NoNewPrivileges, Mechanism::Capabilities] {
+        let seccomp = MechanismReport::held(Mechanism::Seccomp);
+        enforcement.mechanisms.push(match profile.commands.calls {
+            CallProfile::Usual => seccomp,
+            calls => seccomp.by(format!("profile {}", calls.name())),
+        });
+        for mechanism in [Mechanism::NoNewPrivileges, Mechanism::Capabilities] {
             enforcement.mechanisms.push(MechanismReport::held(mechanism));
         }
         let by = if tier == Tier::Full { "pid namespace" } else { "guard process, Landlock signal scope" };

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The path of `program`, or a skip of the test that needs it: said on standard error, and counted by `cargo xtask test`.
 pub fn program(name: &str) -> Option<PathBuf> {
@@ -11,6 +12,17 @@ pub fn program(name: &str) -> Option<PathBuf> {
         skipped(&format!("{name} is not installed"));
     }
     found
+}
+
+/// The Python that runs in the end: what is found by name may be a script that looks for it and executes it.
+pub fn python() -> Option<String> {
+    program("python3")?;
+    let told = Command::new("python3").args(["-c", "import sys; print(sys.executable, end='')"]).output().ok()?;
+    let path = String::from_utf8(told.stdout).ok().filter(|path| path.starts_with('/'));
+    if path.is_none() {
+        skipped("python3 does not tell where it is");
+    }
+    path
 }
 
 /// Says that a test was skipped, and why.

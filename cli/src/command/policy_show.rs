@@ -39,6 +39,7 @@ impl Show {
                 if value.is_null() { "none".to_owned() } else { value.to_string() }
             ));
         }
+        text.push_str(&format!("commands.calls = {}\n", word(serde_json::to_value(profile.commands.calls))));
         text.push_str(&format!("isolation.require = {}\n", word(serde_json::to_value(profile.isolation.require))));
         let names: Vec<_> = compiled.environment.keys().map(|name| escape::shown(name)).collect();
         text.push_str(&format!("environment: {}\n", names.join(", ")));

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
+use cofferdam_bridge::profile::CallProfile;
 use cofferdam_kernel::policy::Policy;
 use cofferdam_kernel::{Command, Vm};
 use serde_json::{Map, Value, json};
@@ -75,6 +76,9 @@ pub(crate) struct Run {
     /// The least isolation that will do. `landlock` lets it run where this machine refuses namespaces.
     #[arg(long, value_enum, value_name = "TIER")]
     isolation: Option<Isolation>,
+    /// Which system calls it may make once it has started, in place of the policy's word.
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    calls: Option<Calls>,
     /// The program and its arguments.
     #[arg(last = true, required_unless_present = "json_schema", value_name = "PROGRAM")]
     program: Vec<String>,
@@ -87,6 +91,17 @@ enum Isolation {
     Full,
     /// Landlock, seccomp and the broker; namespaces too where there are some.
     Landlock,
+}
+
+/// A profile of system calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Calls {
+    /// What ordinary programs make.
+    Usual,
+    /// No further program is executed.
+    NoExec,
+    /// Memory, threads, clocks and reading; no processes, no sockets, nothing made or changed.
+    Compute,
 }
 
 fn concat_help() -> String {
@@ -104,6 +119,17 @@ impl Isolation {
             Self::Full => "full",
             Self::Landlock => "landlock",
         }
+    }
+}
+
+impl Calls {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Usual => CallProfile::Usual,
+            Self::NoExec => CallProfile::NoExec,
+            Self::Compute => CallProfile::Compute,
+        }
+        .name()
     }
 }
 
@@ -208,7 +234,10 @@ impl Run {
             limits.insert("processes".to_owned(), Value::from(processes));
         }
         let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
-        if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && isolation.is_none() {
+        let calls = self.calls.map(|calls| json!({ "calls": calls.name() }));
+        let sections = [("isolation", isolation), ("commands", calls)];
+        let unchanged = sections.iter().all(|(_, section)| section.is_none());
+        if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && unchanged {
             return Ok(policy);
         }
         let mut lines = json!({
@@ -216,8 +245,9 @@ impl Run {
             "filesystem": { "read": entries(&self.read)?, "write": entries(&self.write)? },
             "limits": limits,
         });
-        if let (Some(isolation), Some(lines)) = (isolation, lines.as_object_mut()) {
-            lines.insert("isolation".to_owned(), isolation);
+        if let Some(lines) = lines.as_object_mut() {
+            let given = sections.into_iter().filter_map(|(name, section)| Some((name.to_owned(), section?)));
+            lines.extend(given);
         }
         Ok(policy.with_lines(&lines.to_string(), "command line")?)
     }

@@ -65,6 +65,9 @@ impl Policy {
             for (name, value) in &layer.limits {
                 set_limit(&mut profile.limits, name, *value);
             }
+            if let Some(calls) = layer.calls {
+                profile.commands.calls = calls;
+            }
             if let Some(require) = layer.require {
                 profile.isolation.require = require;
             }

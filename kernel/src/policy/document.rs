@@ -6,7 +6,7 @@ use super::tree::{Kind, Node, Place, invalid, read};
 use cofferdam_bridge::enforcement::{Mechanism, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::limits::Limits;
-use cofferdam_bridge::profile::{Changes, NetworkMode};
+use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode};
 use cofferdam_bridge::verdict::RuleRef;
 use serde::de::DeserializeOwned;
 
@@ -35,6 +35,7 @@ pub(super) struct Document {
     pub(super) listen: Vec<u16>,
     pub(super) commands_allow: Vec<Entry>,
     pub(super) commands_deny: Vec<Entry>,
+    pub(super) calls: Option<CallProfile>,
     pub(super) pass: Vec<Entry>,
     pub(super) set: Vec<(String, String)>,
     pub(super) limits: Vec<(&'static str, Option<u64>)>,
@@ -59,7 +60,7 @@ pub(super) const SECTIONS: [&str; 10] = [
 
 pub(super) const FILESYSTEM: [&str; 6] = ["read", "write", "deny", "protect", "unprotect", "changes"];
 pub(super) const NETWORK: [&str; 3] = ["mode", "allow", "listen"];
-pub(super) const COMMANDS: [&str; 2] = ["allow", "deny"];
+pub(super) const COMMANDS: [&str; 3] = ["allow", "deny", "calls"];
 pub(super) const ENVIRONMENT: [&str; 2] = ["pass", "set"];
 pub(super) const ISOLATION: [&str; 2] = ["require", "allow_degraded"];
 pub(super) const PROMPT: [&str; 3] = ["network", "filesystem", "remember"];
@@ -150,6 +151,7 @@ impl Document {
             match key.as_str() {
                 "allow" => self.commands_allow = self.list(node, "commands.allow")?,
                 "deny" => self.commands_deny = self.list(node, "commands.deny")?,
+                "calls" => self.calls = Some(self.word(node, "\"usual\", \"no-exec\" or \"compute\"")?),
                 other => return Err(unknown(&self.source, place, other, &COMMANDS)),
             }
         }

@@ -4,7 +4,7 @@
 #![expect(dead_code, reason = "the types are read by the derive that makes the schema, and by nobody else")]
 
 use cofferdam_bridge::enforcement::{Mechanism, Tier};
-use cofferdam_bridge::profile::{Changes, NetworkMode};
+use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode};
 use schemars::{JsonSchema, schema_for};
 use std::collections::BTreeMap;
 
@@ -112,6 +112,9 @@ struct Commands {
     /// Programs, or folders of programs, that may not be executed; of two entries the longer decides.
     #[schemars(default)]
     deny: Vec<PathEntry>,
+    /// Which system calls a program may make once it has started.
+    #[schemars(default)]
+    calls: Option<CallProfile>,
 }
 
 #[derive(Default, JsonSchema)]

@@ -3,7 +3,7 @@
 use crate::format::{account, message, op};
 use crate::plan_reader::{self, Cursor, Plan};
 use crate::report;
-use crate::state::State;
+use crate::state::{ProgramFilter, State};
 use crate::step::{self, ENOSYS, Errno};
 use crate::{init, step::Failure};
 
@@ -67,6 +67,11 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::DROP_PRIVILEGES => step::privileges::drop(),
         op::PROVE => step::privileges::prove(body.u32()?),
         op::SECCOMP => step::seccomp::install(body.u32()?, body.text()?),
+        op::PROGRAM_FILTER => {
+            let secret = [body.u64()?, body.u64()?];
+            state.program_filter = Some(ProgramFilter { secret, instructions: body.text()? });
+            Ok(())
+        }
         op::GUARD => crate::guard::leave_behind(body.text()?, state),
         op::TERMINAL => step::terminal::open(body.u16()?, body.u16()?, state),
         op::ACCOUNT => {

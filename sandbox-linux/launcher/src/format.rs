@@ -84,6 +84,9 @@ pub mod op {
     pub const ACCOUNT: u32 = 27;
     /// Tells that everything before it is done.
     pub const READY: u32 = 28;
+    /// secret u64 twice, instructions text: a second filter, which the program alone gets, just before it is executed. It knows the
+    /// call that executes the program by the secret, which stands in arguments that execve(2) does not use.
+    pub const PROGRAM_FILTER: u32 = 30;
 }
 
 /// Flags of `op::ACCOUNT`.

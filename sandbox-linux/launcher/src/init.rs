@@ -5,9 +5,9 @@ use crate::guard;
 use crate::plan_reader::{Cursor, Text};
 use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Message, send};
-use crate::state::State;
+use crate::state::{ProgramFilter, State};
 use crate::step::account::Account;
-use crate::step::{ECHILD, EINTR, Errno, Failure, check, landlock, part};
+use crate::step::{ECHILD, EINTR, Errno, Failure, check, landlock, part, seccomp};
 
 const CLONE_VM: usize = 0x100;
 const CLONE_VFORK: usize = 0x4000;
@@ -39,6 +39,7 @@ struct Start {
     variables: *const *const u8,
     terminal: i32,
     guarded: bool,
+    filter: Option<ProgramFilter>,
     errno: Errno,
     detail: u64,
 }
@@ -66,6 +67,7 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
         variables: unsafe { texts.add(variables_at) }.cast_const(),
         terminal: if flags & flag::TERMINAL != 0 { state.terminal } else { -1 },
         guarded: flags & flag::NO_PID_NAMESPACE != 0,
+        filter: state.program_filter,
         errno: 0,
         detail: 0,
     };
@@ -159,9 +161,7 @@ extern "C" fn child(argument: *mut u8) -> ! {
         if (*start).guarded
             && let Err(failure) = landlock::scope_signals()
         {
-            core::ptr::write_volatile(&raw mut (*start).errno, failure.errno);
-            core::ptr::write_volatile(&raw mut (*start).detail, failure.detail);
-            report::end(127)
+            give_up(start, failure.errno, failure.detail)
         }
         let group = call!(nr::GETPID) as i32;
         call!(nr::SETPGID, 0, 0);
@@ -171,9 +171,29 @@ extern "C" fn child(argument: *mut u8) -> ! {
         // The guest gets the three streams and nothing else, above all not the control socket.
         call!(nr::CLOSE_RANGE, CONTROL_FD, u32::MAX, CLOSE_RANGE_CLOEXEC);
         call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const none, 0, 8);
-        let failed = call!(nr::EXECVE, (*start).program, (*start).arguments, (*start).variables);
-        core::ptr::write_volatile(&raw mut (*start).errno, -(failed as i32));
-        core::ptr::write_volatile(&raw mut (*start).detail, 6);
+        let mut secret = [0; 2];
+        if let Some(filter) = (*start).filter {
+            // From here on only this execve(2) passes: no other knows the secret, and the program starts with empty registers.
+            if let Err(failure) = seccomp::install(0, filter.instructions) {
+                give_up(start, failure.errno, 8);
+            }
+            secret = filter.secret;
+        }
+        let [one, other] = secret;
+        let failed = call!(nr::EXECVE, (*start).program, (*start).arguments, (*start).variables, one, other);
+        give_up(start, -(failed as i32), 6)
+    }
+}
+
+/// Ends the child and says why.
+///
+/// # Safety
+/// `start` is that of the parent, which waits.
+unsafe fn give_up(start: *mut Start, errno: Errno, detail: u64) -> ! {
+    // SAFETY: as promised above.
+    unsafe {
+        core::ptr::write_volatile(&raw mut (*start).errno, errno);
+        core::ptr::write_volatile(&raw mut (*start).detail, detail);
     }
     report::end(127)
 }

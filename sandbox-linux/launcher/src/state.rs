@@ -1,6 +1,7 @@
 //! What one operation leaves for a later one.
 
 use crate::format::STREAM_COUNT;
+use crate::plan_reader::Text;
 use crate::step::account::Account;
 
 /// Descriptors and facts gathered while the plan is executed. `-1`: none.
@@ -17,10 +18,29 @@ pub struct State {
     pub guard: isize,
     /// What is told of the run at its end.
     pub account: Account,
+    /// The program's own filter, where it has one.
+    pub program_filter: Option<ProgramFilter>,
+}
+
+/// A filter for the program alone.
+#[derive(Clone, Copy)]
+pub struct ProgramFilter {
+    /// What the call that executes the program carries.
+    pub secret: [u64; 2],
+    /// The filter. It lies in the plan, which is never freed.
+    pub instructions: Text,
 }
 
 impl State {
     pub fn new() -> Self {
-        Self { streams: [-1; STREAM_COUNT], landlock: -1, terminal: -1, plan: 0, guard: -1, account: Account::new() }
+        Self {
+            streams: [-1; STREAM_COUNT],
+            landlock: -1,
+            terminal: -1,
+            plan: 0,
+            guard: -1,
+            account: Account::new(),
+            program_filter: None,
+        }
     }
 }

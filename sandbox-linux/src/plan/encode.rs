@@ -127,7 +127,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::LANDLOCK_BEGIN | op::LANDLOCK_PATH | op::LANDLOCK_ENFORCE => "landlock",
         op::DROP_PRIVILEGES => "drop_privileges",
         op::PROVE => "proof",
-        op::SECCOMP => "seccomp",
+        op::SECCOMP | op::PROGRAM_FILTER => "seccomp",
         op::GUARD => "guard",
         op::TERMINAL => "terminal",
         op::REMOVE_AFTERWARDS => "remove_afterwards",

@@ -235,7 +235,7 @@ impl Tools {
         let limits = &context.profile.limits;
         let count =
             |control: std::os::fd::BorrowedFd<'_>| Counting::begin(&self.cgroups, limits, &self.launcher, control);
-        let parked = context.park(&self.launcher)?.confine(context.confinement(), count)?;
+        let parked = context.park(&self.launcher)?.confine(context.confinement()?, count)?;
         let watch = parked.watch().map_err(|error| crate::step_report::spawn_failed(&error))?;
         Ok(Waiting { parked, watch: Arc::new(watch) })
     }

@@ -12,6 +12,7 @@ mod attacks_git;
 mod attacks_ipc;
 mod containment;
 mod doctor;
+mod every_call;
 mod host_plane;
 mod job_control;
 mod landlock_tier;
@@ -22,6 +23,7 @@ mod network_denied;
 mod pool;
 mod real_programs;
 mod refusals;
+mod seccomp_profiles;
 mod sockets;
 mod terminal;
 

@@ -6,7 +6,7 @@ use crate::workspace::{built, fresh_folder, output, run as tool, say};
 const TURNS: usize = 5;
 
 /// Runs what follows where no namespace can be made.
-const WITHOUT_NAMESPACES: [&str; 6] = [
+pub(super) const WITHOUT_NAMESPACES: [&str; 6] = [
     "--map-current-user",
     "--keep-caps",
     "sh",

@@ -3,6 +3,7 @@
 mod calls;
 mod host;
 mod start;
+mod steady;
 
 /// Runs the benchmark that is named.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -14,6 +15,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         Some("start") => start::run(rounds(300)),
         Some("host") => host::run(rounds(200)),
         Some("calls") => calls::run(rounds(2000)),
-        _ => Err("there are `cargo xtask bench start`, `host` and `calls`, each with [--rounds N]".to_owned()),
+        Some("steady") => steady::run(rounds(15)),
+        _ => {
+            Err("there are `cargo xtask bench start`, `host`, `calls` and `steady`, each with [--rounds N]".to_owned())
+        }
     }
 }

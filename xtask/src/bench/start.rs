@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-const BUBBLEWRAP: [&str; 14] = [
+pub(super) const BUBBLEWRAP: [&str; 14] = [
     "bwrap",
     "--unshare-all",
     "--ro-bind",
@@ -70,7 +70,7 @@ fn measure(binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn once(line: &[String], folder: &Path) -> Result<u128, String> {
+pub(super) fn once(line: &[String], folder: &Path) -> Result<u128, String> {
     let (program, arguments) = line.split_first().ok_or("nothing to run")?;
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());

@@ -1,10 +1,11 @@
 //! Classic BPF for seccomp (seccomp(2), the kernel's networking/filter document): building blocks and a search tree.
 //!
-//! The number of the call is found by a balanced tree, so a verdict costs a dozen comparisons; for verdicts that look at no
-//! argument the kernel keeps the answer in a bitmap (since Linux 5.11), so most calls cost nothing at all.
+//! The number of the call is found by a balanced tree, so a verdict costs a few comparisons. What is allowed whatever its arguments
+//! costs nothing at all: since Linux 5.11 the kernel runs a filter beforehand with only number and architecture known, and keeps
+//! an answer that nothing else was loaded for in a bitmap (kernel/seccomp.c, `seccomp_cache_prepare`). So the number decides first,
+//! and a block for a call that is simply allowed is one instruction.
 
-/// One instruction, laid out as `struct sock_filter`.
-#[repr(C)]
+/// One instruction, `struct sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BpfInstruction {
     /// What to do.
@@ -17,9 +18,25 @@ pub(crate) struct BpfInstruction {
     pub(crate) k: u32,
 }
 
+impl BpfInstruction {
+    /// As the kernel takes it. Both architectures are little-endian.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        let ([code, code_high], [k0, k1, k2, k3]) = (self.code.to_le_bytes(), self.k.to_le_bytes());
+        [code, code_high, self.jt, self.jf, k0, k1, k2, k3]
+    }
+}
+
 /// An error number that fits a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) u16);
+
+// The same numbers on every architecture here, asm-generic/errno.h.
+pub(crate) const EPERM: Errno = Errno(1);
+pub(crate) const EACCES: Errno = Errno(13);
+pub(crate) const ENOSYS: Errno = Errno(38);
+pub(crate) const EPROTONOSUPPORT: Errno = Errno(93);
+pub(crate) const EOPNOTSUPP: Errno = Errno(95);
+pub(crate) const EAFNOSUPPORT: Errno = Errno(97);
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +49,7 @@ pub(crate) enum Verdict {
     Broker,
 }
 
-/// A comparison of arguments (their low 32 bits, which is what the kernel uses of the ones compared here).
+/// A comparison of arguments: of their low 32 bits, which is what the kernel uses of the ones compared, unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Test {
     conditions: Vec<Condition>,
@@ -43,6 +60,8 @@ pub(crate) struct Test {
 enum Condition {
     /// `argument & mask == value`, or its opposite.
     Masked { argument: u8, mask: u32, value: u32, holds: bool },
+    /// The high 32 bits of `argument` are `value`.
+    High { argument: u8, value: u32 },
     /// `argument & bits != 0`.
     AnyBits { argument: u8, bits: u32 },
 }
@@ -76,11 +95,25 @@ impl Test {
         Self { conditions: vec![Condition::AnyBits { argument, bits }], verdict }
     }
 
+    /// Fails with `errno` when an argument has none of the bits.
+    pub(crate) fn no_bits(argument: u8, bits: u32, errno: Errno) -> Self {
+        Self::masked_equals(argument, bits, 0, errno)
+    }
+
     /// Fails with `errno` when two arguments each have any of their bits.
     pub(crate) fn both_bits(one: u8, one_bits: u32, other: u8, other_bits: u32, errno: Errno) -> Self {
         let mut test = Self::any_bits(one, one_bits, errno);
         test.conditions.push(Condition::AnyBits { argument: other, bits: other_bits });
         test
+    }
+
+    /// Gives `verdict` when arguments from `first` on are `words`, 64 bits each, their low halves first.
+    pub(crate) fn all_of(first: u8, words: &[u32], verdict: Verdict) -> Self {
+        let conditions = words.iter().zip(0_u8..).map(|(value, at)| match (first + at / 2, at % 2) {
+            (argument, 0) => Condition::Masked { argument, mask: u32::MAX, value: *value, holds: true },
+            (argument, _) => Condition::High { argument, value: *value },
+        });
+        Self { conditions: conditions.collect(), verdict }
     }
 
     /// Holds only when another argument does not have `value`.
@@ -113,6 +146,16 @@ impl Block {
     /// A block.
     pub(crate) fn new(tests: Vec<Test>, otherwise: Verdict) -> Self {
         Self { tests, otherwise }
+    }
+
+    /// What becomes of a call whatever its arguments.
+    pub(crate) fn plainly(verdict: Verdict) -> Self {
+        Self::new(Vec::new(), verdict)
+    }
+
+    /// Whether it refuses whatever the arguments.
+    pub(crate) fn refuses_plainly(&self) -> bool {
+        self.tests.is_empty() && matches!(self.otherwise, Verdict::Errno(_))
     }
 
     /// Adds a test that is asked before the others.
@@ -164,27 +207,28 @@ pub(crate) fn filter(architecture: u32, leaves: &[(u32, Block)], foreign: Errno)
         BpfInstruction { code: JGE, jt: 0, jf: 1, k: X32_BIT },
         refuse,
     ];
-    tree(&mut program, leaves, refuse);
+    program.extend(tree(leaves, refuse));
     program
 }
 
-/// Appends the code that finds the leaf for the number in the accumulator.
-fn tree(program: &mut Vec<BpfInstruction>, leaves: &[(u32, Block)], refuse: BpfInstruction) {
+/// The code that finds the leaf for the number in the accumulator.
+fn tree(leaves: &[(u32, Block)], refuse: BpfInstruction) -> Vec<BpfInstruction> {
     let (left, right) = leaves.split_at(leaves.len() / 2);
-    let Some((first, block)) = right.first() else { return program.push(refuse) };
+    let Some((first, block)) = right.first() else { return vec![refuse] };
     if left.is_empty() {
-        return program.extend(block_code(block));
+        return block_code(block);
     }
-    program.push(BpfInstruction { code: JGE, jt: 0, jf: 1, k: *first });
-    // A far jump, since a test reaches only 255 instructions; how far is known when the lower half is written.
-    let jump = program.len();
-    program.push(plain(JMP, 0));
-    tree(program, left, refuse);
-    let over = u32::try_from(program.len() - jump - 1).unwrap_or(u32::MAX);
-    if let Some(instruction) = program.get_mut(jump) {
-        instruction.k = over;
-    }
-    tree(program, right, refuse);
+    let (lower, upper) = (tree(left, refuse), tree(right, refuse));
+    // A test reaches 255 instructions, a jump all of them.
+    let mut code = match (u8::try_from(lower.len()), u32::try_from(lower.len())) {
+        (Ok(over), _) => vec![BpfInstruction { code: JGE, jt: over, jf: 0, k: *first }],
+        (_, over) => {
+            vec![BpfInstruction { code: JGE, jt: 0, jf: 1, k: *first }, plain(JMP, over.unwrap_or(u32::MAX))]
+        }
+    };
+    code.extend(lower);
+    code.extend(upper);
+    code
 }
 
 fn block_code(block: &Block) -> Vec<BpfInstruction> {
@@ -200,6 +244,9 @@ fn block_code(block: &Block) -> Vec<BpfInstruction> {
                     }
                     loads.push(plain(JEQ, value));
                     (loads, holds)
+                }
+                Condition::High { argument, value } => {
+                    (vec![plain(LD_ABS, ARGUMENTS_AT + 8 * u32::from(argument) + 4), plain(JEQ, value)], true)
                 }
                 Condition::AnyBits { argument, bits } => {
                     (vec![plain(LD_ABS, ARGUMENTS_AT + 8 * u32::from(argument)), plain(JSET, bits)], true)

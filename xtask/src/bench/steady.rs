@@ -1,0 +1,102 @@
+//! `cargo xtask bench steady`: programs that are long under way, so that what counts is not the start but each call that they make.
+//!
+//! Every piece of work runs plain, in bubblewrap (which filters no calls unless told to), in bubblewrap with a filter of one instruction
+//! that allows everything, which is the least that any filter costs, and in cofferdam, one after the other in turn.
+
+use super::calls::WITHOUT_NAMESPACES;
+use super::start::{BUBBLEWRAP, built_command, once};
+use crate::workspace::{fresh_folder, say};
+use std::path::Path;
+use std::process::Command;
+
+/// Runs that are not counted.
+const WARM_UP: usize = 1;
+
+/// `BPF_RET | BPF_K` with SECCOMP_RET_ALLOW, as `struct sock_filter`.
+const ALLOW_EVERYTHING: [u8; 8] = [0x06, 0, 0, 0, 0, 0, 0xff, 0x7f];
+
+/// Pieces of work, as lines for a shell: each takes long enough for a start not to count.
+const WORK: [(&str, &str); 4] = [
+    ("dd bs=1", "dd if=/dev/zero of=/dev/null bs=1 count=3000000 status=none"),
+    ("find /usr", "for i in 1 2 3 4 5; do find /usr > /dev/null 2>&1 || :; done"),
+    ("fork and exec", "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i + 1)); done"),
+    (
+        "gcc",
+        "d=$(mktemp -d) && for i in 1 2 3 4 5 6 7 8; do \
+         printf '#include <stdio.h>\\n#include <stdlib.h>\\n#include <string.h>\\n#include <sys/socket.h>\\n\
+         int main(void) { return puts(\"x\"); }\\n' | gcc -O1 -x c -o $d/out -; done; rm -r $d",
+    ),
+];
+
+pub(super) fn run(rounds: usize) -> Result<(), String> {
+    let binary = built_command()?;
+    let folder = fresh_folder("steady")?;
+    std::fs::write(folder.join("allow.bpf"), ALLOW_EVERYTHING).map_err(|error| error.to_string())?;
+    let outcome = WORK.iter().try_for_each(|(name, line)| measure(name, line, &binary, &folder, rounds));
+    let _ = std::fs::remove_dir_all(&folder);
+    outcome
+}
+
+fn measure(name: &str, line: &str, binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
+    let work = ["sh", "-c", line];
+    let place = folder.to_string_lossy();
+    let workspace = ["run", "--workspace", &place];
+    let mut subjects = vec![("plain", work.to_vec())];
+    if Command::new("bwrap").arg("--version").output().is_ok() {
+        subjects.push(("bubblewrap", [&BUBBLEWRAP[..], &work].concat()));
+        let filtered = ["sh", "-c", "exec \"$@\" 9< allow.bpf", "sh"];
+        let (program, options) = BUBBLEWRAP.split_at(1);
+        subjects.push((
+            "bubblewrap, a filter that allows all",
+            [&filtered, program, &["--seccomp", "9"], options, &work].concat(),
+        ));
+    } else {
+        say("bubblewrap is not installed: no comparison with it");
+    }
+    subjects.push(("cofferdam run", [&[binary, "run", "--"], &work[..]].concat()));
+    subjects.push(("cofferdam run --workspace", [&[binary], &workspace[..], &["--"], &work].concat()));
+    let bare =
+        [&["unshare"][..], &WITHOUT_NAMESPACES, &[binary, "run", "--isolation", "landlock", "--"], &work].concat();
+    subjects.push(("cofferdam run, without namespaces", bare));
+    let mut times: Vec<Vec<f64>> = vec![Vec::with_capacity(rounds); subjects.len()];
+    for round in 0..rounds + WARM_UP {
+        for turn in 0..subjects.len() {
+            let at = (turn + round) % subjects.len();
+            let (Some((name, line)), Some(times)) = (subjects.get(at), times.get_mut(at)) else { continue };
+            let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            let time = once(&line, folder).map_err(|why| format!("{name}: {why}"))?;
+            if round >= WARM_UP {
+                times.push(time as f64 / 1000.0);
+            }
+        }
+    }
+    say(&format!("\n| {name} | median ms | × plain | p25–p75 of the ratios |"));
+    say("| --- | --- | --- | --- |");
+    let plain = times.first().cloned().unwrap_or_default();
+    for ((name, _), own) in subjects.iter().zip(times) {
+        // A ratio for each round: what the machine did meanwhile, both had to bear.
+        let ratios = own.iter().zip(&plain).map(|(own, plain)| own / plain.max(f64::MIN_POSITIVE)).collect();
+        let (low, _, high) = quartiles(ratios);
+        let ratio = quartiles(own.clone()).1 / quartiles(plain.clone()).1.max(f64::MIN_POSITIVE);
+        say(&format!("| {name} | {:.0} | {ratio:.3} | {low:.3}–{high:.3} |", quartiles(own).1));
+    }
+    Ok(())
+}
+
+/// The first quartile, the median, and the third.
+fn quartiles(mut values: Vec<f64>) -> (f64, f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |share: usize| values.get(values.len() * share / 4).copied().unwrap_or(0.0);
+    (at(1), at(2), at(3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quartiles;
+
+    #[test]
+    fn quartiles_are_those_of_the_sorted_values() {
+        assert_eq!(quartiles(vec![4.0, 1.0, 3.0, 2.0]), (2.0, 3.0, 4.0));
+        assert_eq!(quartiles(vec![]), (0.0, 0.0, 0.0));
+    }
+}

@@ -234,7 +234,11 @@ fn in_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
 /// One message, if one is there; `Ok(None)` at the end.
 fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<[u32; 4]>> {
     let mut bytes = [0; message::LENGTH];
-    let got = recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT)?;
+    let got = match recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
+        // A keeper that ended with a command unread: the kernel says so once, before the words that it had sent (unix(7)).
+        Err(Errno::ECONNRESET) => recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT)?,
+        other => other?,
+    };
     if got < message::LENGTH {
         return Ok(None);
     }

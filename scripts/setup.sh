@@ -16,6 +16,7 @@ need git git
 need gcc gcc
 need make make
 need bwrap bubblewrap
+need zsh zsh
 need_of_all python3 python3
 need_of_all node nodejs
 need_of_all cargo cargo

@@ -25,7 +25,7 @@ const TASKS: [Task; 6] = [
     ),
     (
         "bench",
-        "`start`, `host`, `calls`: start-to-exit against bubblewrap, from a large host, and what the broker costs",
+        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls; tables also in target/bench",
         bench::run,
     ),
     ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),

@@ -23,12 +23,17 @@ pub fn run(state: &mut State) -> ! {
 
 /// Executes one plan up to its end, or to the operation that asks for the next.
 fn execute(mut plan: Plan, state: &mut State) {
+    state.memory = Some(plan.memory);
     for index in 0..plan.count {
         let (code, body) = match next(&mut plan.cursor) {
             Ok(operation) => operation,
             Err(errno) => report::fail(index, 0, errno, 0, state.plan),
         };
         if code == op::NEXT_PLAN {
+            // The program's own filter lies where it came with the plan.
+            if state.program_filter.is_none() {
+                plan.memory.free();
+            }
             return;
         }
         if let Err(failure) = operation(code, body, state) {

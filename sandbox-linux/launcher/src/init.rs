@@ -2,7 +2,7 @@
 
 use crate::format::{CONTROL_FD, command, message, run as flag};
 use crate::guard;
-use crate::plan_reader::{Cursor, Text};
+use crate::plan_reader::{Cursor, Memory, Text};
 use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Message, send};
 use crate::state::{ProgramFilter, State};
@@ -75,6 +75,8 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
     state.account.begin();
     let pid = start_program(&mut start)?;
     drop_streams();
+    // The program has what it needs of the plan, and a launcher that waits shall hold little.
+    state.memory.take().map(Memory::free);
     send(&Message::new(message::STARTED, pid as u64), -1);
     watch(&Watched { program: pid, terminal: start.terminal, alone: !start.guarded }, &state.account)
 }

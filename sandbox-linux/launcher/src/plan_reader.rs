@@ -11,6 +11,23 @@ pub struct Plan {
     pub cursor: Cursor,
     /// How many operations they hold.
     pub count: u32,
+    /// Where the bytes lie.
+    pub memory: Memory,
+}
+
+/// Memory of a plan.
+#[derive(Clone, Copy)]
+pub struct Memory {
+    at: *mut u8,
+    length: usize,
+}
+
+impl Memory {
+    /// Gives it back. Nothing that came from the plan may be used any more.
+    pub fn free(self) {
+        // SAFETY: a mapping of our own, which the caller has done with.
+        unsafe { call!(nr::MUNMAP, self.at, self.length) };
+    }
 }
 
 #[repr(C)]
@@ -54,14 +71,14 @@ pub fn receive(state: &mut State) -> Result<Option<Plan>, Errno> {
     if magic != MAGIC || length > MAX_PLAN {
         return Err(EBADMSG);
     }
-    // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
     // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
-    let memory = check(unsafe { call6_mmap(length.max(1)) })? as *mut u8;
-    read_exactly(memory, length)?;
-    Ok(Some(Plan { cursor: Cursor { at: memory, left: length }, count }))
+    let at = check(unsafe { call6_mmap(length.max(1)) })? as *mut u8;
+    read_exactly(at, length)?;
+    Ok(Some(Plan { cursor: Cursor { at, left: length }, count, memory: Memory { at, length: length.max(1) } }))
 }
 
 unsafe fn call6_mmap(length: usize) -> isize {
+    // PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS
     // SAFETY: see `receive`.
     unsafe { crate::raw_call::call6(nr::MMAP, [0, length, 3, 0x22, usize::MAX, 0]) }
 }

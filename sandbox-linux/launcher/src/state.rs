@@ -1,7 +1,7 @@
 //! What one operation leaves for a later one.
 
 use crate::format::STREAM_COUNT;
-use crate::plan_reader::Text;
+use crate::plan_reader::{Memory, Text};
 use crate::step::account::Account;
 
 /// Descriptors and facts gathered while the plan is executed. `-1`: none.
@@ -18,6 +18,8 @@ pub struct State {
     pub guard: isize,
     /// What is told of the run at its end.
     pub account: Account,
+    /// Where the plan that is being executed lies.
+    pub memory: Option<Memory>,
     /// The program's own filter, where it has one.
     pub program_filter: Option<ProgramFilter>,
 }
@@ -40,6 +42,7 @@ impl State {
             plan: 0,
             guard: -1,
             account: Account::new(),
+            memory: None,
             program_filter: None,
         }
     }

@@ -1,23 +1,37 @@
-//! Benchmarks: each compares with a peer or a limit in the same run, interleaved, and tells ratios of medians.
+//! Benchmarks: each compares with a peer or a limit in the same run, interleaved, and tells ratios of medians with their spread, on the
+//! terminal and in `target/bench` as Markdown and JSON.
 
 mod calls;
-mod host;
+mod embedded;
+mod idle;
+mod peers;
+mod rounds;
 mod start;
 mod steady;
+mod table;
+mod throughput;
 
-/// Runs the benchmark that is named.
+/// A benchmark: its name, how many rounds it has unless told, and what it does with them.
+type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
+
+const ALL: [Benchmark; 7] = [
+    ("start", 300, start::run),
+    ("embedded", 200, embedded::run),
+    ("throughput", 7, throughput::run),
+    ("idle", 1, idle::run),
+    ("crowd", 100, embedded::crowd),
+    ("steady", 15, steady::run),
+    ("calls", 2000, calls::run),
+];
+
+/// Runs the benchmark that is named, or all.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let rounds = |otherwise: usize| {
-        let given = arguments.iter().skip_while(|one| *one != "--rounds").nth(1);
-        given.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-    };
-    match arguments.first().map(String::as_str) {
-        Some("start") => start::run(rounds(300)),
-        Some("host") => host::run(rounds(200)),
-        Some("calls") => calls::run(rounds(2000)),
-        Some("steady") => steady::run(rounds(15)),
-        _ => {
-            Err("there are `cargo xtask bench start`, `host`, `calls` and `steady`, each with [--rounds N]".to_owned())
-        }
+    let given = arguments.iter().skip_while(|one| *one != "--rounds").nth(1).and_then(|text| text.parse().ok());
+    let name = arguments.first().map(String::as_str).filter(|name| !name.starts_with("--"));
+    let mut chosen = ALL.iter().filter(|(own, ..)| name.is_none_or(|name| name == *own)).peekable();
+    if chosen.peek().is_none() {
+        let names: Vec<&str> = ALL.iter().map(|(own, ..)| *own).collect();
+        return Err(format!("there are the benchmarks {}; each takes [--rounds N]", names.join(", ")));
     }
+    chosen.try_for_each(|(_, otherwise, benchmark)| benchmark(given.unwrap_or(*otherwise)))
 }

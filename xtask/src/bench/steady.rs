@@ -4,7 +4,8 @@
 //! that allows everything, which is the least that any filter costs, and in cofferdam, one after the other in turn.
 
 use super::calls::WITHOUT_NAMESPACES;
-use super::start::{BUBBLEWRAP, built_command, once};
+use super::peers::BUBBLEWRAP;
+use super::start::{built_command, once};
 use crate::workspace::{fresh_folder, say};
 use std::path::Path;
 use std::process::Command;

@@ -39,6 +39,7 @@ mod step_report;
 mod supervise;
 mod temporary;
 mod tree_usage;
+mod underway;
 
 pub use plane::LinuxPlane;
 pub use pool::PoolOptions;

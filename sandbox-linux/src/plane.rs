@@ -16,6 +16,7 @@ use crate::program;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
 use crate::tree_usage::TreeProbe;
+use crate::underway::Underway;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
@@ -37,17 +38,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A supervisor's thread needs little: it waits, reads into the heap, and sums up.
 const SUPERVISOR_STACK: usize = 256 * 1024;
+
+/// How long the end of the plane waits for what it has ended.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// What runs, by id, with the VM that it belongs to.
 type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
 
 /// Runs programs in sandboxes of their own on Linux, without root.
 ///
-/// Dropping the plane ends everything it started.
+/// Dropping the plane ends everything it started, and waits until that has gone, for two seconds at most.
 #[derive(Debug)]
 pub struct LinuxPlane {
     launcher: Arc<Launcher>,
@@ -58,6 +62,7 @@ pub struct LinuxPlane {
     prepared: LastPrepared,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
     executions: Executions,
+    underway: Underway,
     next_context: AtomicU64,
 }
 
@@ -76,6 +81,7 @@ impl LinuxPlane {
             prepared: LastPrepared::default(),
             contexts: Mutex::default(),
             executions: Arc::default(),
+            underway: Underway::default(),
             next_context: AtomicU64::new(1),
         })
     }
@@ -232,7 +238,12 @@ impl LinuxPlane {
             account: None,
         };
         let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
-        if let Err(error) = thread.spawn(move || supervision.run()) {
+        let token = self.underway.begin();
+        let supervise = move || {
+            supervision.run();
+            drop(token);
+        };
+        if let Err(error) = thread.spawn(supervise) {
             shared.kill();
             lock(&self.executions).remove(&request.execution_id);
             return Err(no_streams(&error));
@@ -337,6 +348,8 @@ impl Drop for LinuxPlane {
         for (_, shared) in lock(&self.executions).values() {
             shared.kill_for_host();
         }
+        // A process that ends without having reaped its children leaves that to somebody who may never do it.
+        self.underway.wait(LAST_MOMENT);
     }
 }
 

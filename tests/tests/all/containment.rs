@@ -1,11 +1,12 @@
 //! Nothing outlives a run: neither its end, nor its time-out, nor the death of the command itself.
 
-use cofferdam_tests::command::run;
+use cofferdam_tests::command::{run, text};
 use cofferdam_tests::observe::{cgroups_of, processes_with, within};
 use cofferdam_tests::scratch::Scratch;
+use cofferdam_tests::skip;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -73,4 +74,33 @@ fn a_run_leaves_no_cgroup_and_no_file() {
     // The process that removes it may outlive the command by the moment that the kernel takes to empty it.
     assert!(within(SECOND, || cgroups_of(child.id()).is_empty()), "left: {:?}", cgroups_of(child.id()));
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "fs_20: no placeholder is left on the host");
+}
+
+/// Adopts whatever is left of ten runs (prctl(2), `PR_SET_CHILD_SUBREAPER`), and tells how many processes that were.
+const ADOPT: &str = "
+import ctypes, os, subprocess, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+adopted = 0
+for _ in range(10):
+    subprocess.run(sys.argv[1:], check=True)
+    time.sleep(0.02)
+    while True:
+        try: os.waitpid(-1, 0); adopted += 1
+        except ChildProcessError: break
+print(adopted)
+";
+
+#[test]
+fn a_run_leaves_no_process_that_somebody_else_must_reap() {
+    if skip::program("python3").is_none() {
+        return;
+    }
+    let scratch = Scratch::new();
+    for options in [&[][..], &["--plane", "host"]] {
+        let command = run(scratch.path(), options, &["sh", "-c", "sleep 0.01 & sleep 0.01 & true"]);
+        let mut adopting = Command::new("python3");
+        adopting.args(["-c", ADOPT]).arg(command.get_program()).args(command.get_args()).current_dir(scratch.path());
+        let output = adopting.output().unwrap();
+        assert_eq!(text(&output.stdout), "0\n", "{options:?}: {}", text(&output.stderr));
+    }
 }

@@ -38,6 +38,11 @@ impl Account {
         self.system_us = Some(resources.system_us);
     }
 
+    /// Peak resident memory of the largest process, in bytes.
+    pub(crate) fn peak_bytes(&self) -> Option<u64> {
+        self.peak_bytes
+    }
+
     /// Bytes that were to go to storage.
     pub(crate) fn stored_bytes(&self) -> Option<u64> {
         self.stored_bytes

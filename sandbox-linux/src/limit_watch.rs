@@ -6,6 +6,7 @@
 use crate::account::Account;
 use crate::cgroup::Cgroup;
 use crate::disk_watch::DiskWatch;
+use crate::plan::limits::hard_stop;
 use crate::tree_usage::{TreeProbe, TreeUsage};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::{LimitName, Limits};
@@ -142,6 +143,15 @@ impl LimitWatch {
         self.disk_struck(self.disk.passed(self.disk.lost(), || stored)?)
     }
 
+    /// Memory that one process had at its height: between two looks it may have met its rlimit and given up.
+    fn grown(&self, cause: &ExitCause, account: &Account) -> Option<Struck> {
+        let (value, observed) = (self.limits.memory_bytes?, account.peak_bytes()?);
+        let looked_at = !self.cgroup.as_ref().is_some_and(Cgroup::holds_memory);
+        // The height counts files that are mapped, too, and who succeeded was not stopped.
+        let past = observed > hard_stop(value) && !cause.success();
+        (looked_at && past).then(|| Struck { limit: LimitName::Memory, value, observed, held_by: "rlimit".to_owned() })
+    }
+
     /// What is looked at, where the kernel does not count it itself.
     fn pairs(&self, usage: &TreeUsage) -> [(LimitName, Option<u64>, u64); 4] {
         let counts = |holds: fn(&Cgroup) -> bool| self.cgroup.as_ref().is_some_and(holds);
@@ -168,7 +178,7 @@ impl LimitWatch {
 
     /// The cause as the kernel's evidence has it: a signal that stands for a limit is told as the limit.
     pub(crate) fn classify(&self, cause: ExitCause, account: &Account) -> ExitCause {
-        let struck = || self.counted().or_else(|| self.taken(account));
+        let struck = || self.counted().or_else(|| self.taken(account)).or_else(|| self.grown(&cause, account));
         let ExitCause::Signalled { signal, .. } = cause else {
             return match cause {
                 ExitCause::Exited { .. } => struck().map_or(cause, Struck::into_cause),

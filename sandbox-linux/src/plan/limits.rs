@@ -28,8 +28,13 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits, others: u64) {
     if let Some(bytes) = limits.memory_bytes {
         // A hard stop for each process, above the limit for the tree, so that the tree's limit is what strikes and is
         // told. Address space would be no measure: runtimes reserve far more than they use.
-        set("memory", libc::RLIMIT_DATA, bytes.saturating_add(bytes / 4).saturating_add(64 << 20));
+        set("memory", libc::RLIMIT_DATA, hard_stop(bytes).saturating_add(64 << 20));
     }
+}
+
+/// Where one process is stopped for sure, given the limit for the tree; what it maps before it uses it comes on top.
+pub(crate) fn hard_stop(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes / 4)
 }
 
 /// Adds the rlimit on descriptors, which comes after the last descriptor that the launcher sends: it bounds as well how many the user

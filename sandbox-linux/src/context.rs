@@ -21,8 +21,8 @@ use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is set where the run has private temporary folders: every name that programs look for them by.
@@ -48,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) brokered: Brokered,
     /// The rules that the broker judges by.
     pub(crate) rules: Option<Arc<FilesystemRules>>,
+    /// What leads to the places that the policy shows, where there are no mounts.
+    pub(crate) ways: Arc<BTreeSet<PathBuf>>,
     before_terminal: Plan,
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
@@ -81,6 +83,7 @@ impl Context {
             enforcement: offer.enforcement(&profile, brokered, tier),
             brokered,
             rules,
+            ways: Arc::new(if tier == Tier::Full { BTreeSet::new() } else { broker::ways(&view) }),
             before_terminal: Plan::default(),
             after_terminal: None,
             landlock: offer.landlock,

@@ -130,7 +130,8 @@ impl LinuxPlane {
             },
             &mut |root, listener| {
                 if let Some(rules) = context.rules.clone() {
-                    let own = (context.tier != Tier::Full).then(|| OwnPlaces::new(temporary.clone()));
+                    let own =
+                        (context.tier != Tier::Full).then(|| OwnPlaces::new(temporary.clone(), context.ways.clone()));
                     broker = Some(Broker::start(
                         listener,
                         root,

@@ -230,7 +230,7 @@ impl Refusal {
 fn instead_of(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::MountNamespace => {
-            "Landlock and the broker hold the file rules; names and sizes of files outside them can be seen, contents cannot"
+            "Landlock and the broker hold the file rules; chdir and execve tell whether a name outside them exists, nothing tells more"
         }
         Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
         Mechanism::NetworkNamespace => "seccomp lets no network socket be made",

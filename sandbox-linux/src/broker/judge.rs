@@ -52,6 +52,20 @@ impl Judge {
         Self { rules, own, made: Made::default(), findings: Findings::default() }
     }
 
+    /// May the guest know that something is at the canonical `path`? Mounts hide the rest where there are some.
+    pub(crate) fn shows(&self, thread: i32, path: &Path) -> bool {
+        let Some(own) = &self.own else { return true };
+        own.shows(thread, path)
+            || self.rules.decide(&path.to_string_lossy(), FileAccess::Read).is_ok_and(|decision| decision.allowed)
+    }
+
+    /// May the guest change what is at the canonical `path`, as far as rules say? Nothing is noted.
+    pub(crate) fn lets_write(&self, thread: i32, path: &Path) -> bool {
+        let Some(own) = &self.own else { return true };
+        own.may_write(thread, path)
+            || self.rules.decide(&path.to_string_lossy(), FileAccess::Write).is_ok_and(|decision| decision.allowed)
+    }
+
     /// Whether there are no mounts behind it.
     pub(crate) fn is_alone(&self) -> bool {
         self.own.is_some()

@@ -4,6 +4,7 @@ use super::call::PathArgument;
 use super::caller::Caller;
 use super::guest_path::{Object, Place, Walked, own_path, path_of};
 use super::judge::directory_of;
+use super::known::Known;
 use super::raw_call::{copy_descriptor, facts, process_descriptor};
 use super::serve::{Answer, Server};
 use nix::errno::Errno;
@@ -51,6 +52,17 @@ impl Wish {
         !self.has(OFlag::O_NOFOLLOW) && !exclusive
     }
 
+    /// What can be handed over in place of a descriptor that only names something, which seccomp(2) cannot hand over: one that reads, for
+    /// directories and files. `None`: neither.
+    fn that_can_be_handed_over(self, kind: SFlag) -> Option<Self> {
+        let directory = kind == SFlag::S_IFDIR;
+        let kept = self.flags & (OFlag::O_CLOEXEC | OFlag::O_DIRECTORY);
+        match self.has(OFlag::O_PATH) {
+            false => Some(self),
+            true => (directory || kind == SFlag::S_IFREG).then_some(Self { flags: kept, ..self }),
+        }
+    }
+
     /// As we open it: never as our own terminal, never inherited by a program of ours.
     fn flags(self, without: OFlag) -> OFlag {
         (self.flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY) & !without
@@ -71,12 +83,22 @@ impl Server {
     }
 
     fn open_path(&mut self, thread: i32, mut absolute: Vec<u8>, wish: Wish) -> Result<Answer, Errno> {
-        // Where the sandbox has no /proc of its own, /proc/self would be ours.
-        if self.judge.is_alone() && leads_to_caller(&absolute) {
-            let caller = Caller::of(thread)?;
-            match self.files.walk(&caller, &absolute)? {
-                Walked::Descriptor(number) => return self.reopen_descriptor(&caller, number, wish),
-                Walked::Path(path) => absolute = path,
+        // Where the sandbox has no /proc of its own, /proc/self would be ours, and no mounts hide what the guest may not know of.
+        if self.judge.is_alone() {
+            match self.known(thread, &absolute, wish.follows())? {
+                Known::Descriptor(caller, number) => return self.reopen_descriptor(&caller, number, wish),
+                Known::Object(object) => {
+                    if wish.has(OFlag::O_CREAT) && wish.has(OFlag::O_EXCL) {
+                        return Err(Errno::EEXIST);
+                    }
+                    return self.open_object(thread, &object, wish);
+                }
+                Known::Absent { path, hidden: true } => return self.open_hidden(thread, &path, wish),
+                Known::Absent { .. } if !wish.creates() => return Err(Errno::ENOENT),
+                Known::Absent { path, .. } => {
+                    let slash: &[u8] = if absolute.ends_with(b"/") { b"/" } else { b"" };
+                    absolute = [path.as_os_str().as_bytes(), slash].concat();
+                }
             }
         }
         for _ in 0..TRIES {
@@ -116,6 +138,18 @@ impl Server {
         Err(Errno::ELOOP)
     }
 
+    /// What the guest may not know of is not there for it, and cannot be made.
+    fn open_hidden(&mut self, thread: i32, path: &Path, wish: Wish) -> Result<Answer, Errno> {
+        if wish.creates() {
+            let place = self.known_place(thread, path.as_os_str().as_bytes())?;
+            self.judge.new_file(thread, &place, directory_of(&place)?)?;
+        } else if path.symlink_metadata().is_ok() {
+            // For the report alone: the answer is the same either way.
+            let _ = self.judge.read(thread, path);
+        }
+        Err(Errno::ENOENT)
+    }
+
     fn create(&mut self, thread: i32, place: &Place, wish: Wish) -> Result<Answer, Errno> {
         let directory = directory_of(place)?;
         self.judge.new_file(thread, place, directory)?;
@@ -146,6 +180,7 @@ impl Server {
         } else if wish.writes() {
             self.judge_object(thread, &object.path)?;
         }
+        let wish = wish.that_can_be_handed_over(kind).ok_or(Errno::ELOOP)?;
         if kind == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
             return self.open_terminal(thread, wish);
         }
@@ -182,7 +217,9 @@ impl Server {
             }
         }
         let stat = fstat(&copy)?;
-        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        let wish = wish.that_can_be_handed_over(kind).ok_or(Errno::ELOOP)?;
+        if kind == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
             return self.open_terminal(caller.thread, wish);
         }
         self.reopen(caller.thread, &own_path(&copy), wish)
@@ -234,7 +271,7 @@ fn is_controlling_terminal(stat: &FileStat) -> bool {
 }
 
 /// Whether a path may lead through what means the caller: /proc/self, or one of the links to it in /dev.
-fn leads_to_caller(absolute: &[u8]) -> bool {
+pub(super) fn leads_to_caller(absolute: &[u8]) -> bool {
     let starts = |with: &[u8]| absolute.starts_with(with);
     starts(b"/proc/") || starts(b"/dev/") || absolute.windows(6).any(|part| part == b"/proc/")
 }

@@ -2,7 +2,10 @@
 //! /proc tells of itself.
 
 use super::caller::Caller;
+use crate::plan::view::{Access, Node, View};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Devices that every sandbox has.
 const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
@@ -65,12 +68,58 @@ const ITSELF: [&str; 21] = [
 #[derive(Debug)]
 pub(crate) struct OwnPlaces {
     temporary: Option<PathBuf>,
+    /// What stands above or leads to the places that the policy shows.
+    ways: Arc<BTreeSet<PathBuf>>,
+}
+
+/// What leads to what a run may have of its own, and is no secret on any machine.
+const WAYS: [&str; 21] = [
+    "/",
+    "/dev",
+    "/dev/fd",
+    "/dev/pts",
+    "/dev/shm",
+    "/dev/stderr",
+    "/dev/stdin",
+    "/dev/stdout",
+    "/proc",
+    "/proc/self",
+    "/proc/sys",
+    "/proc/sys/fs",
+    "/proc/sys/kernel",
+    "/proc/sys/kernel/random",
+    "/proc/sys/net",
+    "/proc/sys/net/core",
+    "/proc/sys/vm",
+    "/proc/thread-self",
+    "/sys",
+    "/tmp",
+    "/var",
+];
+
+/// What else of itself a process may look at without opening it: links that tell it nothing it does not know.
+const ITS_LINKS: [&str; 3] = ["cwd", "exe", "root"];
+
+/// What leads to the places that `view` shows: folders above them, and links.
+pub(crate) fn ways(view: &View) -> BTreeSet<PathBuf> {
+    let shown = |node: &Node| !matches!(node, Node::Mask { .. } | Node::Bind { access: Access::None, .. });
+    let places = view.nodes.iter().filter(|(_, node)| shown(node)).map(|(path, _)| path);
+    let leading = places.chain(view.links.keys()).flat_map(|path| path.ancestors());
+    leading.map(Path::to_path_buf).chain(WAYS.map(PathBuf::from)).collect()
 }
 
 impl OwnPlaces {
-    /// `temporary`: the run's temporary storage on the host.
-    pub(crate) fn new(temporary: Option<PathBuf>) -> Self {
-        Self { temporary }
+    /// `temporary`: the run's temporary storage on the host. `ways`: see the function of that name.
+    pub(crate) fn new(temporary: Option<PathBuf>, ways: Arc<BTreeSet<PathBuf>>) -> Self {
+        Self { temporary, ways }
+    }
+
+    /// May `thread` know that the canonical `path` is there, whatever the rules let it read?
+    pub(crate) fn shows(&self, thread: i32, path: &Path) -> bool {
+        self.ways.contains(path)
+            || self.temporary.as_deref().is_some_and(|temporary| temporary.starts_with(path))
+            || path.strip_prefix("/proc").is_ok_and(|path| is_of_itself(thread, path))
+            || self.may_read(thread, path)
     }
 
     /// May `thread` read what is at the canonical `path`?
@@ -100,6 +149,18 @@ fn is_device(thread: i32, path: &Path) -> bool {
     DEVICES.iter().any(|device| path == Path::new(device)) || is_terminal(path)
 }
 
+/// Whether a path of /proc is the caller's own folder, or a link in it.
+fn is_of_itself(thread: i32, path: &Path) -> bool {
+    let mut parts = path.iter().map(|part| part.to_str().unwrap_or_default());
+    let Some(process) = parts.next().and_then(|part| part.parse::<i32>().ok()) else { return false };
+    let named = match (parts.next(), parts.next()) {
+        (None, _) => true,
+        (Some(link), None) => ITS_LINKS.contains(&link),
+        _ => false,
+    };
+    named && Caller::of(thread).is_ok_and(|caller| caller.process == process)
+}
+
 fn may_read_of_proc(thread: i32, path: &Path) -> bool {
     if MACHINE.iter().any(|file| path == Path::new(file)) {
         return true;
@@ -125,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_process_reads_of_itself_and_of_nobody_else() {
-        let ((thread, process), places) = (own(), OwnPlaces::new(None));
+        let ((thread, process), places) = (own(), OwnPlaces::new(None, Arc::default()));
         let may = |path: String| places.may_read(thread, Path::new(&path));
         assert!(may(format!("/proc/{process}/status")) && may(format!("/proc/{process}/task/{thread}/stat")));
         for path in
@@ -140,14 +201,14 @@ mod tests {
 
     #[test]
     fn temporary_storage_may_be_filled_but_not_removed() {
-        let (thread, places) = (own().0, OwnPlaces::new(Some("/tmp/x".into())));
+        let (thread, places) = (own().0, OwnPlaces::new(Some("/tmp/x".into()), Arc::default()));
         assert!(places.may_write(thread, Path::new("/tmp/x/a/b")) && places.may_read(thread, Path::new("/tmp/x")));
         assert!(!places.may_write(thread, Path::new("/tmp/x")) && !places.may_read(thread, Path::new("/tmp/xy")));
     }
 
     #[test]
     fn only_harmless_devices_are_there() {
-        let (thread, places) = (own().0, OwnPlaces::new(None));
+        let (thread, places) = (own().0, OwnPlaces::new(None, Arc::default()));
         assert!(places.may_write(thread, Path::new("/dev/null")));
         for path in ["/dev/mem", "/dev/kmsg", "/dev/pts/ptmx", "/dev/shm", "/dev"] {
             assert!(!places.may_read(thread, Path::new(path)), "{path}");

@@ -9,6 +9,7 @@ mod every_call;
 mod host_plane;
 mod job_control;
 mod landlock_tier;
+mod landlock_tier_names;
 mod limits;
 mod names;
 mod real_programs;

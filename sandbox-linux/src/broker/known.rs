@@ -9,7 +9,7 @@ use super::guest_path::{Object, Place, Walked};
 use super::open::leads_to_caller;
 use super::serve::Server;
 use nix::errno::Errno;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +88,11 @@ impl Server {
     /// The absolute form of a path argument, read once.
     pub(super) fn absolute(&self, thread: i32, path: PathArgument) -> Result<Vec<u8>, Errno> {
         let text = super::guest_memory::path(thread, path.address)?;
-        self.files.absolute(thread, path, &text)
+        self.absolute_of(thread, path, &text)
+    }
+
+    /// The absolute form of the text of a path argument.
+    pub(super) fn absolute_of(&self, thread: i32, path: PathArgument, text: &CStr) -> Result<Vec<u8>, Errno> {
+        Ok(self.judge.moved(self.files.absolute(thread, path, text)?))
     }
 }

@@ -18,6 +18,7 @@ mod names;
 mod notify;
 mod open;
 mod own_places;
+mod own_terminals;
 mod raw_attribute;
 mod raw_call;
 mod rename;

@@ -227,8 +227,7 @@ impl Server {
     }
 
     pub(super) fn meant(&self, thread: i32, path: PathArgument, follow: bool) -> Result<Meant, Errno> {
-        let text = super::guest_memory::path(thread, path.address)?;
-        let absolute = self.files.absolute(thread, path, &text)?;
+        let absolute = self.absolute(thread, path)?;
         if self.judge.is_alone() {
             return match self.known(thread, &absolute, follow)? {
                 Known::Object(object) => Ok(Meant::Object(object)),

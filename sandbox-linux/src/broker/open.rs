@@ -5,7 +5,7 @@ use super::caller::Caller;
 use super::guest_path::{Object, Place, Walked, own_path, path_of};
 use super::judge::directory_of;
 use super::known::Known;
-use super::raw_call::{copy_descriptor, facts, process_descriptor};
+use super::raw_call::{copy_descriptor, facts, process_descriptor, terminal_number};
 use super::serve::{Answer, Server};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open, openat};
@@ -73,8 +73,7 @@ impl Server {
     /// Answers open(2), openat(2) and creat(2).
     pub(super) fn open(&mut self, thread: i32, path: PathArgument, flags: i32, mode: u32) -> Result<Answer, Errno> {
         let wish = Wish { flags: OFlag::from_bits_retain(flags), mode };
-        let text = super::guest_memory::path(thread, path.address)?;
-        let absolute = self.files.absolute(thread, path, &text)?;
+        let absolute = self.absolute(thread, path)?;
         let answer = self.open_path(thread, absolute.clone(), wish);
         if self.explains && matches!(answer, Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)) {
             self.judge.explain_absence(thread, &absolute);
@@ -172,8 +171,14 @@ impl Server {
         if kind == SFlag::S_IFDIR && wish.has(OFlag::O_CREAT) {
             return Err(Errno::EISDIR);
         }
+        if self.judge.is_alone() && kind == SFlag::S_IFCHR && is_terminal_maker(&stat) {
+            return self.make_terminal(thread, object, wish);
+        }
         if self.judges_reads {
             self.judge.read(thread, &object.path)?;
+        }
+        if let Some(terminal) = self.judge.own_terminal(&object.path) {
+            return self.reopen(thread, &own_path(terminal), wish);
         }
         if wish.has(OFlag::O_TMPFILE) {
             self.judge.unnamed(thread, &object.path, facts(object.descriptor.as_fd())?.identity)?;
@@ -225,6 +230,20 @@ impl Server {
         self.reopen(caller.thread, &own_path(&copy), wish)
     }
 
+    /// A pseudo-terminal of the run's own, among the host's: only what was made here is opened again.
+    fn make_terminal(&mut self, thread: i32, object: &Object, wish: Wish) -> Result<Answer, Errno> {
+        if wish.has(OFlag::O_PATH) {
+            return Err(Errno::EACCES);
+        }
+        let master = self.reopen(thread, &object.reopening(), wish)?;
+        if let Answer::Descriptor { file, .. } = &master {
+            let number = terminal_number(file.as_fd())?;
+            let node = self.files.object(format!("/dev/pts/{number}").as_bytes(), false)?;
+            self.judge.made_terminal(number, node.descriptor)?;
+        }
+        Ok(master)
+    }
+
     /// /dev/tty means the caller's terminal, and for us would mean our own.
     fn open_terminal(&self, thread: i32, wish: Wish) -> Result<Answer, Errno> {
         let caller = Caller::of(thread)?;
@@ -268,6 +287,11 @@ fn reopening(wish: Wish) -> OFlag {
 
 fn is_controlling_terminal(stat: &FileStat) -> bool {
     major(stat.st_rdev) == 5 && minor(stat.st_rdev) == 0
+}
+
+/// /dev/ptmx.
+fn is_terminal_maker(stat: &FileStat) -> bool {
+    major(stat.st_rdev) == 5 && minor(stat.st_rdev) == 2
 }
 
 /// Whether a path may lead through what means the caller: /proc/self, or one of the links to it in /dev.

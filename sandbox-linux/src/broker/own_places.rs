@@ -2,8 +2,11 @@
 //! /proc tells of itself.
 
 use super::caller::Caller;
+use super::own_terminals::OwnTerminals;
 use crate::plan::view::{Access, Node, View};
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,14 +73,23 @@ pub(crate) struct OwnPlaces {
     temporary: Option<PathBuf>,
     /// What stands above or leads to the places that the policy shows.
     ways: Arc<BTreeSet<PathBuf>>,
+    terminals: OwnTerminals,
 }
 
+/// Where shm_open(3) and sem_open(3) keep what they make.
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Its stand-in in temporary storage, which the launcher makes.
+const OWN_SHARED_MEMORY: &str = ".shm";
+
 /// What leads to what a run may have of its own, and is no secret on any machine.
-const WAYS: [&str; 21] = [
+const WAYS: [&str; 23] = [
     "/",
     "/dev",
     "/dev/fd",
+    "/dev/ptmx",
     "/dev/pts",
+    "/dev/pts/ptmx",
     "/dev/shm",
     "/dev/stderr",
     "/dev/stdin",
@@ -111,7 +123,17 @@ pub(crate) fn ways(view: &View) -> BTreeSet<PathBuf> {
 impl OwnPlaces {
     /// `temporary`: the run's temporary storage on the host. `ways`: see the function of that name.
     pub(crate) fn new(temporary: Option<PathBuf>, ways: Arc<BTreeSet<PathBuf>>) -> Self {
-        Self { temporary, ways }
+        Self { temporary, ways, terminals: OwnTerminals::default() }
+    }
+
+    /// The terminals that the run made.
+    pub(crate) fn terminals(&mut self) -> &mut OwnTerminals {
+        &mut self.terminals
+    }
+
+    /// The terminal that stands at `path`, if the run made it.
+    pub(crate) fn terminal(&self, path: &Path) -> Option<&OwnedFd> {
+        self.terminals.at(path)
     }
 
     /// May `thread` know that the canonical `path` is there, whatever the rules let it read?
@@ -122,17 +144,32 @@ impl OwnPlaces {
             || self.may_read(thread, path)
     }
 
+    /// `absolute`, or where it leads that begins with the folder of shared memory: one of the run's own, in its temporary storage.
+    pub(crate) fn moved(&self, absolute: Vec<u8>) -> Vec<u8> {
+        let Some(temporary) = &self.temporary else { return absolute };
+        let rest = absolute
+            .strip_prefix(SHARED_MEMORY.as_bytes())
+            .filter(|rest| rest.first().is_none_or(|byte| *byte == b'/'));
+        match rest {
+            Some(rest) => [temporary.join(OWN_SHARED_MEMORY).as_os_str().as_bytes(), rest].concat(),
+            None => absolute,
+        }
+    }
+
     /// May `thread` read what is at the canonical `path`?
     pub(crate) fn may_read(&self, thread: i32, path: &Path) -> bool {
         self.temporary.as_deref().is_some_and(|temporary| path.starts_with(temporary))
             || is_device(thread, path)
+            || self.terminals.at(path).is_some()
             || path.strip_prefix("/proc").is_ok_and(|path| may_read_of_proc(thread, path))
     }
 
     /// May `thread` change what is at the canonical `path`, or make it?
     pub(crate) fn may_write(&self, thread: i32, path: &Path) -> bool {
         let is_temporary = |temporary: &Path| path != temporary && path.starts_with(temporary);
-        self.temporary.as_deref().is_some_and(is_temporary) || is_device(thread, path)
+        self.temporary.as_deref().is_some_and(is_temporary)
+            || is_device(thread, path)
+            || self.terminals.at(path).is_some()
     }
 
     /// May files without a name be made in the directory `path`?

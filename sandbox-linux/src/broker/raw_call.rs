@@ -103,6 +103,14 @@ fn bytes_of(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
+/// The number of the terminal whose master this is (ioctl_tty(2)).
+pub(crate) fn terminal_number(master: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let mut number = 0_u32;
+    // SAFETY: the kernel writes four bytes, which live until the call returns.
+    let result = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, std::ptr::from_mut(&mut number)) };
+    Errno::result(result).map(|_| number)
+}
+
 /// A descriptor that names a process.
 pub(crate) fn process_descriptor(process: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: integers only.

@@ -75,7 +75,7 @@ impl Server {
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
             Named::Abstract | Named::Other => return bind(&socket, &address),
         };
-        let place = self.known_place(thread, &self.files.absolute(thread, HERE, &path)?)?;
+        let place = self.known_place(thread, &self.absolute_of(thread, HERE, &path)?)?;
         if self.is_known(thread, &place) && facts_at(place.parent.as_fd(), &place.name).is_ok() {
             return Err(Errno::EADDRINUSE);
         }
@@ -105,7 +105,7 @@ impl Server {
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
             Named::Abstract | Named::Other => return Ok(Answer::Connect { socket, address, object: None }),
         };
-        let absolute = self.files.absolute(thread, HERE, &path)?;
+        let absolute = self.absolute_of(thread, HERE, &path)?;
         let object = if self.judge.is_alone() {
             match self.known(thread, &absolute, true)? {
                 Known::Object(object) => object,

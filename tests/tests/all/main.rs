@@ -10,6 +10,7 @@ mod host_plane;
 mod job_control;
 mod landlock_tier;
 mod landlock_tier_names;
+mod landlock_tier_walls;
 mod limits;
 mod names;
 mod real_programs;

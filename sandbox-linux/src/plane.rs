@@ -84,6 +84,14 @@ impl LinuxPlane {
         self
     }
 
+    /// As on a kernel whose Landlock is older, so that what is done there can be tested. Never newer than it is.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_landlock_at_most(mut self, abi: u32) -> Self {
+        self.offer.landlock_at_most(abi);
+        self
+    }
+
     fn tier(&self, profile: &ExecutionProfile) -> Tier {
         self.offer.tier(profile, || Parked::try_namespaces(&self.launcher, self.offer.all_namespaces()))
     }

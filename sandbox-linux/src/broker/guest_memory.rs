@@ -63,6 +63,9 @@ pub(crate) fn times(thread: i32, address: u64) -> Result<(TimeSpec, TimeSpec), E
 /// A number of a thread may pass to another one at any time, whose memory is nobody's to write to. So the memory is opened first, and then
 /// the thread is asked for: if it waits now, what was opened was its own, and stays that (seccomp_unotify(2)).
 pub(crate) fn write(thread: i32, still_waits: impl FnOnce() -> bool, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
     let memory = OpenOptions::new().write(true).open(format!("/proc/{thread}/mem")).map_err(|_| Errno::EFAULT)?;
     if !still_waits() {
         return Err(Errno::ESRCH);

@@ -4,13 +4,13 @@
 
 use super::call::PathArgument;
 use super::caller::Caller;
-use super::guest_path::own_path;
+use super::guest_path::{own_path, path_of};
 use super::known::Known;
 use super::raw_call::{look, look_at_file_system, look_closely};
 use super::serve::{Answer, Server};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, readlinkat};
-use nix::sys::stat::lstat;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, readlinkat};
+use nix::sys::stat::{Mode, lstat};
 use nix::unistd::{AccessFlags, faccessat};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -124,9 +124,11 @@ impl Server {
                 let entry = format!("/proc/{thread}/fd/{}", path.directory);
                 return if lstat(entry.as_str()).is_ok() { Ok(Held::entry(entry)) } else { Err(Errno::EBADF) };
             }
-            let object = format!("/proc/{thread}/cwd");
-            let canonical = nix::fcntl::readlink(object.as_str()).map(PathBuf::from)?;
-            return if self.judge.shows(thread, &canonical) { Ok(Held::entry(object)) } else { Err(Errno::ENOENT) };
+            // Held first: another of its threads may change to another folder meanwhile.
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let object = open(format!("/proc/{thread}/cwd").as_str(), flags, Mode::empty())?;
+            let shown = self.judge.shows(thread, &path_of(&object)?);
+            return if shown { Ok(Held::object(object)) } else { Err(Errno::ENOENT) };
         }
         let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
         match self.known(thread, &self.absolute(thread, path)?, follow)? {

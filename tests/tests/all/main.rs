@@ -11,6 +11,7 @@ mod job_control;
 mod landlock_tier;
 mod landlock_tier_names;
 mod landlock_tier_walls;
+mod landlock_versions;
 mod limits;
 mod names;
 mod real_programs;

@@ -6,7 +6,8 @@ use crate::launcher::Launcher;
 use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
 use crate::plan::encode::Plan;
-use crate::plan::landlock::{Rights, Wall};
+use crate::plan::landlock::Wall;
+use crate::plan::landlock_rights::Rights;
 use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
@@ -21,7 +22,7 @@ use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) brokered: Brokered,
     /// The rules that the broker judges by.
     pub(crate) rules: Option<Arc<FilesystemRules>>,
+    /// What leads to the places that the policy shows, where there are no mounts.
+    pub(crate) ways: Arc<BTreeSet<PathBuf>>,
     before_terminal: Plan,
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
@@ -88,6 +91,7 @@ impl Context {
             enforcement: offer.enforcement(&profile, brokered, tier),
             brokered,
             rules,
+            ways: Arc::new(if tier == Tier::Full { BTreeSet::new() } else { broker::ways(&view) }),
             before_terminal: Plan::default(),
             after_terminal: None,
             landlock: offer.landlock,

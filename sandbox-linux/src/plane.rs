@@ -120,6 +120,14 @@ impl LinuxPlane {
         }
     }
 
+    /// As on a kernel whose Landlock is older, so that what is done there can be tested. Never newer than it is.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_landlock_at_most(mut self, abi: u32) -> Self {
+        self.offer.landlock_at_most(abi);
+        self
+    }
+
     fn tier(&self, profile: &ExecutionProfile) -> Tier {
         self.offer.tier(profile, || Parked::try_namespaces(&self.launcher, self.offer.all_namespaces()))
     }
@@ -160,7 +168,8 @@ impl LinuxPlane {
                 _ if confined => context.rest(request, program),
                 temporary => context.plan(request, program, temporary)?,
             };
-            let mut own = (context.tier != Tier::Full).then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned)));
+            let mut own = (context.tier != Tier::Full)
+                .then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned), context.ways.clone()));
             let mut broker = None;
             let callbacks = Callbacks {
                 count: &mut |control| Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, control),

@@ -2,7 +2,7 @@
 
 use crate::context::call_profile;
 use crate::plan::brokered::Brokered;
-use crate::plan::landlock::{Rights, SIGNAL_SCOPE_ABI};
+use crate::plan::landlock_rights::{Rights, SIGNAL_SCOPE_ABI};
 use crate::prepared::Needs;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
@@ -64,6 +64,11 @@ impl Offer {
             })
         });
         Self { landlock, broker: gives_notifications(), switched_off, tried: OnceLock::new() }
+    }
+
+    /// As on a kernel whose Landlock is of version `abi`, or this one's where that is older.
+    pub(crate) fn landlock_at_most(&mut self, abi: u32) {
+        self.landlock = self.landlock.map(|rights| rights.at_most(abi));
     }
 
     /// Whether the machine's settings leave room for namespaces.
@@ -187,7 +192,11 @@ impl Offer {
             enforcement.mechanisms.push(report);
         }
         enforcement.mechanisms.push(match self.landlock {
-            Some(rights) => MechanismReport::held(Mechanism::Landlock).by(format!("ABI {}", rights.abi())),
+            Some(rights) => {
+                let mut report = MechanismReport::held(Mechanism::Landlock).by(format!("ABI {}", rights.abi()));
+                report.why_not = rights.gaps().map(|gaps| format!("this version does not hold {gaps}"));
+                report
+            }
             None => MechanismReport::missing(Mechanism::Landlock, "the kernel has no Landlock"),
         });
         if brokered.any() {
@@ -230,7 +239,7 @@ impl Refusal {
 fn instead_of(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::MountNamespace => {
-            "Landlock and the broker hold the file rules; names and sizes of files outside them can be seen, contents cannot"
+            "Landlock and the broker hold the file rules; chdir and execve tell whether a name outside them exists, nothing tells more"
         }
         Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
         Mechanism::NetworkNamespace => "seccomp lets no network socket be made",
@@ -249,10 +258,21 @@ fn gives_notifications() -> bool {
 
 /// The version of Landlock, or none.
 #[expect(unsafe_code, reason = "the version is asked for by a call that has no safe form")]
-fn landlock_abi() -> Option<u32> {
+pub(crate) fn landlock_abi() -> Option<u32> {
     const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
     let null = std::ptr::null::<libc::c_void>();
     // SAFETY: with this flag the call reads no memory.
     let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, null, 0, LANDLOCK_CREATE_RULESET_VERSION) };
     u32::try_from(abi).ok().filter(|abi| *abi > 0)
+}
+
+/// Whether this kernel makes a ruleset of `attributes`.
+#[cfg(test)]
+#[expect(unsafe_code, reason = "rulesets are made by a call that has no safe form")]
+pub(crate) fn takes_ruleset(attributes: &[u8]) -> bool {
+    // SAFETY: the attributes live until the call returns and have the length told.
+    let ruleset = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), attributes.len(), 0) };
+    // SAFETY: the descriptor is the one just made, or none.
+    unsafe { libc::close(i32::try_from(ruleset).unwrap_or(-1)) };
+    ruleset >= 0
 }

@@ -266,7 +266,7 @@ mod tests {
         let mut plan = Plan::default();
         root::build(&mut plan, &view, None);
         limits::build(&mut plan, &profile.limits, 0);
-        landlock::build(&mut plan, &view, landlock::Rights::of(7), landlock::Wall::Second);
+        landlock::build(&mut plan, &view, crate::plan::landlock_rights::Rights::of(7), landlock::Wall::Second);
         plan.add(op::DROP_PRIVILEGES, "");
         plan.add(op::PROVE, "").u32(crate::format::proof::PID_ONE | crate::format::proof::NO_CAPABILITIES);
         let arguments = [b"sh".to_vec(), b"-c".to_vec(), command.as_bytes().to_vec()];

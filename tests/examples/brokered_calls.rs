@@ -1,6 +1,6 @@
 //! How long calls take that the broker may answer: `cargo xtask bench calls` runs it outside and inside sandboxes.
 //!
-//! `brokered_calls names|open|connect PLACE ROUNDS` prints the median of a round, in nanoseconds a call.
+//! `brokered_calls names|open|look|connect PLACE ROUNDS` prints the median of a round, in nanoseconds a call.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,6 +16,7 @@ fn main() -> std::io::Result<()> {
     let place = Path::new(&place);
     let mut times = match what.as_str() {
         "open" => open(place, rounds)?,
+        "look" => look(place, rounds)?,
         "connect" => connect(place, rounds)?,
         _ => names(place, rounds)?,
     };
@@ -49,6 +50,24 @@ fn open(place: &Path, rounds: usize) -> std::io::Result<Vec<u128>> {
         let start = Instant::now();
         drop(fs::File::open(&file)?);
         times.push(start.elapsed().as_nanos());
+    }
+    fs::remove_file(&file)?;
+    Ok(times)
+}
+
+/// Asks what a file is, and what there is not.
+fn look(place: &Path, rounds: usize) -> std::io::Result<Vec<u128>> {
+    const CALLS: u128 = 2;
+    let (file, none) = (place.join("bench-file"), place.join("bench-none"));
+    fs::write(&file, "words")?;
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let found = (fs::symlink_metadata(&file).is_ok(), none.exists());
+        times.push(start.elapsed().as_nanos() / CALLS);
+        if found != (true, false) {
+            return Err(std::io::Error::other("the answers are wrong"));
+        }
     }
     fs::remove_file(&file)?;
     Ok(times)

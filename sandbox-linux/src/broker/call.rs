@@ -12,6 +12,28 @@ pub(crate) struct PathArgument {
     pub(crate) address: u64,
 }
 
+/// What a call is about that has forms for paths and for descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A descriptor's number.
+    Descriptor(i32),
+    /// A path; `flags` are those of openat(2) and its kind (`AT_SYMLINK_NOFOLLOW`, `AT_EMPTY_PATH`).
+    Path { path: PathArgument, flags: i32 },
+}
+
+/// What is to happen with an extended attribute. Names and values are addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AttributeCall {
+    /// getxattr(2).
+    Get { name: u64, to: u64, size: u64 },
+    /// listxattr(2).
+    List { to: u64, size: u64 },
+    /// setxattr(2).
+    Set { name: u64, from: u64, size: u64, flags: i32 },
+    /// removexattr(2).
+    Remove { name: u64 },
+}
+
 /// A call that the broker answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -39,6 +61,22 @@ pub(crate) enum Call {
     Bind { socket: i32, address: u64, length: u32 },
     /// connect(2).
     Connect { socket: i32, address: u64, length: u32 },
+    /// stat(2), lstat(2), fstatat(2). `to`: where the answer goes.
+    Look { path: PathArgument, to: u64, flags: i32 },
+    /// statx(2).
+    LookClosely { path: PathArgument, flags: i32, mask: u32, to: u64 },
+    /// access(2), faccessat(2), faccessat2(2).
+    Access { path: PathArgument, mode: i32, flags: i32 },
+    /// readlink(2), readlinkat(2).
+    ReadLink { path: PathArgument, to: u64, room: i32 },
+    /// statfs(2).
+    FileSystem { path: PathArgument, to: u64 },
+    /// getxattr(2) and its kind.
+    Attribute { target: Target, call: AttributeCall },
+    /// chown(2) and its kind.
+    ChangeOwner { target: Target, user: u32, group: u32 },
+    /// inotify_add_watch(2).
+    Watch { watcher: i32, path: PathArgument, mask: u32 },
     /// fchmod(2).
     ChangeDescriptorMode { descriptor: i32, mode: u32 },
 }
@@ -81,6 +119,19 @@ impl Call {
             libc::SYS_utimensat => {
                 Self::ChangeTimes { path: at(0, 1), times: argument(arguments, 2), flags: int(arguments, 3) }
             }
+            libc::SYS_newfstatat => Self::Look { path: at(0, 1), to: argument(arguments, 2), flags: int(arguments, 3) },
+            libc::SYS_statx => Self::LookClosely {
+                path: at(0, 1),
+                flags: int(arguments, 2),
+                mask: unsigned(arguments, 3),
+                to: argument(arguments, 4),
+            },
+            libc::SYS_faccessat => Self::Access { path: at(0, 1), mode: int(arguments, 2), flags: 0 },
+            libc::SYS_faccessat2 => Self::Access { path: at(0, 1), mode: int(arguments, 2), flags: int(arguments, 3) },
+            libc::SYS_readlinkat => {
+                Self::ReadLink { path: at(0, 1), to: argument(arguments, 2), room: int(arguments, 3) }
+            }
+            libc::SYS_statfs => Self::FileSystem { path: here(arguments, 0), to: argument(arguments, 1) },
             libc::SYS_bind => Self::Bind {
                 socket: int(arguments, 0),
                 address: argument(arguments, 1),
@@ -94,9 +145,48 @@ impl Call {
             libc::SYS_fchmod => {
                 Self::ChangeDescriptorMode { descriptor: int(arguments, 0), mode: unsigned(arguments, 1) }
             }
-            other => return older(other, arguments),
+            libc::SYS_fchownat => Self::ChangeOwner {
+                target: Target::Path { path: at(0, 1), flags: int(arguments, 4) },
+                user: unsigned(arguments, 2),
+                group: unsigned(arguments, 3),
+            },
+            libc::SYS_fchown => Self::ChangeOwner {
+                target: Target::Descriptor(int(arguments, 0)),
+                user: unsigned(arguments, 1),
+                group: unsigned(arguments, 2),
+            },
+            libc::SYS_inotify_add_watch => {
+                Self::Watch { watcher: int(arguments, 0), path: here(arguments, 1), mask: unsigned(arguments, 2) }
+            }
+            other => return attribute(other, arguments).or_else(|| older(other, arguments)),
         })
     }
+}
+
+/// Calls about extended attributes, each in three forms: of a path, of a link itself, of a descriptor.
+fn attribute(number: i64, arguments: &[u64; 6]) -> Option<Call> {
+    let word = |at: usize| argument(arguments, at);
+    let path = |flags: i32| Target::Path { path: here(arguments, 0), flags };
+    let (followed, itself) = (path(0), path(libc::AT_SYMLINK_NOFOLLOW));
+    let descriptor = Target::Descriptor(int(arguments, 0));
+    let get = AttributeCall::Get { name: word(1), to: word(2), size: word(3) };
+    let list = AttributeCall::List { to: word(1), size: word(2) };
+    let set = AttributeCall::Set { name: word(1), from: word(2), size: word(3), flags: int(arguments, 4) };
+    let remove = AttributeCall::Remove { name: word(1) };
+    let (target, call) = match number {
+        libc::SYS_getxattr => (followed, get),
+        libc::SYS_lgetxattr => (itself, get),
+        libc::SYS_listxattr => (followed, list),
+        libc::SYS_llistxattr => (itself, list),
+        libc::SYS_setxattr => (followed, set),
+        libc::SYS_lsetxattr => (itself, set),
+        libc::SYS_fsetxattr => (descriptor, set),
+        libc::SYS_removexattr => (followed, remove),
+        libc::SYS_lremovexattr => (itself, remove),
+        libc::SYS_fremovexattr => (descriptor, remove),
+        _ => return None,
+    };
+    Some(Call::Attribute { target, call })
 }
 
 /// The forms without a directory argument, which newer architectures do not have.
@@ -114,6 +204,15 @@ fn older(number: i64, arguments: &[u64; 6]) -> Option<Call> {
         libc::SYS_symlink => Call::SymbolicLink { target: argument(arguments, 0), path: two },
         libc::SYS_rmdir => Call::Remove { path: one, directory: true },
         libc::SYS_unlink => Call::Remove { path: one, directory: false },
+        libc::SYS_stat => Call::Look { path: one, to: argument(arguments, 1), flags: 0 },
+        libc::SYS_lstat => Call::Look { path: one, to: argument(arguments, 1), flags: libc::AT_SYMLINK_NOFOLLOW },
+        libc::SYS_access => Call::Access { path: one, mode: int(arguments, 1), flags: 0 },
+        libc::SYS_readlink => Call::ReadLink { path: one, to: argument(arguments, 1), room: int(arguments, 2) },
+        libc::SYS_chown | libc::SYS_lchown => {
+            let flags = if number == libc::SYS_lchown { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+            let target = Target::Path { path: one, flags };
+            Call::ChangeOwner { target, user: unsigned(arguments, 1), group: unsigned(arguments, 2) }
+        }
         libc::SYS_chmod => Call::ChangeMode { path: one, mode: unsigned(arguments, 1), flags: 0 },
         _ => return None,
     })

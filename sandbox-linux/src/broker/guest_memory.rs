@@ -1,13 +1,16 @@
-//! Reading a waiting thread's memory (process_vm_readv(2)).
+//! Reading and writing a waiting thread's memory (process_vm_readv(2), proc_pid_mem(5)).
 //!
-//! The guest may change it at any moment, so everything is read once, and only the copy is looked at.
+//! The guest may change it at any moment, so everything is read once, and only the copy is looked at. What is written tells nothing
+//! that the guest may not know, and nothing of it is read again.
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use std::ffi::CString;
+use std::fs::OpenOptions;
 use std::io::IoSliceMut;
+use std::os::unix::fs::FileExt;
 
 /// Longest path that the kernel takes, its final NUL included.
 const PATH_MAX: usize = 4096;
@@ -55,6 +58,21 @@ pub(crate) fn times(thread: i32, address: u64) -> Result<(TimeSpec, TimeSpec), E
     Ok((TimeSpec::new(word(0), word(8)), TimeSpec::new(word(16), word(24))))
 }
 
+/// Writes `bytes` to `address`. `still_waits`: whether the thread's call waits still.
+///
+/// A number of a thread may pass to another one at any time, whose memory is nobody's to write to. So the memory is opened first, and then
+/// the thread is asked for: if it waits now, what was opened was its own, and stays that (seccomp_unotify(2)).
+pub(crate) fn write(thread: i32, still_waits: impl FnOnce() -> bool, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let memory = OpenOptions::new().write(true).open(format!("/proc/{thread}/mem")).map_err(|_| Errno::EFAULT)?;
+    if !still_waits() {
+        return Err(Errno::ESRCH);
+    }
+    memory.write_all_at(bytes, address).map_err(|_| Errno::EFAULT)
+}
+
 /// Fills `target` from `address`.
 pub(crate) fn read(thread: i32, address: u64, target: &mut [u8]) -> Result<(), Errno> {
     let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
@@ -82,6 +100,18 @@ mod tests {
     #[test]
     fn sys_16_a_path_without_an_end_is_too_long() {
         assert_eq!(own(&vec![b'x'; 8192]), Err(Errno::ENAMETOOLONG));
+    }
+
+    #[test]
+    fn what_is_written_stands_there_and_nowhere_but_for_a_call_that_waits() {
+        let mut target = [0_u8; 16];
+        let (thread, at) = (nix::unistd::gettid().as_raw(), target.as_mut_ptr().expose_provenance() as u64);
+        write(thread, || true, at + 4, b"four").unwrap();
+        assert_eq!(write(thread, || false, at, b"gone"), Err(Errno::ESRCH));
+        assert_eq!(std::hint::black_box(target)[..9], *b"\0\0\0\0four\0");
+        for address in [0, u64::MAX, 1 << 63] {
+            assert_eq!(write(thread, || true, address, b"x"), Err(Errno::EFAULT));
+        }
     }
 
     #[test]

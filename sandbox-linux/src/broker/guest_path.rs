@@ -6,6 +6,7 @@
 
 use super::call::PathArgument;
 use super::caller::Caller;
+use super::raw_call::facts;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use std::ffi::{CStr, CString, OsStr};
@@ -109,8 +110,33 @@ impl GuestFiles {
         }
     }
 
+    /// What is at `absolute` if no link leads there: `ELOOP` where one does, or where the name is one and `follow` says so.
+    pub(crate) fn plain_object(&self, absolute: &[u8], follow: bool) -> Result<Object, Errno> {
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let descriptor =
+            openat2(&self.root, OsStr::from_bytes(absolute), OpenHow::new().flags(flags).resolve(resolve))?;
+        if follow && facts(descriptor.as_fd())?.is_link() {
+            return Err(Errno::ELOOP);
+        }
+        // Without links the text itself is canonical.
+        Ok(Object { descriptor, path: Path::new(OsStr::from_bytes(absolute)).components().collect() })
+    }
+
     /// Follows `absolute` by hand where it leads through /proc/self or an open descriptor, which mean the caller and not us.
     pub(crate) fn walk(&self, caller: &Caller, absolute: &[u8]) -> Result<Walked, Errno> {
+        self.walk_among(caller, absolute, true, &|_| true)
+    }
+
+    /// The same among names that are `known` to the guest: a path through others leads nowhere, and one to another is not followed
+    /// further. `follow`: whether a link that the path ends with is followed.
+    pub(crate) fn walk_among(
+        &self,
+        caller: &Caller,
+        absolute: &[u8],
+        follow: bool,
+        known: &dyn Fn(&Path) -> bool,
+    ) -> Result<Walked, Errno> {
         let mut rest: Vec<Vec<u8>> = components(absolute);
         let mut at = PathBuf::from("/");
         let mut links = 0;
@@ -122,11 +148,11 @@ impl GuestFiles {
                     at.pop();
                     continue;
                 }
-                b"self" | b"thread-self" if at == Path::new("/proc") => {
+                b"self" | b"thread-self" if at == Path::new("/proc") && (follow || !rest.is_empty()) => {
                     at = own;
                     continue;
                 }
-                number if at == own.join("fd") => {
+                number if at == own.join("fd") && (follow || !rest.is_empty()) => {
                     let number = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok());
                     return if rest.is_empty() {
                         number.map(Walked::Descriptor).ok_or(Errno::ENOENT)
@@ -134,17 +160,32 @@ impl GuestFiles {
                         Err(Errno::ENOTDIR)
                     };
                 }
-                b"root" if at == own => {
+                b"exe" if at == own && follow && rest.is_empty() => {
+                    at = nix::fcntl::readlink(own.join("exe").as_path()).map(PathBuf::from)?;
+                    continue;
+                }
+                b"root" if at == own && (follow || !rest.is_empty()) => {
                     at = PathBuf::from("/");
                     continue;
                 }
-                b"cwd" if at == own => {
+                b"cwd" if at == own && (follow || !rest.is_empty()) => {
                     at = directory(caller.thread, libc::AT_FDCWD)?;
                     continue;
                 }
                 _ => {}
             }
             let next = at.join(OsStr::from_bytes(&part));
+            if !known(&next) {
+                return if rest.is_empty() {
+                    Ok(Walked::Path(next.into_os_string().into_vec()))
+                } else {
+                    Err(Errno::ENOENT)
+                };
+            }
+            if rest.is_empty() && !follow {
+                at = next;
+                continue;
+            }
             let target = match self.resolve(next.as_os_str().as_bytes(), OFlag::O_PATH | OFlag::O_NOFOLLOW) {
                 Ok(link) => readlinkat(&link, c"").ok(),
                 Err(Errno::ENOENT) if rest.is_empty() => None,

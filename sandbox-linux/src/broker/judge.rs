@@ -11,7 +11,7 @@ use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use nix::errno::Errno;
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +50,39 @@ impl Judge {
     /// the guest's `own` places is refused.
     pub(crate) fn new(rules: Arc<FilesystemRules>, own: Option<OwnPlaces>) -> Self {
         Self { rules, own, made: Made::default(), findings: Findings::default() }
+    }
+
+    /// The terminal at `path`, if the run made it where the only devpts is the host's.
+    pub(crate) fn own_terminal(&self, path: &Path) -> Option<&OwnedFd> {
+        self.own.as_ref()?.terminal(path)
+    }
+
+    /// Remembers a terminal that the run made.
+    pub(crate) fn made_terminal(&mut self, number: u32, node: OwnedFd) -> Result<(), Errno> {
+        let made = self.own.as_mut().is_some_and(|own| own.terminals().made(number, node));
+        if made { Ok(()) } else { Err(Errno::ENOSPC) }
+    }
+
+    /// Where `absolute` leads that means one of the run's own places by another name.
+    pub(crate) fn moved(&self, absolute: Vec<u8>) -> Vec<u8> {
+        match &self.own {
+            Some(own) => own.moved(absolute),
+            None => absolute,
+        }
+    }
+
+    /// May the guest know that something is at the canonical `path`? Mounts hide the rest where there are some.
+    pub(crate) fn shows(&self, thread: i32, path: &Path) -> bool {
+        let Some(own) = &self.own else { return true };
+        own.shows(thread, path)
+            || self.rules.decide(&path.to_string_lossy(), FileAccess::Read).is_ok_and(|decision| decision.allowed)
+    }
+
+    /// May the guest change what is at the canonical `path`, as far as rules say? Nothing is noted.
+    pub(crate) fn lets_write(&self, thread: i32, path: &Path) -> bool {
+        let Some(own) = &self.own else { return true };
+        own.may_write(thread, path)
+            || self.rules.decide(&path.to_string_lossy(), FileAccess::Write).is_ok_and(|decision| decision.allowed)
     }
 
     /// Whether there are no mounts behind it.

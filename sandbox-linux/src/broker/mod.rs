@@ -4,17 +4,22 @@
 //! descriptors in the guest's root, judges canonical paths, and does the operation itself, on those descriptors and with no more
 //! rights than the guest has. It never lets a call go on after looking at memory that the guest can change.
 
+mod attributes;
 mod call;
 mod caller;
 mod findings;
 mod guest_memory;
 mod guest_path;
 mod judge;
+mod known;
+mod look;
 mod made;
 mod names;
 mod notify;
 mod open;
 mod own_places;
+mod own_terminals;
+mod raw_attribute;
 mod raw_call;
 mod rename;
 mod serve;
@@ -35,7 +40,7 @@ use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
 
 pub(crate) use judge::{Judge, rules};
-pub(crate) use own_places::OwnPlaces;
+pub(crate) use own_places::{OwnPlaces, ways};
 
 /// The broker of one execution, at work.
 #[derive(Debug)]

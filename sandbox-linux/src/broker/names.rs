@@ -4,8 +4,10 @@ use super::call::PathArgument;
 use super::caller::Caller;
 use super::guest_path::{Object, Place, Walked, own_path, path_of};
 use super::judge::directory_of;
+use super::known::Known;
+use super::raw_attribute::add_watch;
 use super::raw_call::{facts, facts_at};
-use super::serve::Server;
+use super::serve::{Answer, Server};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, fstat, mkdirat, mknodat, utimensat};
@@ -14,14 +16,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Where a path argument of a call that needs an existing object leads.
-enum Meant {
+pub(super) enum Meant {
     Object(Object),
     /// An open descriptor of the caller, copied.
     Descriptor(std::os::fd::OwnedFd),
 }
 
 impl Meant {
-    fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         match self {
             Self::Object(object) => object.descriptor.as_fd(),
             Self::Descriptor(descriptor) => descriptor.as_fd(),
@@ -32,15 +34,14 @@ impl Meant {
 impl Server {
     /// The name that a path argument ends with.
     pub(super) fn place(&self, thread: i32, path: PathArgument) -> Result<Place, Errno> {
-        let text = super::guest_memory::path(thread, path.address)?;
-        self.files.place(&self.files.absolute(thread, path, &text)?)
+        self.known_place(thread, &self.absolute(thread, path)?)
     }
 
     /// mkdir(2).
     pub(super) fn make_directory(&mut self, thread: i32, path: PathArgument, mode: u32) -> Result<(), Errno> {
         let place = self.place(thread, path)?;
         let directory = directory_of(&place)?;
-        if exists(&place) {
+        if self.is_known(thread, &place) && exists(&place) {
             return Err(Errno::EEXIST);
         }
         self.judge.entry(thread, &place, directory)?;
@@ -92,6 +93,9 @@ impl Server {
     /// unlink(2), rmdir(2).
     pub(super) fn remove(&mut self, thread: i32, path: PathArgument, directory: bool) -> Result<(), Errno> {
         let place = self.place(thread, path)?;
+        if !self.is_known(thread, &place) {
+            return Err(Errno::ENOENT);
+        }
         let facts = facts_at(place.parent.as_fd(), &place.name)?;
         self.judge.entry(thread, &place, directory_of(&place)?)?;
         let how = if directory { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
@@ -155,6 +159,15 @@ impl Server {
             .inspect_err(|errno| self.note_mounts(thread, *errno, &path))
     }
 
+    /// inotify_add_watch(2): what may be read may be watched. The watch is in the guest's own queue, of which we hold a copy.
+    pub(super) fn watch(&mut self, thread: i32, watcher: i32, path: PathArgument, mask: u32) -> Result<Answer, Errno> {
+        let watcher = self.descriptor_of(Caller::of(thread)?.process, watcher)?;
+        let meant = self.meant(thread, path, mask & libc::IN_DONT_FOLLOW == 0)?;
+        self.judge.read(thread, &path_of(&meant.descriptor())?)?;
+        let value = add_watch(watcher.as_fd(), &own_path(&meant.descriptor()), mask & !libc::IN_DONT_FOLLOW)?;
+        Ok(Answer::Memory { to: 0, bytes: Vec::new(), value: i64::from(value) })
+    }
+
     /// fchmod(2).
     pub(super) fn change_descriptor_mode(&mut self, thread: i32, number: i32, mode: u32) -> Result<(), Errno> {
         let copy = self.descriptor_of(Caller::of(thread)?.process, number)?;
@@ -191,7 +204,7 @@ impl Server {
             .is_ok_and(|facts| self.judge.made.is_own(facts.identity))
     }
 
-    fn is_empty(&self, thread: i32, path: PathArgument) -> Result<bool, Errno> {
+    pub(super) fn is_empty(&self, thread: i32, path: PathArgument) -> Result<bool, Errno> {
         if path.address == 0 {
             return Ok(true);
         }
@@ -203,7 +216,7 @@ impl Server {
 
     fn new_file(&mut self, thread: i32, path: PathArgument) -> Result<Place, Errno> {
         let place = self.place(thread, path)?;
-        if exists(&place) {
+        if self.is_known(thread, &place) && exists(&place) {
             return Err(Errno::EEXIST);
         }
         if place.as_directory {
@@ -213,9 +226,17 @@ impl Server {
         Ok(place)
     }
 
-    fn meant(&self, thread: i32, path: PathArgument, follow: bool) -> Result<Meant, Errno> {
-        let text = super::guest_memory::path(thread, path.address)?;
-        let absolute = self.files.absolute(thread, path, &text)?;
+    pub(super) fn meant(&self, thread: i32, path: PathArgument, follow: bool) -> Result<Meant, Errno> {
+        let absolute = self.absolute(thread, path)?;
+        if self.judge.is_alone() {
+            return match self.known(thread, &absolute, follow)? {
+                Known::Object(object) => Ok(Meant::Object(object)),
+                Known::Descriptor(caller, number) => {
+                    Ok(Meant::Descriptor(self.descriptor_of(caller.process, number).map_err(|_| Errno::ENOENT)?))
+                }
+                Known::Absent { .. } => Err(Errno::ENOENT),
+            };
+        }
         match self.files.object(&absolute, follow) {
             Ok(object) => Ok(Meant::Object(object)),
             Err(errno @ (Errno::ENOENT | Errno::ELOOP)) if follow => {

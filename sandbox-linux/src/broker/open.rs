@@ -4,7 +4,8 @@ use super::call::PathArgument;
 use super::caller::Caller;
 use super::guest_path::{Object, Place, Walked, own_path, path_of};
 use super::judge::directory_of;
-use super::raw_call::{copy_descriptor, facts, process_descriptor};
+use super::known::Known;
+use super::raw_call::{copy_descriptor, facts, process_descriptor, terminal_number};
 use super::serve::{Answer, Server};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open, openat};
@@ -51,6 +52,17 @@ impl Wish {
         !self.has(OFlag::O_NOFOLLOW) && !exclusive
     }
 
+    /// What can be handed over in place of a descriptor that only names something, which seccomp(2) cannot hand over: one that reads, for
+    /// directories and files. `None`: neither.
+    fn that_can_be_handed_over(self, kind: SFlag) -> Option<Self> {
+        let directory = kind == SFlag::S_IFDIR;
+        let kept = self.flags & (OFlag::O_CLOEXEC | OFlag::O_DIRECTORY);
+        match self.has(OFlag::O_PATH) {
+            false => Some(self),
+            true => (directory || kind == SFlag::S_IFREG).then_some(Self { flags: kept, ..self }),
+        }
+    }
+
     /// As we open it: never as our own terminal, never inherited by a program of ours.
     fn flags(self, without: OFlag) -> OFlag {
         (self.flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY) & !without
@@ -61,8 +73,7 @@ impl Server {
     /// Answers open(2), openat(2) and creat(2).
     pub(super) fn open(&mut self, thread: i32, path: PathArgument, flags: i32, mode: u32) -> Result<Answer, Errno> {
         let wish = Wish { flags: OFlag::from_bits_retain(flags), mode };
-        let text = super::guest_memory::path(thread, path.address)?;
-        let absolute = self.files.absolute(thread, path, &text)?;
+        let absolute = self.absolute(thread, path)?;
         let answer = self.open_path(thread, absolute.clone(), wish);
         if self.explains && matches!(answer, Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)) {
             self.judge.explain_absence(thread, &absolute);
@@ -71,12 +82,22 @@ impl Server {
     }
 
     fn open_path(&mut self, thread: i32, mut absolute: Vec<u8>, wish: Wish) -> Result<Answer, Errno> {
-        // Where the sandbox has no /proc of its own, /proc/self would be ours.
-        if self.judge.is_alone() && leads_to_caller(&absolute) {
-            let caller = Caller::of(thread)?;
-            match self.files.walk(&caller, &absolute)? {
-                Walked::Descriptor(number) => return self.reopen_descriptor(&caller, number, wish),
-                Walked::Path(path) => absolute = path,
+        // Where the sandbox has no /proc of its own, /proc/self would be ours, and no mounts hide what the guest may not know of.
+        if self.judge.is_alone() {
+            match self.known(thread, &absolute, wish.follows())? {
+                Known::Descriptor(caller, number) => return self.reopen_descriptor(&caller, number, wish),
+                Known::Object(object) => {
+                    if wish.has(OFlag::O_CREAT) && wish.has(OFlag::O_EXCL) {
+                        return Err(Errno::EEXIST);
+                    }
+                    return self.open_object(thread, &object, wish);
+                }
+                Known::Absent { path, hidden: true } => return self.open_hidden(thread, &path, wish),
+                Known::Absent { .. } if !wish.creates() => return Err(Errno::ENOENT),
+                Known::Absent { path, .. } => {
+                    let slash: &[u8] = if absolute.ends_with(b"/") { b"/" } else { b"" };
+                    absolute = [path.as_os_str().as_bytes(), slash].concat();
+                }
             }
         }
         for _ in 0..TRIES {
@@ -117,6 +138,18 @@ impl Server {
         Err(Errno::ELOOP)
     }
 
+    /// What the guest may not know of is not there for it, and cannot be made.
+    fn open_hidden(&mut self, thread: i32, path: &Path, wish: Wish) -> Result<Answer, Errno> {
+        if wish.creates() {
+            let place = self.known_place(thread, path.as_os_str().as_bytes())?;
+            self.judge.new_file(thread, &place, directory_of(&place)?)?;
+        } else if path.symlink_metadata().is_ok() {
+            // For the report alone: the answer is the same either way.
+            let _ = self.judge.read(thread, path);
+        }
+        Err(Errno::ENOENT)
+    }
+
     fn create(&mut self, thread: i32, place: &Place, wish: Wish) -> Result<Answer, Errno> {
         let directory = directory_of(place)?;
         self.judge.new_file(thread, place, directory)?;
@@ -139,8 +172,14 @@ impl Server {
         if kind == SFlag::S_IFDIR && wish.has(OFlag::O_CREAT) {
             return Err(Errno::EISDIR);
         }
+        if self.judge.is_alone() && kind == SFlag::S_IFCHR && is_terminal_maker(&stat) {
+            return self.make_terminal(thread, object, wish);
+        }
         if self.judges_reads {
             self.judge.read(thread, &object.path)?;
+        }
+        if let Some(terminal) = self.judge.own_terminal(&object.path) {
+            return self.reopen(thread, &own_path(terminal), wish);
         }
         if wish.has(OFlag::O_TMPFILE) {
             self.judge.unnamed(thread, &object.path, facts(object.descriptor.as_fd())?.identity)?;
@@ -148,6 +187,7 @@ impl Server {
             self.judge_object(thread, &object.path)?;
             self.judge.list_run_later(&object.path);
         }
+        let wish = wish.that_can_be_handed_over(kind).ok_or(Errno::ELOOP)?;
         if kind == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
             return self.open_terminal(thread, wish);
         }
@@ -184,10 +224,26 @@ impl Server {
             }
         }
         let stat = fstat(&copy)?;
-        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        let wish = wish.that_can_be_handed_over(kind).ok_or(Errno::ELOOP)?;
+        if kind == SFlag::S_IFCHR && is_controlling_terminal(&stat) {
             return self.open_terminal(caller.thread, wish);
         }
         self.reopen(caller.thread, &own_path(&copy), wish)
+    }
+
+    /// A pseudo-terminal of the run's own, among the host's: only what was made here is opened again.
+    fn make_terminal(&mut self, thread: i32, object: &Object, wish: Wish) -> Result<Answer, Errno> {
+        if wish.has(OFlag::O_PATH) {
+            return Err(Errno::EACCES);
+        }
+        let master = self.reopen(thread, &object.reopening(), wish)?;
+        if let Answer::Descriptor { file, .. } = &master {
+            let number = terminal_number(file.as_fd())?;
+            let node = self.files.object(format!("/dev/pts/{number}").as_bytes(), false)?;
+            self.judge.made_terminal(number, node.descriptor)?;
+        }
+        Ok(master)
     }
 
     /// /dev/tty means the caller's terminal, and for us would mean our own.
@@ -235,8 +291,13 @@ fn is_controlling_terminal(stat: &FileStat) -> bool {
     major(stat.st_rdev) == 5 && minor(stat.st_rdev) == 0
 }
 
+/// /dev/ptmx.
+fn is_terminal_maker(stat: &FileStat) -> bool {
+    major(stat.st_rdev) == 5 && minor(stat.st_rdev) == 2
+}
+
 /// Whether a path may lead through what means the caller: /proc/self, or one of the links to it in /dev.
-fn leads_to_caller(absolute: &[u8]) -> bool {
+pub(super) fn leads_to_caller(absolute: &[u8]) -> bool {
     let starts = |with: &[u8]| absolute.starts_with(with);
     starts(b"/proc/") || starts(b"/dev/") || absolute.windows(6).any(|part| part == b"/proc/")
 }

@@ -2,10 +2,11 @@
 
 #![expect(
     unsafe_code,
-    reason = "statx, pidfd_getfd, capset, and connect and bind with an address of any kind have no safe form"
+    reason = "stat and its kind as bytes, pidfd_getfd, capset, and connect and bind with an address of any kind have no safe form"
 )]
 
 use nix::errno::Errno;
+use std::ffi::CString;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -30,6 +31,11 @@ impl Facts {
     /// Whether it is a socket.
     pub(crate) fn is_socket(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFSOCK
+    }
+
+    /// Whether it is a symbolic link.
+    pub(crate) fn is_link(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFLNK
     }
 
     /// Whether it is a directory.
@@ -60,6 +66,49 @@ pub(crate) fn facts_at(parent: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<
         born: known.then_some((buffer.stx_btime.tv_sec, buffer.stx_btime.tv_nsec)),
     };
     Ok(Facts { identity, mode: u32::from(buffer.stx_mode) })
+}
+
+/// `struct stat` of what `path` leads to, as bytes for another process of the same architecture.
+pub(crate) fn look(path: &str) -> Result<Vec<u8>, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    let mut words = [0_u64; size_of::<libc::stat>() / 8];
+    // SAFETY: the path ends with NUL; the words are as long and as aligned as the structure, and live until the call returns.
+    let result = unsafe { libc::syscall(libc::SYS_newfstatat, libc::AT_FDCWD, path.as_ptr(), words.as_mut_ptr(), 0) };
+    Errno::result(result)?;
+    Ok(bytes_of(&words))
+}
+
+/// `struct statx` of what `path` leads to. `flags`: how fresh it must be.
+pub(crate) fn look_closely(path: &str, flags: i32, mask: u32) -> Result<Vec<u8>, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    let mut words = [0_u64; size_of::<libc::statx>() / 8];
+    // SAFETY: as above.
+    let result =
+        unsafe { libc::syscall(libc::SYS_statx, libc::AT_FDCWD, path.as_ptr(), flags, mask, words.as_mut_ptr()) };
+    Errno::result(result)?;
+    Ok(bytes_of(&words))
+}
+
+/// `struct statfs` of the file system that `path` leads to.
+pub(crate) fn look_at_file_system(path: &str) -> Result<Vec<u8>, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    let mut words = [0_u64; size_of::<libc::statfs>() / 8];
+    // SAFETY: as above.
+    let result = unsafe { libc::syscall(libc::SYS_statfs, path.as_ptr(), words.as_mut_ptr()) };
+    Errno::result(result)?;
+    Ok(bytes_of(&words))
+}
+
+fn bytes_of(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// The number of the terminal whose master this is (ioctl_tty(2)).
+pub(crate) fn terminal_number(master: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let mut number = 0_u32;
+    // SAFETY: the kernel writes four bytes, which live until the call returns.
+    let result = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, std::ptr::from_mut(&mut number)) };
+    Errno::result(result).map(|_| number)
 }
 
 /// A descriptor that names a process.

@@ -28,8 +28,11 @@ impl Server {
             return Err(Errno::EPERM);
         }
         let (from, to) = (self.place(thread, from)?, self.place(thread, to)?);
+        if !self.is_known(thread, &from) {
+            return Err(Errno::ENOENT);
+        }
         let moved = facts_at(from.parent.as_fd(), &from.name)?;
-        let replaced = facts_at(to.parent.as_fd(), &to.name).ok();
+        let replaced = facts_at(to.parent.as_fd(), &to.name).ok().filter(|_| self.is_known(thread, &to));
         if flags.contains(RenameFlags::RENAME_NOREPLACE) && replaced.is_some() {
             return Err(Errno::EEXIST);
         }

@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::findings::Findings;
+use super::guest_memory;
 use super::guest_path::GuestFiles;
 use super::judge::Judge;
 use super::notify::{Listener, Notification};
@@ -20,6 +21,8 @@ use std::thread::{self, JoinHandle};
 pub(super) enum Answer {
     /// It is done.
     Done,
+    /// It is done, and the caller finds these bytes at `to`.
+    Memory { to: u64, bytes: Vec<u8>, value: i64 },
     /// The caller gets this descriptor.
     Descriptor { file: OwnedFd, close_on_exec: bool },
     /// A socket that is to be connected, and what the address leads to where that is a file.
@@ -81,7 +84,7 @@ pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Fin
             continue;
         }
         let answer = server.answer(&listener, &notification);
-        give(&listener, notification.id, answer, &mut waiting);
+        give(&listener, &notification, answer, &mut waiting);
         waiting.retain(|one: &Waiting| !one.thread.is_finished());
     }
     for Waiting { waiter, thread, .. } in waiting {
@@ -111,9 +114,21 @@ fn wait(listener: &Listener, stop: &OwnedFd) -> bool {
     }
 }
 
-fn give(listener: &Arc<Listener>, id: u64, answer: Result<Answer, Errno>, waiting: &mut Vec<Waiting>) {
+fn give(
+    listener: &Arc<Listener>,
+    notification: &Notification,
+    answer: Result<Answer, Errno>,
+    waiting: &mut Vec<Waiting>,
+) {
+    let id = notification.id;
     match answer {
         Ok(Answer::Done) => listener.answer(id, Ok(())),
+        Ok(Answer::Memory { to, bytes, value }) => {
+            match guest_memory::write(notification.thread, || listener.is_valid(id), to, &bytes) {
+                Ok(()) => listener.answer_with(id, value),
+                Err(errno) => listener.answer(id, Err(errno)),
+            }
+        }
         Ok(Answer::Descriptor { file, close_on_exec }) => hand_over(listener, id, &file, close_on_exec),
         Ok(Answer::Fifo { object, flags, close_on_exec }) => {
             let object = Arc::new(object);
@@ -178,6 +193,14 @@ impl Server {
         let done = match call {
             Call::Open { path, flags, mode } => return self.open(thread, path, flags, mode),
             Call::Connect { socket, address, length } => return self.connect(thread, socket, address, length),
+            Call::Look { path, to, flags } => return self.look(thread, path, to, flags),
+            Call::LookClosely { path, flags, mask, to } => return self.look_closely(thread, path, flags, mask, to),
+            Call::ReadLink { path, to, room } => return self.read_link(thread, path, to, room),
+            Call::FileSystem { path, to } => return self.look_at_file_system(thread, path, to),
+            Call::Attribute { target, call } => return self.attribute(thread, target, call),
+            Call::ChangeOwner { target, user, group } => self.change_owner(thread, target, user, group),
+            Call::Watch { watcher, path, mask } => return self.watch(thread, watcher, path, mask),
+            Call::Access { path, mode, flags } => self.access(thread, path, mode, flags),
             Call::Bind { socket, address, length } => self.bind(thread, socket, address, length),
             Call::MakeDirectory { path, mode } => self.make_directory(thread, path, mode),
             Call::MakeNode { path, mode } => self.make_node(thread, path, mode),

@@ -8,6 +8,7 @@ use super::call::PathArgument;
 use super::caller::Caller;
 use super::guest_path::own_path;
 use super::judge::{REFUSED, directory_of};
+use super::known::Known;
 use super::raw_call::{Identity, LONGEST_ADDRESS, SocketAddress, bind, facts, facts_at};
 use super::serve::{Answer, Server};
 use nix::errno::Errno;
@@ -74,8 +75,8 @@ impl Server {
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
             Named::Abstract | Named::Other => return bind(&socket, &address),
         };
-        let place = self.files.place(&self.files.absolute(thread, HERE, &path)?)?;
-        if facts_at(place.parent.as_fd(), &place.name).is_ok() {
+        let place = self.known_place(thread, &self.absolute_of(thread, HERE, &path)?)?;
+        if self.is_known(thread, &place) && facts_at(place.parent.as_fd(), &place.name).is_ok() {
             return Err(Errno::EADDRINUSE);
         }
         self.judge.new_file(thread, &place, directory_of(&place)?)?;
@@ -104,7 +105,16 @@ impl Server {
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
             Named::Abstract | Named::Other => return Ok(Answer::Connect { socket, address, object: None }),
         };
-        let object = self.files.object(&self.files.absolute(thread, HERE, &path)?, true)?;
+        let absolute = self.absolute_of(thread, HERE, &path)?;
+        let object = if self.judge.is_alone() {
+            match self.known(thread, &absolute, true)? {
+                Known::Object(object) => object,
+                Known::Descriptor(..) => return Err(Errno::ECONNREFUSED),
+                Known::Absent { .. } => return Err(Errno::ENOENT),
+            }
+        } else {
+            self.files.object(&absolute, true)?
+        };
         let facts = facts(object.descriptor.as_fd())?;
         if !facts.is_socket() {
             return Err(Errno::ECONNREFUSED);

@@ -2,88 +2,13 @@
 
 use crate::format::op;
 use crate::plan::encode::Plan;
+use crate::plan::landlock_rights::{EXECUTE, IOCTL_DEV, READ_DIR, READ_FILE, Rights, TRUNCATE, WRITE_FILE};
 use crate::plan::view::{Access, Node, View};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-// Rights of `landlock_ruleset_attr.handled_access_fs`, with the ABI version that brought them.
-const EXECUTE: u64 = 1 << 0;
-const WRITE_FILE: u64 = 1 << 1;
-const READ_FILE: u64 = 1 << 2;
-const READ_DIR: u64 = 1 << 3;
-const REMOVE_DIR: u64 = 1 << 4;
-const REMOVE_FILE: u64 = 1 << 5;
-const MAKE_CHAR: u64 = 1 << 6;
-const MAKE_DIR: u64 = 1 << 7;
-const MAKE_REG: u64 = 1 << 8;
-const MAKE_SOCK: u64 = 1 << 9;
-const MAKE_FIFO: u64 = 1 << 10;
-const MAKE_BLOCK: u64 = 1 << 11;
-const MAKE_SYM: u64 = 1 << 12;
-const REFER: u64 = 1 << 13; // ABI 2
-const TRUNCATE: u64 = 1 << 14; // ABI 3
-const IOCTL_DEV: u64 = 1 << 15; // ABI 5
-
 const READ: u64 = READ_FILE | READ_DIR;
-const WRITE: u64 = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO;
 const FILE_RIGHTS: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
-
-const NET_BIND_TCP: u64 = 1 << 0; // ABI 4
-const NET_CONNECT_TCP: u64 = 1 << 1;
-const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1 << 0; // ABI 6
-const SCOPE_SIGNAL: u64 = 1 << 1;
-
-/// The version that keeps signals within.
-pub(crate) const SIGNAL_SCOPE_ABI: u32 = 6;
-
-/// What this kernel's Landlock can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rights {
-    abi: u32,
-}
-
-impl Rights {
-    /// The rights of Landlock version `abi`, which is at least 1.
-    pub(crate) fn of(abi: u32) -> Self {
-        Self { abi }
-    }
-
-    /// The version itself.
-    pub(crate) fn abi(self) -> u32 {
-        self.abi
-    }
-
-    fn handled(self) -> u64 {
-        let mut rights = EXECUTE | WRITE | MAKE_CHAR | MAKE_BLOCK | MAKE_SYM;
-        if self.abi >= 2 {
-            rights |= REFER;
-        }
-        if self.abi >= 3 {
-            rights |= TRUNCATE;
-        }
-        if self.abi >= 5 {
-            rights |= IOCTL_DEV;
-        }
-        rights
-    }
-
-    /// `struct landlock_ruleset_attr`, as long as this version knows it.
-    fn attributes(self, deny_tcp: bool) -> Vec<u8> {
-        let mut bytes = self.handled().to_le_bytes().to_vec();
-        if self.abi >= 4 {
-            let net = if deny_tcp { NET_BIND_TCP | NET_CONNECT_TCP } else { 0 };
-            bytes.extend_from_slice(&net.to_le_bytes());
-        }
-        if self.abi >= 6 {
-            bytes.extend_from_slice(&(SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL).to_le_bytes());
-        }
-        bytes
-    }
-
-    fn write(self) -> u64 {
-        (WRITE | MAKE_SYM | REFER | TRUNCATE) & self.handled()
-    }
-}
 
 /// Where Landlock stands.
 #[derive(Clone, Copy, Debug)]

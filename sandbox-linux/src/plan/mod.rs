@@ -4,6 +4,7 @@ pub(crate) mod beforehand;
 pub(crate) mod brokered;
 pub(crate) mod encode;
 pub(crate) mod landlock;
+pub(crate) mod landlock_rights;
 pub(crate) mod limits;
 pub(crate) mod planted;
 pub(crate) mod resolve;

@@ -39,6 +39,7 @@ fn measure(command: &str, folder: &str, rounds: usize) -> Result<(), String> {
     for (what, calls) in [
         ("names", "create, rename, remove, mkdir"),
         ("open", "open for reading"),
+        ("look", "look for a file that is there and one that is not"),
         ("connect", "connect to one's own socket"),
     ] {
         let mut times = vec![Vec::new(); subjects.len()];

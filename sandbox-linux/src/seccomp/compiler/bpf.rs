@@ -32,7 +32,6 @@ pub(crate) struct Errno(pub(crate) u16);
 
 // The same numbers on every architecture here, asm-generic/errno.h.
 pub(crate) const EPERM: Errno = Errno(1);
-pub(crate) const EACCES: Errno = Errno(13);
 pub(crate) const ENOSYS: Errno = Errno(38);
 pub(crate) const EPROTONOSUPPORT: Errno = Errno(93);
 pub(crate) const EOPNOTSUPP: Errno = Errno(95);

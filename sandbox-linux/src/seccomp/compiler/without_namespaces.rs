@@ -1,18 +1,35 @@
 //! What namespaces would hold and a filter must hold where there are none: other processes, System V and POSIX IPC, and metadata of
 //! files that Landlock lets anybody change.
 
-use super::bpf::{Block, EACCES, ENOSYS, EOPNOTSUPP, EPERM, Test, Verdict};
+use super::bpf::{Block, ENOSYS, EPERM, Test, Verdict};
 use super::rules::Rule;
 use super::table;
 
-/// Changes of owners: a process without capabilities could only give files to groups of the user's.
-const OWNERS: &[&str] = &["fchown", "fchownat", "chown", "lchown"];
-
-/// Changes of extended attributes; programs take this answer for a file system without them.
-const ATTRIBUTES: [&str; 6] = ["setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"];
+/// Owners, extended attributes and watches, which Landlock does not look at.
+const ATTRIBUTES: [&str; 15] = [
+    "chown",
+    "fchown",
+    "fchownat",
+    "fremovexattr",
+    "fsetxattr",
+    "getxattr",
+    "inotify_add_watch",
+    "lchown",
+    "lgetxattr",
+    "listxattr",
+    "llistxattr",
+    "lremovexattr",
+    "lsetxattr",
+    "removexattr",
+    "setxattr",
+];
 
 /// Older ways to set times; a libc falls back to utimensat, which is brokered.
 const OLDER_TIMES: &[&str] = &["utime", "utimes", "futimesat"];
+
+/// Calls that look at a name without opening it: Landlock lets each of them tell whether a file is there.
+const LOOKING: [&str; 10] =
+    ["access", "faccessat", "faccessat2", "lstat", "newfstatat", "readlink", "readlinkat", "stat", "statfs", "statx"];
 
 /// Requests that change a file through a descriptor that only reads: FS_IOC_SETFLAGS, its 32-bit form, FS_IOC_FSSETXATTR,
 /// FS_IOC_ENABLE_VERITY, FS_IOC_SET_ENCRYPTION_POLICY.
@@ -27,12 +44,9 @@ pub(super) fn adapt(rules: &mut Vec<Rule>) {
         calls.iter().map(|call| (*call, Block::plainly(Verdict::Errno(errno)))).collect::<Vec<_>>()
     };
     let mut added = refused(table::SHARED_OBJECTS, EPERM);
-    added.extend(refused(OWNERS, EPERM));
-    added.extend(refused(&ATTRIBUTES, EOPNOTSUPP));
     added.extend(refused(OLDER_TIMES, ENOSYS));
-    // A watch on a directory tells the names of what happens in it, and Landlock does not look.
-    added.extend(refused(&["inotify_add_watch"], EACCES));
     added.push(("utimensat", Block::plainly(Verdict::Broker)));
+    added.extend(LOOKING.into_iter().chain(ATTRIBUTES).map(|call| (call, Block::plainly(Verdict::Broker))));
     for (call, argument) in BY_PROCESS {
         let others = Test::any_bits(argument, u32::MAX, EPERM);
         match rules.iter_mut().find(|(own, _)| *own == call) {

@@ -10,6 +10,7 @@ mod attacks_filesystem_names;
 mod attacks_filesystem_policy;
 mod attacks_git;
 mod attacks_ipc;
+mod attacks_kernel;
 mod containment;
 mod doctor;
 mod host_plane;

@@ -73,6 +73,7 @@ impl Context {
             broker_opens: brokered.reads,
             broker_sockets: brokered.sockets,
             host_network: profile.network.mode == NetworkMode::Inherit,
+            runs_its_own: view.has_own_programs(),
         };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         let mut context = Self {

@@ -221,7 +221,7 @@ impl Refusal {
 fn instead_of(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::MountNamespace => {
-            "Landlock and the broker hold the file rules; names and sizes of files outside them can be seen, contents cannot"
+            "Landlock and the broker hold the file rules; names and sizes of files outside them can be seen, contents cannot; a program that may be read but not executed can be run by the system's loader"
         }
         Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
         Mechanism::NetworkNamespace => "seccomp lets no network socket be made",

@@ -109,6 +109,15 @@ impl View {
         path.ancestors().find_map(|place| self.nodes.get_key_value(place)).map(|(place, node)| (place.as_path(), node))
     }
 
+    /// Whether there is a place whose files may be both written and executed.
+    pub(crate) fn has_own_programs(&self) -> bool {
+        self.nodes.values().any(|node| match node {
+            Node::Bind { access, executable, .. } => *access == Access::Write && *executable,
+            Node::Temporary { executable } => *executable,
+            Node::Mask { .. } | Node::Hollow => false,
+        })
+    }
+
     /// What `path` offers: to the guest, as far as mounts can say.
     pub(crate) fn access(&self, path: &Path) -> Access {
         match self.covering(path) {

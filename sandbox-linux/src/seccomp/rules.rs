@@ -24,6 +24,8 @@ const REFUSED_IOCTLS: [u32; 4] = [0x5412, 0x541c, 0x5423, 0x541d];
 const IPPROTO_MPTCP: u32 = 262;
 /// The obsolete way to raw packets, packet(7).
 const SOCK_PACKET: u32 = 10;
+/// memfd_create(2), since Linux 6.3: the file is not executable and cannot be made so.
+const MFD_NOEXEC_SEAL: u32 = 8;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const SECCOMP_SET_MODE_FILTER: u32 = 1;
 const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 8;
@@ -41,6 +43,8 @@ pub(crate) struct FilterOptions {
     pub(crate) broker_sockets: bool,
     /// The policy lets the run use the host's network.
     pub(crate) host_network: bool,
+    /// The policy lets it execute something that it may write.
+    pub(crate) runs_its_own: bool,
 }
 
 /// The rules under `options`: a call, and what its arguments lead to.
@@ -70,6 +74,11 @@ pub(crate) fn rules(options: &FilterOptions) -> Vec<(c_long, Block)> {
     if options.broker_sockets {
         rules.extend([libc::SYS_bind, libc::SYS_connect].map(|call| (call, Block::new(vec![], Verdict::Broker))));
         rules.push((libc::SYS_socketpair, Block::new(no_local_datagrams(), Verdict::Allow)));
+    }
+    if !options.runs_its_own {
+        // A file in memory lies in no place that a rule could be about, so there are none that could be executed.
+        let sealed = Test::any_bits_to(1, MFD_NOEXEC_SEAL, Verdict::Allow);
+        rules.push((libc::SYS_memfd_create, Block::new(vec![sealed], Verdict::Errno(ENOSYS))));
     }
     if options.tier != Tier::Full {
         without_namespaces::adapt(&mut rules);

@@ -3,7 +3,14 @@
 use super::*;
 
 fn options(tier: Tier, names: bool, opens: bool) -> FilterOptions {
-    FilterOptions { tier, broker_names: names, broker_opens: opens, broker_sockets: opens, host_network: false }
+    FilterOptions {
+        tier,
+        broker_names: names,
+        broker_opens: opens,
+        broker_sockets: opens,
+        host_network: false,
+        runs_its_own: true,
+    }
 }
 
 fn run(program: &[BpfInstruction], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {

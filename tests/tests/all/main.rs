@@ -11,6 +11,8 @@ mod attacks_filesystem_policy;
 mod attacks_git;
 mod attacks_ipc;
 mod attacks_kernel;
+mod attacks_kernel_broker;
+mod attacks_kernel_processes;
 mod containment;
 mod doctor;
 mod host_plane;

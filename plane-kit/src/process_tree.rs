@@ -1,5 +1,6 @@
 //! What processes that belong together use now, read from /proc: for limits of a whole tree where no cgroup counts.
 
+use crate::shared_memory::SharedMemory;
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct TreeUsage {
     /// Processes and threads.
     pub tasks: u64,
-    /// Resident memory that no file backs, in bytes.
+    /// Resident memory that no file of a disk backs, in bytes: private, shared, and files in memory.
     pub memory_bytes: u64,
     /// Processor time of living and ended processes, in milliseconds.
     pub cpu_ms: u64,
@@ -71,6 +72,7 @@ impl ProcessTree {
     /// Adds up what is there now. Processes that end meanwhile are passed over.
     pub fn look(&self) -> TreeUsage {
         let (mut sum, mut ticks) = (TreeUsage::default(), 0_u64);
+        let mut shared_memory = SharedMemory::default();
         let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
         for (pid, stat) in &listed {
             match self.part(*pid, &listed) {
@@ -85,11 +87,14 @@ impl ProcessTree {
             let directory = self.proc.join(pid.to_string());
             ticks = ticks.saturating_add(stat.own_ticks).saturating_add(stat.waited_ticks);
             sum.tasks = sum.tasks.saturating_add(stat.threads);
-            sum.memory_bytes = sum.memory_bytes.saturating_add(self.private_memory(&directory));
+            let (private, shared) = self.memory(&directory);
+            sum.memory_bytes = sum.memory_bytes.saturating_add(private);
             // Linux 6.2 and later tell the count as the directory's size; before that it is 0.
             let files = fs::metadata(directory.join("fd")).map_or(0, |metadata| metadata.size());
             sum.most_open_files = sum.most_open_files.max(files);
+            shared_memory.add(&directory, shared, files);
         }
+        sum.memory_bytes = sum.memory_bytes.saturating_add(shared_memory.bytes());
         sum.cpu_ms = ticks.saturating_mul(1000) / self.ticks_per_second;
         sum
     }
@@ -109,12 +114,12 @@ impl ProcessTree {
         if depth < spared { Part::Spared } else { Part::Counted }
     }
 
-    /// Resident pages that no file backs.
-    fn private_memory(&self, directory: &Path) -> u64 {
-        let Ok(text) = fs::read_to_string(directory.join("statm")) else { return 0 };
+    /// Resident memory that no file backs, and the rest of what is resident, in bytes.
+    fn memory(&self, directory: &Path) -> (u64, u64) {
+        let Ok(text) = fs::read_to_string(directory.join("statm")) else { return (0, 0) };
         let mut pages = text.split_ascii_whitespace().skip(1).map(|word| word.parse::<u64>().unwrap_or(0));
         let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
-        resident.saturating_sub(shared).saturating_mul(self.page_bytes)
+        (resident.saturating_sub(shared).saturating_mul(self.page_bytes), shared.saturating_mul(self.page_bytes))
     }
 }
 

@@ -13,6 +13,7 @@ mod attacks_ipc;
 mod attacks_kernel;
 mod attacks_kernel_broker;
 mod attacks_kernel_processes;
+mod attacks_resources;
 mod containment;
 mod doctor;
 mod host_plane;

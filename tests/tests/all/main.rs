@@ -25,6 +25,7 @@ mod names;
 mod network_denied;
 mod real_programs;
 mod refusals;
+mod robustness;
 mod sockets;
 mod terminal;
 

@@ -3,6 +3,7 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
+use crate::plan::folding;
 use crate::plan::planted::{self, Linked};
 use crate::plan::resolve::{self, Found, Resolved, Resolver};
 use cofferdam_bridge::decide::FileAccess;
@@ -65,6 +66,7 @@ impl View {
         let effects = view.effects(profile, &mut objects, &mut resolver, &mut linked)?;
         let executables = view.executables(profile, &mut objects, &mut resolver, &mut linked);
         planted::check(&view.rules, &linked)?;
+        folding::check(&view.rules)?;
         if profile.filesystem.temporary == Temporary::Private {
             let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
             view.nodes.insert(TEMPORARY.into(), Node::Temporary { executable });

@@ -4,15 +4,21 @@
 const PREFIXES: [&str; 4] = ["LD_", "DYLD_", "GIT_", "BASH_FUNC_"];
 
 /// Variables that tell an interpreter to load code, or which options to run with.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 37] = [
     "BASH_ENV",
     "BUNDLE_GEMFILE",
     "CLASSPATH",
+    "COMPILER_PATH",
     "ENV",
+    "GCC_EXEC_PREFIX",
     "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "GUILE_LOAD_PATH",
     "JAVA_TOOL_OPTIONS",
     "JDK_JAVA_OPTIONS",
+    "LOCPATH",
     "LUA_INIT",
+    "NLSPATH",
     "NODE_OPTIONS",
     "NODE_PATH",
     "PERL5DB",
@@ -21,13 +27,19 @@ const NAMES: [&str; 25] = [
     "PERLLIB",
     "PROMPT_COMMAND",
     "PS4",
+    "PYTHONBREAKPOINT",
     "PYTHONHOME",
     "PYTHONINSPECT",
     "PYTHONPATH",
     "PYTHONSTARTUP",
+    "PYTHONUSERBASE",
+    "PYTHONWARNINGS",
     "RUBYLIB",
     "RUBYOPT",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
     "SHELLOPTS",
+    "TCLLIBPATH",
     "ZDOTDIR",
     "_JAVA_OPTIONS",
 ];

@@ -108,6 +108,14 @@ pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
     })
 }
 
+/// What waits for a run, on this thread.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    // For its signals tokio makes such a pair once, and panics where there are no descriptors left for it; the rest is for what it
+    // opens before.
+    drop((0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect::<std::io::Result<Vec<_>>>()?);
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
     let mut spec = VmSpec::new(policy).host_environment(host_environment()).explain(explain);

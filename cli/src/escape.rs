@@ -21,6 +21,21 @@ pub(crate) fn sentences(text: &str) -> String {
     text.lines().map(|line| escaped(line.chars())).collect::<Vec<_>>().join("\n")
 }
 
+/// JSON text in which nothing steers a terminal: RFC 8259 lets any character of a string be escaped, and serde_json escapes only
+/// those below a space.
+pub(crate) fn json(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        // All of them are in the basic plane, so four digits will do.
+        if (character.is_control() && character != '\n') || steers(character) {
+            let _ = write!(safe, "\\u{:04x}", u32::from(character));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
 fn escaped(characters: impl Iterator<Item = char>) -> String {
     let mut text = String::new();
     for character in characters {
@@ -49,6 +64,14 @@ mod tests {
             let shown = shown(text);
             assert!(shown.chars().all(|c| !c.is_control() && !steers(c)), "{shown}");
         }
+    }
+
+    #[test]
+    fn json_says_the_same_without_steering() {
+        let value = serde_json::json!({ "a": "\u{9b}2J \u{202e} \u{7f} \u{1b} é" });
+        let text = json(&value.to_string());
+        assert!(text.chars().all(|c| !c.is_control() && !steers(c)), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod keeper_plan;
 mod keeper_spawn;
 pub mod process;
 pub mod process_tree;
+mod shared_memory;
 pub mod standard_streams;
 pub mod terminal;
 pub mod wakeup;

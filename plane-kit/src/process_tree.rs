@@ -1,5 +1,6 @@
 //! What processes that belong together use now, read from /proc: for limits of a whole tree where no cgroup counts.
 
+use crate::shared_memory::SharedMemory;
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct TreeUsage {
     /// Processes and threads.
     pub tasks: u64,
-    /// Resident memory that no file backs, in bytes. What processes share since one forked the other counts for each of them: see
-    /// [`ProcessTree::shared_out_memory`].
+    /// Resident memory that no file of a disk backs, in bytes: private, shared, and files in memory. What processes share since one
+    /// forked the other counts for each of them: see [`ProcessTree::shared_out_memory`].
     pub memory_bytes: u64,
     /// Processor time of living and ended processes, in milliseconds.
     pub cpu_ms: u64,
@@ -72,6 +73,7 @@ impl ProcessTree {
     /// Adds up what is there now. Processes that end meanwhile are passed over.
     pub fn look(&self) -> TreeUsage {
         let (mut sum, mut ticks) = (TreeUsage::default(), 0_u64);
+        let mut shared_memory = SharedMemory::default();
         let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
         for (pid, stat) in &listed {
             match self.part(*pid, &listed) {
@@ -86,36 +88,30 @@ impl ProcessTree {
             let directory = self.proc.join(pid.to_string());
             ticks = ticks.saturating_add(stat.own_ticks).saturating_add(stat.waited_ticks);
             sum.tasks = sum.tasks.saturating_add(stat.threads);
-            sum.memory_bytes = sum.memory_bytes.saturating_add(self.private_memory(&directory));
-            // Linux 6.2 and later tell the count as the directory's size; before that it is 0.
-            let files = fs::metadata(directory.join("fd")).map_or(0, |metadata| metadata.size());
+            let (private, shared) = self.memory(&directory);
+            sum.memory_bytes = sum.memory_bytes.saturating_add(private);
+            let files = open_files(&directory);
             sum.most_open_files = sum.most_open_files.max(files);
+            shared_memory.add(&directory, shared, files);
         }
+        sum.memory_bytes = sum.memory_bytes.saturating_add(shared_memory.bytes());
         sum.cpu_ms = ticks.saturating_mul(1000) / self.ticks_per_second;
         sum
     }
 
-    /// Resident memory that no file backs, what processes share counted once (`Pss_Anon` and `Pss_Shmem` of smaps_rollup, proc_pid_smaps(5)).
+    /// Resident memory that no file backs, what processes share counted once (`Pss_Anon` of smaps_rollup, proc_pid_smaps(5)).
     /// Takes longer than a look: the kernel walks every page table.
     pub fn shared_out_memory(&self) -> u64 {
         let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
-        let counted = listed.keys().filter(|pid| matches!(self.part(**pid, &listed), Part::Counted));
-        counted.map(|pid| self.share(&self.proc.join(pid.to_string()))).fold(0, u64::saturating_add)
-    }
-
-    fn share(&self, directory: &Path) -> u64 {
-        // One that may not be looked at, or that a kernel before 5.0 shows, counts in full.
-        let Ok(text) = fs::read_to_string(directory.join("smaps_rollup")) else {
-            return self.private_memory(directory);
-        };
-        let kibibytes = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|value| value.split_ascii_whitespace().next()?.parse::<u64>().ok())
-        };
-        match kibibytes("Pss_Anon") {
-            Some(own) => own.saturating_add(kibibytes("Pss_Shmem").unwrap_or(0)).saturating_mul(1024),
-            None => self.private_memory(directory),
+        let (mut sum, mut shared_memory) = (0_u64, SharedMemory::default());
+        for pid in listed.keys().filter(|pid| matches!(self.part(**pid, &listed), Part::Counted)) {
+            let directory = self.proc.join(pid.to_string());
+            let (private, shared) = self.memory(&directory);
+            // One that may not be looked at, or that a kernel before 5.0 shows, counts in full.
+            sum = sum.saturating_add(own_share(&directory).unwrap_or(private));
+            shared_memory.add(&directory, shared, open_files(&directory));
         }
+        sum.saturating_add(shared_memory.bytes())
     }
 
     /// Bytes that living and ended processes were to write to storage, those that were taken back before (a file that was shortened)
@@ -141,13 +137,25 @@ impl ProcessTree {
         if depth < spared { Part::Spared } else { Part::Counted }
     }
 
-    /// Resident pages that no file backs.
-    fn private_memory(&self, directory: &Path) -> u64 {
-        let Ok(text) = fs::read_to_string(directory.join("statm")) else { return 0 };
+    /// Resident memory that no file backs, and the rest of what is resident, in bytes.
+    fn memory(&self, directory: &Path) -> (u64, u64) {
+        let Ok(text) = fs::read_to_string(directory.join("statm")) else { return (0, 0) };
         let mut pages = text.split_ascii_whitespace().skip(1).map(|word| word.parse::<u64>().unwrap_or(0));
         let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
-        resident.saturating_sub(shared).saturating_mul(self.page_bytes)
+        (resident.saturating_sub(shared).saturating_mul(self.page_bytes), shared.saturating_mul(self.page_bytes))
     }
+}
+
+/// How many descriptors a process has open. Linux 6.2 and later tell the count as the directory's size; before that it is 0.
+fn open_files(directory: &Path) -> u64 {
+    fs::metadata(directory.join("fd")).map_or(0, |metadata| metadata.size())
+}
+
+/// A process's part of the memory that no file backs and that it may share with others, in bytes.
+fn own_share(directory: &Path) -> Option<u64> {
+    let text = fs::read_to_string(directory.join("smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
+    Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
 }
 
 /// As one process and those that it waited for have it.

@@ -79,9 +79,10 @@ impl Context {
             brokered = brokered.without_mounts();
         }
         let host_network = profile.network.mode == NetworkMode::Inherit;
+        let own_programs = view.has_own_programs();
         let filter = match tier {
-            Tier::Full => Variant::Full { asked: asked(brokered), sockets: brokered.sockets },
-            _ => Variant::Landlock { host_network },
+            Tier::Full => Variant::Full { asked: asked(brokered), sockets: brokered.sockets, own_programs },
+            _ => Variant::Landlock { host_network, own_programs },
         };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         let mut context = Self {

@@ -51,7 +51,9 @@ impl Counting {
             (
                 limits.memory_bytes,
                 Mechanism::MemoryLimit,
-                memory.unwrap_or_else(|| "rlimit for each process, supervisor poll".to_owned()),
+                memory.unwrap_or_else(|| {
+                    "rlimit for each process, supervisor poll; not what buffers of sockets hold".to_owned()
+                }),
             ),
             (
                 limits.processes,

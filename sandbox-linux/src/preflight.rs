@@ -239,7 +239,7 @@ impl Refusal {
 fn instead_of(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::MountNamespace => {
-            "Landlock and the broker hold the file rules; chdir and execve tell whether a name outside them exists, nothing tells more"
+            "Landlock and the broker hold the file rules; chdir and execve tell whether a name outside them exists, nothing tells more; a program that may be read but not executed can be run by the system's loader"
         }
         Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
         Mechanism::NetworkNamespace => "seccomp lets no network socket be made",

@@ -99,10 +99,13 @@ fn advice(step: &str, errno: Errno) -> &'static str {
         ("bind", Errno::ESTALE) => "the path was exchanged while the sandbox was built; nothing was run",
         ("working_directory", _) => "the working directory is not visible inside; give one that a rule allows",
         ("id_map" | "new_root" | "loopback", Errno::EPERM | Errno::EACCES) => {
-            "user namespaces are restricted here (often by AppArmor); `cofferdam doctor` names the command that mends it"
+            "user namespaces are restricted here (often by AppArmor, or by a sandbox around this one); `cofferdam doctor` names the command that mends it"
         }
         ("mount", Errno::EPERM) => {
             "this place hides parts of /proc, as containers do, so no new /proc may be mounted; `cofferdam doctor` tells more"
+        }
+        ("guard" | "landlock", Errno::E2BIG) => {
+            "Landlock takes at most 16 layers (landlock(7)), and there are as many around this process already: nest fewer sandboxes"
         }
         _ => "`cofferdam doctor` examines what this machine offers",
     }

@@ -48,7 +48,7 @@ impl Tier {
 }
 
 /// What scripts begin with. `call` makes a system call by number; `attempt` prints the name of an attempt and what it answered: `ok`, or the
-/// error's name. `show` prints what an attempt saw.
+/// error's name. `apart` does so in a process of its own, `show` prints what an attempt saw.
 const PRELUDE: &str = r"
 import ctypes, errno, fcntl, mmap, os, resource, signal, socket, stat, struct, subprocess, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -68,6 +68,10 @@ def attempt(name, act):
     try: act(); print(name, 'ok', flush=True)
     except OSError as error: print(name, errno.errorcode.get(error.errno, str(error)), flush=True)
     except Exception as error: print(name, repr(error).replace('\n', ' '), flush=True)
+def apart(name, act):
+    child = os.fork()
+    if child == 0: attempt(name, act); os._exit(0)
+    os.waitpid(child, 0)
 def show(value): print('> ' + repr(value), flush=True)
 def read(path):
     with open(path, 'rb') as file: return file.read(4096)

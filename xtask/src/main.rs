@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod contract;
 mod dist;
+mod soak;
 mod test;
 mod tidy;
 mod workspace;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 6] = [
+const TASKS: [Task; 7] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
     ("ci", "what the continuous integration runs: format, lints, documents, tidy, test", ci::run),
@@ -27,6 +28,11 @@ const TASKS: [Task; 6] = [
         "bench",
         "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls; tables also in target/bench",
         bench::run,
+    ),
+    (
+        "soak",
+        "[--starts N] [--at-once N]: a hundred thousand starts in a row and a thousand sandboxes at once, and what grows",
+        soak::run,
     ),
     ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),
 ];

@@ -162,10 +162,7 @@ impl Run {
         if self.plane == PlaneName::Host {
             human::warn("nothing is isolated on the host plane: the program can do whatever you can");
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| io("the run cannot be waited for", &error))?;
+        let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
         let (report, captured) = runtime.block_on(relay::run(command, mode))?;
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();

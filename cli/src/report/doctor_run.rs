@@ -90,9 +90,7 @@ const WITHOUT_NAMESPACES: &str = "version = 1\n[isolation]\nrequire = \"landlock
 /// Runs `true` under `strict` and the lines that are added to it.
 fn run(lines: &[&str]) -> Result<ExecutionReport, BridgeError> {
     let known = |error: KernelError| error.error().clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = crate::compose::runtime()
         .map_err(|error| BridgeError::new(ErrorCode::IoFailed, format!("the run cannot be waited for: {error}")))?;
     let kernel = Kernel::builder(LinuxPlane::new()?).build().map_err(known)?;
     let policy = lines.iter().try_fold(Policy::strict(), |policy, lines| policy.with_lines(lines, "doctor"))?;

@@ -1,5 +1,6 @@
 //! The one object that `--json` prints.
 
+use crate::escape;
 use crate::failure::Failure;
 use crate::terminal::relay::Captured;
 use crate::{base64, exit_code};
@@ -90,7 +91,7 @@ impl<'a> RunResult<'a> {
 
     fn line(&self) -> String {
         // Texts, numbers and lists always have a JSON form.
-        let mut line = serde_json::to_string(self).unwrap_or_default();
+        let mut line = escape::json(&serde_json::to_string(self).unwrap_or_default());
         line.push('\n');
         line
     }

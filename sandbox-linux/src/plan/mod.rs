@@ -3,6 +3,7 @@
 pub(crate) mod beforehand;
 pub(crate) mod brokered;
 pub(crate) mod encode;
+pub(crate) mod folding;
 pub(crate) mod landlock;
 pub(crate) mod landlock_rights;
 pub(crate) mod limits;

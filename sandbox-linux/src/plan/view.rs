@@ -3,6 +3,7 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
+use crate::plan::folding;
 use crate::plan::planted::{self, Linked};
 use crate::plan::resolve::{self, Found, Resolved, Resolver};
 use cofferdam_bridge::decide::FileAccess;
@@ -66,6 +67,7 @@ impl View {
         let effects = view.effects(profile, &mut objects, &mut resolver, &mut linked)?;
         let executables = view.executables(profile, &mut objects, &mut resolver, &mut linked);
         planted::check(&view.rules, &linked)?;
+        folding::check(&view.rules)?;
         if profile.filesystem.temporary == Temporary::Private {
             let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
             view.nodes.insert(TEMPORARY.into(), Node::Temporary { executable });
@@ -108,6 +110,15 @@ impl View {
     /// The node that covers `path`: its own, or its nearest ancestor's.
     pub(crate) fn covering(&self, path: &Path) -> Option<(&Path, &Node)> {
         path.ancestors().find_map(|place| self.nodes.get_key_value(place)).map(|(place, node)| (place.as_path(), node))
+    }
+
+    /// Whether there is a place whose files may be both written and executed.
+    pub(crate) fn has_own_programs(&self) -> bool {
+        self.nodes.values().any(|node| match node {
+            Node::Bind { access, executable, .. } => *access == Access::Write && *executable,
+            Node::Temporary { executable } => *executable,
+            Node::Mask { .. } | Node::Hollow => false,
+        })
     }
 
     /// What `path` offers: to the guest, as far as mounts can say.

@@ -63,7 +63,13 @@ impl Variant {
     /// Whether a network socket reaches only what the policy lets it: a namespace of the run's own, or a network that is the host's
     /// by the policy's word.
     fn gives_network(self) -> bool {
-        !matches!(self, Self::Landlock { host_network: false })
+        !matches!(self, Self::Landlock { host_network: false, .. })
+    }
+
+    /// Whether something that the run may write may be executed.
+    fn runs_its_own(self) -> bool {
+        let (Self::Full { own_programs, .. } | Self::Landlock { own_programs, .. }) = self;
+        own_programs
     }
 }
 

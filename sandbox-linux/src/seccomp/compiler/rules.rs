@@ -26,6 +26,8 @@ const SOCK_RAW: u32 = 3;
 const IPPROTO_MPTCP: u32 = 262;
 /// The obsolete way to raw packets, packet(7).
 const SOCK_PACKET: u32 = 10;
+/// memfd_create(2), since Linux 6.3: the file is not executable and cannot be made so.
+const MFD_NOEXEC_SEAL: u32 = 8;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const PR_SET_MM: u32 = 35;
 const O_WRONLY: u32 = 1;
@@ -54,6 +56,7 @@ pub(super) fn rules(variant: Variant) -> Vec<Rule> {
         ),
         ("socket", socket(variant)),
         ("personality", personality()),
+        ("arch_prctl", processor()),
         ("prctl", Block::new(vec![Test::equals(0, PR_SET_MM, EPERM)], Verdict::Allow)),
         ("seccomp", own_filter()),
         ("sched_setscheduler", scheduler()),
@@ -75,6 +78,11 @@ pub(super) fn rules(variant: Variant) -> Vec<Rule> {
     if variant.asks_about_sockets() {
         rules.extend(["bind", "connect"].map(|call| (call, Block::plainly(Verdict::Broker))));
         rules.push(("socketpair", Block::new(no_local_datagrams(), Verdict::Allow)));
+    }
+    if !variant.runs_its_own() {
+        // A file in memory lies in no place that a rule could be about, so there are none that could be executed.
+        let sealed = Test::any_bits_to(1, MFD_NOEXEC_SEAL, Verdict::Allow);
+        rules.push(("memfd_create", Block::new(vec![sealed], Verdict::Errno(ENOSYS))));
     }
     if !variant.has_namespaces() {
         without_namespaces::adapt(&mut rules);
@@ -167,6 +175,15 @@ fn no_local_datagrams() -> Vec<Test> {
 fn personality() -> Block {
     let fine = [0xffff_ffff, 0, ADDR_NO_RANDOMIZE];
     Block::new(fine.iter().map(|value| Test::equals_to(0, *value, Verdict::Allow)).collect(), Verdict::Errno(EPERM))
+}
+
+/// What arch_prctl(2) may ask for: the bases of segments (every program as it starts), whether CPUID works, matrix registers, and shadow
+/// stacks, which only take away. Not mapping the kernel's pages elsewhere, nor switching CPUID off, nor what is yet to come.
+fn processor() -> Block {
+    const FINE: [u32; 14] = [
+        0x1001, 0x1002, 0x1003, 0x1004, 0x1011, 0x1021, 0x1022, 0x1023, 0x3001, 0x5001, 0x5002, 0x5003, 0x5004, 0x5005,
+    ];
+    Block::new(FINE.iter().map(|code| Test::equals_to(0, *code, Verdict::Allow)).collect(), Verdict::Errno(EPERM))
 }
 
 /// More filters may be added; a listener could let calls through that ours sent elsewhere.

@@ -10,7 +10,8 @@ use std::fmt::Write;
 
 const ALLOW: u32 = 0x7fff_0000;
 const ABSENT: u32 = 0x0005_0000 | libc::ENOSYS as u32;
-const EVERYTHING: Variant = Variant::Full { asked: Asked::NamesAndOpens, sockets: true };
+const FOREIGN: Variant = Variant::Full { asked: Asked::Nothing, sockets: false, own_programs: false };
+const EVERYTHING: Variant = Variant::Full { asked: Asked::NamesAndOpens, sockets: true, own_programs: true };
 
 fn word(verdict: u32) -> String {
     match (verdict & 0xffff_0000, (verdict & 0xffff) as i32) {
@@ -38,11 +39,11 @@ fn shown(program: &[BpfInstruction], architecture: u32, number: u32) -> String {
 }
 
 fn table_of(architecture: Architecture) -> String {
-    let columns = [("full", FULL), ("full, all asked", EVERYTHING), ("landlock", ALONE)];
+    let columns = [("full", FULL), ("no own programs", FOREIGN), ("full, all asked", EVERYTHING), ("landlock", ALONE)];
     let mut programs = columns.map(|(_, variant)| compiler::compile(architecture, variant)).to_vec();
     programs.extend(Profile::ALL.map(|profile| profiles::compile(architecture, profile)));
     let line = |text: &mut String, cells: Vec<String>| {
-        let padded = cells.iter().zip([5, 24, 28, 28, 28, 28, 28]).map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells.iter().zip([5, 24, 28, 28, 28, 28, 28, 28]).map(|(cell, width)| format!("{cell:<width$}"));
         writeln!(text, "{}", padded.collect::<Vec<_>>().join(" ").trim_end()).unwrap();
     };
     let mut text = String::new();

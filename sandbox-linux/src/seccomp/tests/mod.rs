@@ -11,8 +11,8 @@ use super::*;
 use interpreter::run;
 
 const HERE: Architecture = Architecture::X86_64;
-const FULL: Variant = Variant::Full { asked: Asked::Nothing, sockets: false };
-const ALONE: Variant = Variant::Landlock { host_network: false };
+const FULL: Variant = Variant::Full { asked: Asked::Nothing, sockets: false, own_programs: true };
+const ALONE: Variant = Variant::Landlock { host_network: false, own_programs: true };
 
 fn program(variant: Variant) -> Vec<BpfInstruction> {
     compiler::compile(HERE, variant)
@@ -81,7 +81,7 @@ fn sys_12_set_id_modes_are_refused() {
 #[test]
 fn what_makes_names_is_brokered_and_what_reads_is_not() {
     const BROKER: u32 = 0x7fc0_0000;
-    let program = program(Variant::Full { asked: Asked::Names, sockets: false });
+    let program = program(Variant::Full { asked: Asked::Names, sockets: false, own_programs: true });
     let at = |call: &str, arguments| answer(&program, call, arguments);
     assert_eq!(at("openat", [0, 0, 0, 0, 0, 0]), ALLOW);
     assert_eq!(at("openat", [0, 0, libc::O_WRONLY as u64, 0, 0, 0]), BROKER);

@@ -1,6 +1,7 @@
 //! A profile compiled for one VM: worked out once, used by each start.
 
 use crate::broker;
+use crate::changes::OverlayPlace;
 use crate::format::{op, proof, run};
 use crate::launcher::Launcher;
 use crate::parked::Parked;
@@ -17,7 +18,7 @@ use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
-use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
+use cofferdam_bridge::profile::{Changes, ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub(crate) struct Context {
     pub(crate) brokered: Brokered,
     /// The rules that the broker judges by.
     pub(crate) rules: Option<Arc<FilesystemRules>>,
+    /// Empty where each start has an overlay of its own.
     before_terminal: Plan,
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
@@ -67,6 +69,8 @@ impl Context {
         if tier != Tier::Full {
             brokered = brokered.without_mounts();
         }
+        // An overlay refuses to rename a directory that lies beneath it; the broker does it in its place.
+        brokered.names |= profile.filesystem.changes == Changes::Overlay;
         let filter = FilterOptions {
             tier,
             broker_names: brokered.names,
@@ -90,7 +94,9 @@ impl Context {
             view,
         };
         if tier == Tier::Full {
-            root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes);
+            if !context.keeps_changes_apart() {
+                root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes, None);
+            }
             context.after_terminal = Some(context.confine(Wall::Second));
         }
         Ok(context)
@@ -99,6 +105,11 @@ impl Context {
     /// Whether runs have no network namespace of their own.
     pub(crate) fn shares_network(&self) -> bool {
         self.namespaces & libc::CLONE_NEWNET == 0
+    }
+
+    /// Whether changes in the workspace are kept apart.
+    pub(crate) fn keeps_changes_apart(&self) -> bool {
+        self.profile.filesystem.changes == Changes::Overlay
     }
 
     /// Starts a launcher for one run.
@@ -122,9 +133,18 @@ impl Context {
     }
 
     /// The whole plan of one start. `program` is the absolute path that was found for the request, `temporary` where temporary
-    /// storage is on the host, where there are no mounts.
-    pub(crate) fn plan(&self, request: &StartExecutionRequest, program: &Path, temporary: Option<&Path>) -> Plan {
+    /// storage is on the host, where there are no mounts; `overlay` where changes are kept apart.
+    pub(crate) fn plan(
+        &self,
+        request: &StartExecutionRequest,
+        program: &Path,
+        temporary: Option<&Path>,
+        overlay: Option<&OverlayPlace>,
+    ) -> Plan {
         let mut plan = self.before_terminal.clone();
+        if overlay.is_some() {
+            root::build(&mut plan, &self.view, self.profile.limits.disk_bytes, overlay);
+        }
         let mut flags = 0;
         if let Streams::Terminal { size } = request.streams {
             plan.add(op::TERMINAL, "terminal").u16(size.rows).u16(size.columns);

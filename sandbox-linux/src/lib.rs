@@ -10,6 +10,7 @@
 
 mod broker;
 mod cgroup;
+pub mod changes;
 mod context;
 mod counting;
 pub mod doctor;

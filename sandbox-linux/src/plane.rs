@@ -1,6 +1,7 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
 use crate::broker::{Broker, Judge, OwnPlaces};
+use crate::changes::{ChangeStore, Recording};
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::execution::{End, Shared};
@@ -55,6 +56,8 @@ pub struct LinuxPlane {
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
     executions: Executions,
     next_context: AtomicU64,
+    /// None: the user's own.
+    changes: Option<ChangeStore>,
 }
 
 impl LinuxPlane {
@@ -71,7 +74,15 @@ impl LinuxPlane {
             contexts: Mutex::default(),
             executions: Arc::default(),
             next_context: AtomicU64::new(1),
+            changes: None,
         })
+    }
+
+    /// Keeps the changes of runs under `changes = "overlay"` in `store`, in place of [`ChangeStore::of_user`].
+    #[must_use]
+    pub fn keep_changes_in(mut self, store: ChangeStore) -> Self {
+        self.changes = Some(store);
+        self
     }
 
     /// Starts the first sandbox at once, as far as it depends on no policy, so that it gets ready while a policy is read. For
@@ -99,6 +110,19 @@ impl LinuxPlane {
         }
     }
 
+    /// Makes a change set for a run of `program`, where changes are kept apart.
+    fn record(&self, context: &Context, program: &str) -> Result<Option<Recording>, BridgeError> {
+        let Some(workspace) = context.profile.filesystem.workspace.as_ref().filter(|_| context.keeps_changes_apart())
+        else {
+            return Ok(None);
+        };
+        let store = match &self.changes {
+            Some(store) => store.clone(),
+            None => ChangeStore::of_user()?,
+        };
+        Recording::begin(&store, Path::new(workspace), &context.view, program).map(Some)
+    }
+
     fn launch(
         &self,
         context: &Arc<Context>,
@@ -113,7 +137,8 @@ impl LinuxPlane {
         let search_path = request.environment.get("PATH").map(String::as_str);
         let commands = &context.profile.commands;
         let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
-        let plan = context.plan(request, &program, parked.temporary());
+        let recording = self.record(context, &request.program)?;
+        let plan = context.plan(request, &program, parked.temporary(), recording.as_ref().map(Recording::place));
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
@@ -175,6 +200,9 @@ impl LinuxPlane {
                 if let Some(broker) = broker {
                     broker.finish(report);
                 }
+                if let Some(recording) = recording {
+                    recording.finish(report);
+                }
                 lock(&executions).remove(&id);
             }),
         };
@@ -205,6 +233,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::FilesystemRules,
             Feature::NetworkDeny,
             Feature::CommandRules,
+            Feature::OverlayChanges,
         ];
         descriptor.limits = vec![
             LimitName::Wall,

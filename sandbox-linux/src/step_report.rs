@@ -90,6 +90,11 @@ fn code(step: &str, errno: Errno) -> ErrorCode {
 fn advice(step: &str, errno: Errno) -> &'static str {
     match (step, errno) {
         ("bind", Errno::ESTALE) => "the path was exchanged while the sandbox was built; nothing was run",
+        ("overlay", Errno::ESTALE) => "a directory was exchanged while the sandbox was built; nothing was run",
+        ("overlay", Errno::ENODEV) => "the kernel has no overlayfs; load it: modprobe overlay",
+        ("overlay", _) => {
+            "changes can be kept apart where the kernel mounts overlayfs in a user namespace (Linux 5.11), on a file system with user extended attributes, and nothing else is mounted in the workspace"
+        }
         ("working_directory", _) => "the working directory is not visible inside; give one that a rule allows",
         ("id_map" | "new_root" | "loopback", Errno::EPERM | Errno::EACCES) => {
             "user namespaces are restricted here (often by AppArmor); `cofferdam doctor` names the command that mends it"

@@ -24,12 +24,15 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = concat_help(), override_usage = "cofferdam run [OPTIONS] -- PROGRAM [ARGUMENTS]...")]
 pub(crate) struct Run {
-    /// The policy: a built-in's name or a file. Unless given, `dev` with a workspace and `strict` without.
+    /// The policy: a built-in's name or a file. Unless given, `dev` with a workspace or --overlay and `strict` without.
     #[arg(long, value_name = "FILE|NAME")]
     policy: Option<String>,
-    /// The directory that is worked in. With a policy that is named, the current one unless given.
+    /// The directory that is worked in. With a policy that is named or --overlay, the current one unless given.
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
+    /// Keep what it changes in the workspace apart, to be shown, committed or discarded by `cofferdam changes`.
+    #[arg(long)]
+    overlay: bool,
     /// Let it read this path too.
     #[arg(long, value_name = "PATH")]
     read: Vec<PathBuf>,
@@ -125,7 +128,7 @@ impl Run {
     fn run(&self) -> Result<u8, Failure> {
         let kernel = compose::kernel(self.plane)?;
         let places = match (&self.policy, &self.workspace) {
-            (None, None) => Places::without_workspace(),
+            (None, None) if !self.overlay => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,
         };
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
@@ -161,7 +164,7 @@ impl Run {
     }
 
     fn policy_name(&self) -> &str {
-        let otherwise = if self.workspace.is_some() { "dev" } else { "strict" };
+        let otherwise = if self.workspace.is_some() || self.overlay { "dev" } else { "strict" };
         self.policy.as_deref().unwrap_or(otherwise)
     }
 
@@ -208,7 +211,8 @@ impl Run {
             limits.insert("processes".to_owned(), Value::from(processes));
         }
         let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
-        if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && isolation.is_none() {
+        let paths = !self.read.is_empty() || !self.write.is_empty();
+        if limits.is_empty() && !paths && isolation.is_none() && !self.overlay {
             return Ok(policy);
         }
         let mut lines = json!({
@@ -216,6 +220,9 @@ impl Run {
             "filesystem": { "read": entries(&self.read)?, "write": entries(&self.write)? },
             "limits": limits,
         });
+        if let Some(filesystem) = lines.get_mut("filesystem").and_then(Value::as_object_mut).filter(|_| self.overlay) {
+            filesystem.insert("changes".to_owned(), Value::from("overlay"));
+        }
         if let (Some(isolation), Some(lines)) = (isolation, lines.as_object_mut()) {
             lines.insert("isolation".to_owned(), isolation);
         }

@@ -80,6 +80,9 @@ pub mod op {
     pub const NEXT_PLAN: u32 = 25;
     /// Receives one byte with descriptors of cgroup files, and joins each cgroup by writing to it; none may come, too.
     pub const JOIN_CGROUPS: u32 = 26;
+    /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
+    /// text: mounts an overlay of them on a path of the new root.
+    pub const OVERLAY: u32 = 27;
 }
 
 /// Flags of `op::BIND`.

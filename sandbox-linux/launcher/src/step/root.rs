@@ -99,7 +99,8 @@ pub fn bind(body: &mut Cursor) -> Result<(), Failure> {
     Ok(())
 }
 
-fn compare(tree: usize, device: u64, inode: u64) -> Result<(), Failure> {
+/// Whether a descriptor names the object that the supervisor saw.
+pub fn compare(tree: usize, device: u64, inode: u64) -> Result<(), Failure> {
     let mut stat = Stat { device: 0, inode: 0, rest: [0; 16] };
     // SAFETY: `Stat` is as large as the kernel's structure (144 bytes; 128 on AArch64).
     part(unsafe { call!(nr::NEWFSTATAT, tree, c"".as_ptr(), &raw mut stat, AT_EMPTY_PATH) }, 2)?;

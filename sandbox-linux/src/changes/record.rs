@@ -1,0 +1,102 @@
+//! What is written down about a change set: whose workspace, when, and how far it has come.
+
+use super::entry::{file, split};
+use super::fault;
+use cofferdam_bridge::error::BridgeError;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The name of the record in a change set.
+pub(crate) const RECORD: &CStr = c"record.json";
+
+/// Largest file of notes that is read.
+const LARGEST: u64 = 1 << 30;
+
+/// The record of one change set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The version of this format: 1.
+    pub(crate) version: u32,
+    /// The workspace: its canonical path, and which directory that was.
+    pub(crate) workspace: PathBuf,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    /// When the run began, in milliseconds since 1970.
+    pub(crate) created_ms: u64,
+    /// The program that ran, without its arguments.
+    pub(crate) program: String,
+    /// Whether the run's end was seen.
+    pub(crate) finished: bool,
+}
+
+/// Reads a note of `folder`, which `place` names in errors; none when it is not there.
+pub(crate) fn read<T: DeserializeOwned>(
+    folder: impl AsFd,
+    name: &CStr,
+    place: &Path,
+) -> Result<Option<T>, BridgeError> {
+    let wrong = |errno| fault::io("cannot read the notes of the change set", place, errno);
+    let note = match file(folder, name) {
+        Ok(note) => note,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(wrong(errno)),
+    };
+    let mut bytes = Vec::new();
+    let read = File::from(note).take(LARGEST).read_to_end(&mut bytes);
+    read.map_err(|error| wrong(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))))?;
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(_) => Err(fault::damaged("its notes cannot be read", &place.join(super::entry::as_path(name)))),
+    }
+}
+
+/// How sure a note must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// On disk before the call returns: it survives a loss of power.
+    Yes,
+    /// Whole or not at all, whoever is killed.
+    No,
+}
+
+/// Writes a note: the old one stays until the new one is whole.
+pub(crate) fn write<T: Serialize>(folder: impl AsFd, name: &CStr, value: &T, durable: Durable) -> Result<(), Errno> {
+    let bytes = serde_json::to_vec(value).map_err(|_| Errno::EINVAL)?;
+    write_bytes(folder, name, &bytes, durable)
+}
+
+/// As [`write`], of bytes.
+pub(crate) fn write_bytes(folder: impl AsFd, name: &CStr, bytes: &[u8], durable: Durable) -> Result<(), Errno> {
+    let new = CString::new([name.to_bytes(), b".new"].concat()).map_err(|_| Errno::EINVAL)?;
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(&folder, new.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    file.write_all(bytes).map_err(errno)?;
+    if durable == Durable::Yes {
+        file.sync_all().map_err(errno)?;
+    }
+    renameat(&folder, new.as_c_str(), &folder, name)?;
+    if durable == Durable::Yes {
+        sync_directory(folder)?;
+    }
+    Ok(())
+}
+
+/// Brings the names of a directory to disk.
+pub(crate) fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
+    nix::unistd::fsync(super::entry::directory(directory, c".")?)
+}
+
+/// Opens the directory that holds `path`, and answers the name in it.
+pub(crate) fn parent_of(path: &Path) -> Result<(OwnedFd, CString), Errno> {
+    let (parent, name) = split(path)?;
+    Ok((super::entry::without_links(parent)?, name))
+}

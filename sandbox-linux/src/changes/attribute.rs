@@ -21,13 +21,13 @@ pub(crate) const ESCAPED: &[u8] = b"user.overlay.overlay.";
 /// Longest value and list that a kernel gives (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
 const LONGEST: usize = 65_536;
 
-fn path(object: impl AsFd) -> Result<CString, Errno> {
+fn path(object: &impl AsFd) -> Result<CString, Errno> {
     CString::new(own_path(object.as_fd())).map_err(|_| Errno::EINVAL)
 }
 
 /// The value of `name`, or none.
 pub(crate) fn get(object: impl AsFd, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
-    let path = path(object)?;
+    let path = path(&object)?;
     let mut value = vec![0_u8; LONGEST];
     // SAFETY: both texts end with NUL; the buffer is as long as told.
     let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
@@ -44,7 +44,7 @@ pub(crate) fn get(object: impl AsFd, name: &CStr) -> Result<Option<Vec<u8>>, Err
 
 /// Sets `name`.
 pub(crate) fn set(object: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Errno> {
-    let path = path(object)?;
+    let path = path(&object)?;
     // SAFETY: both texts end with NUL; the value is as long as told.
     let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     Errno::result(result).map(drop)
@@ -52,14 +52,14 @@ pub(crate) fn set(object: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Er
 
 /// Removes `name`.
 pub(crate) fn remove(object: impl AsFd, name: &CStr) -> Result<(), Errno> {
-    let path = path(object)?;
+    let path = path(&object)?;
     // SAFETY: both texts end with NUL.
     Errno::result(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }).map(drop)
 }
 
 /// The names of all that are set.
 pub(crate) fn list(object: impl AsFd) -> Result<Vec<CString>, Errno> {
-    let path = path(object)?;
+    let path = path(&object)?;
     let mut names = vec![0_u8; LONGEST];
     // SAFETY: the text ends with NUL; the buffer is as long as told.
     let length = unsafe { libc::listxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };

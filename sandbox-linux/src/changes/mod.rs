@@ -20,17 +20,28 @@
 //! ```
 
 mod attribute;
+mod change_set;
+mod closed;
+mod commit;
+mod diff;
 mod entry;
 mod fault;
+mod layers;
 mod lock;
+mod merge;
 mod overlay_place;
 mod record;
 mod recording;
 mod removal;
+mod stamp;
 mod store;
+mod stored_path;
 #[cfg(test)]
 mod testing;
 
+pub use change_set::{ChangeSet, Side};
+pub use commit::CommitSteps;
+pub use diff::{Change, ChangeKind, Diff, Entry, EntryKind};
 pub(crate) use overlay_place::{Directory, OverlayPlace};
 pub(crate) use recording::Recording;
 pub use store::ChangeStore;

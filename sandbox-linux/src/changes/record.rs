@@ -1,8 +1,9 @@
 //! What is written down about a change set: whose workspace, when, and how far it has come.
 
-use super::entry::{file, split};
+use super::entry::file;
 use super::fault;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::event::ChangeSummary;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// The name of the record in a change set.
@@ -35,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) program: String,
     /// Whether the run's end was seen.
     pub(crate) finished: bool,
+    /// How much it changed, once its end was seen.
+    pub(crate) summary: Option<ChangeSummary>,
 }
 
 /// Reads a note of `folder`, which `place` names in errors; none when it is not there.
@@ -93,10 +96,4 @@ pub(crate) fn write_bytes(folder: impl AsFd, name: &CStr, bytes: &[u8], durable:
 /// Brings the names of a directory to disk.
 pub(crate) fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
     nix::unistd::fsync(super::entry::directory(directory, c".")?)
-}
-
-/// Opens the directory that holds `path`, and answers the name in it.
-pub(crate) fn parent_of(path: &Path) -> Result<(OwnedFd, CString), Errno> {
-    let (parent, name) = split(path)?;
-    Ok((super::entry::without_links(parent)?, name))
 }

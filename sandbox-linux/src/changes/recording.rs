@@ -1,19 +1,23 @@
 //! A change set while its run is under way: made before the guest begins, closed when it has ended.
 
 use super::attribute;
+use super::diff::Diff;
 use super::entry::{Facts, directory, without_links};
 use super::fault::{io, unsuitable};
+use super::layers::Layers;
 use super::lock::Lock;
 use super::overlay_place::{Directory, OverlayPlace};
 use super::record::{self, Durable, RECORD, Record};
 use super::removal;
+use super::stamp::Stamp;
 use super::store::{ChangeStore, LOCK, OpenStore, UPPER, WORK};
 use crate::plan::view::{Node, View};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use cofferdam_bridge::exit_cause::ExitCause;
 use nix::errno::Errno;
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mkdirat};
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, mkdirat, utimensat};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{FchownatFlags, Gid, Uid, fchownat};
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -63,12 +67,16 @@ impl Recording {
             created_ms: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
             program: program.to_owned(),
             finished: false,
+            summary: None,
         };
         let found = Directory { path: workspace.to_owned(), device: facts.device, inode: facts.inode };
         let none = Directory { path: PathBuf::new(), device: 0, inode: 0 };
         let place = OverlayPlace { workspace: found, upper: none.clone(), work: none };
         let mut recording = Self { store: root, folder, name, place, record, kept: false, _lock: lock };
         recording.layers(&facts, &path)?;
+        let stamp =
+            Stamp::take(&beneath).map_err(|errno| io("cannot look at all of the workspace", workspace, errno))?;
+        stamp.write(&recording.folder, Durable::No).map_err(failed)?;
         record::write(&recording.folder, RECORD, &recording.record, Durable::No).map_err(failed)?;
         Ok(recording)
     }
@@ -101,6 +109,8 @@ impl Recording {
         }
         let mode = Mode::from_bits_truncate(workspace.mode);
         fchmodat(&upper, c".", mode, FchmodatFlags::FollowSymlink).map_err(failed)?;
+        let (left, modified) = (TimeSpec::UTIME_OMIT, TimeSpec::new(workspace.modified.0, workspace.modified.1));
+        utimensat(&upper, c".", &left, &modified, UtimensatFlags::FollowSymlink).map_err(failed)?;
         self.place.upper = Directory::find(&path.join("upper")).map_err(failed)?;
         self.place.work = Directory::find(&path.join("work")).map_err(failed)?;
         Ok(())
@@ -127,14 +137,16 @@ impl Recording {
     fn close(&mut self) -> Result<Option<ChangeSummary>, BridgeError> {
         let failed = |errno| io("cannot close the change set of", &self.record.workspace, errno);
         removal::remove(&self.folder, WORK).map_err(failed)?;
-        let upper = directory(&self.folder, UPPER).map_err(failed)?;
-        if super::entry::names(&upper).map_err(failed)?.is_empty() {
+        let layers = Layers::open(&self.folder, &self.record, &self.place.upper.path)?;
+        let diff = Diff::of(&layers)?;
+        if diff.is_empty() && diff.left_out.is_empty() {
             return Ok(None);
         }
-        self.record.finished = true;
+        let summary = diff.summary(&self.id());
+        (self.record.finished, self.record.summary) = (true, Some(summary.clone()));
         record::write(&self.folder, RECORD, &self.record, Durable::No).map_err(failed)?;
         self.kept = true;
-        Ok(Some(ChangeSummary::new(self.id())))
+        Ok(Some(summary))
     }
 
     fn id(&self) -> String {

@@ -88,7 +88,7 @@ mod tests {
         std::os::unix::fs::symlink(kept.path(), folder.join("tree/link")).unwrap();
         fs::create_dir(folder.join("tree/closed")).unwrap();
         fs::write(folder.join("tree/closed/file"), "x").unwrap();
-        fs::set_permissions(folder.join("tree/closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(folder.join("tree/closed"), fs::Permissions::from_mode(0o000)).unwrap();
         remove(&parent, c"tree").unwrap();
         remove(&parent, c"tree").unwrap();
         assert!(!folder.join("tree").exists() && kept.join("kept").exists());

@@ -1,9 +1,12 @@
 //! Where change sets lie: a directory of the user's, outside of every guest's reach.
 
-use super::entry::{Facts, without_links};
-use super::fault::{io, unsuitable};
+use super::change_set::ChangeSet;
+use super::commit;
+use super::entry::{Facts, names, without_links};
+use super::fault::{self, io, unsuitable};
+use super::recording::is_id;
 use cofferdam_bridge::error::BridgeError;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::DirBuilder;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -61,7 +64,7 @@ impl ChangeStore {
         }
     }
 
-    /// Opens it, if it is there. Links on the way to it are resolved once, here.
+    /// Opens it, if it is there. Links on the way to it are resolved once, here. Commits that were cut short are brought to their end.
     pub(crate) fn open(&self) -> Result<Option<OpenStore>, BridgeError> {
         let path = match self.path.canonicalize() {
             Ok(path) => path,
@@ -76,7 +79,40 @@ impl ChangeStore {
                 path.display()
             )));
         }
-        Ok(Some(OpenStore { root, path }))
+        let store = OpenStore { root, path };
+        commit::recover_all(&store);
+        Ok(Some(store))
+    }
+
+    /// All change sets, the newest first.
+    ///
+    /// # Errors
+    /// `io_failed`, `changes_store_unsuitable`. A set that cannot be read is passed over, as one is that is just being made.
+    pub fn list(&self) -> Result<Vec<ChangeSet>, BridgeError> {
+        let Some(store) = self.open()? else { return Ok(Vec::new()) };
+        let names = names(&store.root).map_err(|errno| self.failed(&errno.into()))?;
+        let ids = names.iter().filter(|name| is_id(name));
+        let mut sets: Vec<_> = ids.filter_map(|name| ChangeSet::open(&store, name).ok().flatten()).collect();
+        sets.sort_by_key(|set| std::cmp::Reverse(set.created()));
+        Ok(sets)
+    }
+
+    /// The change set `id`.
+    ///
+    /// # Errors
+    /// `changes_not_found`, `changes_damaged`, `io_failed`.
+    pub fn find(&self, id: &str) -> Result<ChangeSet, BridgeError> {
+        let name = CString::new(id).ok().filter(|name| is_id(name)).ok_or_else(|| fault::unknown(id))?;
+        let Some(store) = self.open()? else { return Err(fault::unknown(id)) };
+        ChangeSet::open(&store, &name)?.ok_or_else(|| fault::unknown(id))
+    }
+
+    /// The newest change set of the workspace at a canonical path.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn newest_of(&self, workspace: &Path) -> Result<Option<ChangeSet>, BridgeError> {
+        Ok(self.list()?.into_iter().find(|set| set.workspace() == workspace))
     }
 
     fn failed(&self, error: &std::io::Error) -> BridgeError {

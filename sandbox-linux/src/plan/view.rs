@@ -91,7 +91,7 @@ impl View {
             return vec!["changes are kept apart of a workspace, and this run has none; name one".to_owned()];
         };
         let writable = |node: &Node| matches!(node, Node::Bind { access: Access::Write, .. });
-        if !self.nodes.get(workspace).is_some_and(|node| writable(node)) {
+        if !self.nodes.get(workspace).is_some_and(&writable) {
             let workspace = workspace.display();
             return vec![format!(
                 "changes can be kept apart where the workspace itself is writable, and `{workspace}` is not, or only as a part of what is; use filesystem.changes = \"direct\""

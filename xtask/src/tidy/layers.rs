@@ -36,6 +36,7 @@ const TABLE: [Row; 9] = [
             "schemars",
             "serde",
             "serde_json",
+            "similar",
             "terminal_size",
             "tokio",
         ],

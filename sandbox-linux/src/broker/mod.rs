@@ -14,6 +14,7 @@ mod made;
 mod names;
 mod notify;
 mod open;
+mod overlay_rename;
 mod own_places;
 mod raw_call;
 mod rename;

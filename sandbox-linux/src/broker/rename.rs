@@ -3,6 +3,7 @@
 use super::call::PathArgument;
 use super::guest_path::Place;
 use super::judge::{REFUSED, directory_of};
+use super::overlay_rename::{self, Became};
 use super::raw_call::{Facts, facts_at};
 use super::serve::Server;
 use nix::errno::Errno;
@@ -15,13 +16,14 @@ use std::path::Path;
 const MOST_ENTRIES: usize = 4096;
 
 impl Server {
-    /// rename(2), renameat2(2).
+    /// rename(2), renameat2(2). `wanted` tells whether the caller still waits for it.
     pub(super) fn rename(
         &mut self,
         thread: i32,
         from: PathArgument,
         to: PathArgument,
         flags: u32,
+        wanted: &dyn Fn() -> bool,
     ) -> Result<(), Errno> {
         let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
         if flags.contains(RenameFlags::RENAME_WHITEOUT) {
@@ -46,7 +48,12 @@ impl Server {
             self.may_move(thread, &to, &from, other)?;
         }
         let renamed = renameat2(&from.parent, from.name.as_c_str(), &to.parent, to.name.as_c_str(), flags);
-        renamed.inspect_err(|errno| {
+        let became = match renamed {
+            Ok(()) => Ok(Became::new()),
+            Err(Errno::EXDEV) if moved.is_directory() => overlay_rename::rename(&from, &to, flags, wanted),
+            Err(errno) => Err(errno),
+        };
+        let became = became.inspect_err(|errno| {
             let path = if *errno == Errno::EXDEV { &from.path } else { &to.path };
             self.note_mounts(thread, *errno, path);
         })?;
@@ -55,6 +62,7 @@ impl Server {
                 self.judge.made.left(&to.path, replaced.identity, None);
             }
             self.judge.made.left(&from.path, moved.identity, Some(&to.path));
+            became.iter().for_each(|(old, new)| self.judge.made.became(*old, *new));
         } else if moved.mode & 0o111 != 0 && !self.judge.made.is_own(directory_of(&to)?) && replaced.is_none() {
             self.note_executable(&to.path);
         }

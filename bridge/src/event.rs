@@ -68,7 +68,8 @@ pub struct ExecutionReport {
     pub changes: Option<ChangeSummary>,
 }
 
-/// The changes of one run that are kept apart: which set, and how many of each kind.
+/// The changes of one run that are kept apart: which set, and how many of each kind. None of any kind: they could not be counted, or
+/// there is nothing but sockets; whoever asks for the set is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ChangeSummary {

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the command under test, throw-away folders, and a look from outside.
 
+pub mod changes;
 pub mod command;
 pub mod observe;
 pub mod pseudo_terminal;

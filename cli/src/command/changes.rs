@@ -5,9 +5,10 @@ use super::changes_discard::Discard;
 use super::changes_list::List;
 use super::changes_show::Show;
 use crate::failure::{Failure, io};
+use crate::report::human;
 use clap::{Args, Subcommand};
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_sandbox_linux::changes::{ChangeSet, ChangeStore};
+use cofferdam_sandbox_linux::changes::{ChangeSet, ChangeStore, Outcome, Recovered};
 use std::path::PathBuf;
 
 /// Shows, commits or discards what runs with --overlay changed.
@@ -23,6 +24,14 @@ pub(crate) enum ChangesCommand {
 
 impl ChangesCommand {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
+        for Recovered { id, outcome, .. } in ChangeStore::of_user()?.recover()? {
+            let what = match outcome {
+                Ok(Outcome::Done) => "is done now".to_owned(),
+                Ok(_) => "is undone, and can be made again".to_owned(),
+                Err(error) => format!("cannot be brought to its end: {}", error.message),
+            };
+            human::note(&format!("the commit of {id}, which was cut short, {what}"));
+        }
         match self {
             Self::List(list) => list.execute(),
             Self::Show(show) => show.execute(),

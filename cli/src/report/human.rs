@@ -19,6 +19,11 @@ pub(crate) fn warn(sentence: &str) {
     print_lines(&[format!("cofferdam: warning: {sentence}")]);
 }
 
+/// Prints one line about something that was found.
+pub(crate) fn note(sentence: &str) {
+    print_lines(&[format!("cofferdam: {}", sentences(sentence))]);
+}
+
 /// When standard error cannot be written there is nobody to tell.
 fn print_lines(lines: &[String]) {
     if lines.is_empty() {
@@ -62,7 +67,7 @@ pub(crate) fn counts(summary: &ChangeSummary) -> String {
     ];
     let told: Vec<_> =
         kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}")).collect();
-    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+    if told.is_empty() { "not counted".to_owned() } else { told.join(", ") }
 }
 
 fn cause(cause: &ExitCause) -> Vec<String> {

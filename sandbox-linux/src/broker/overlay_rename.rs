@@ -5,10 +5,10 @@
 //! all is there it takes the new name and the old one is removed. Nobody makes or moves names meanwhile, since that is asked of this
 //! very thread; descriptors of the old directory lead to a removed one afterwards, as after mv(1) between file systems.
 
-use super::guest_path::Place;
+use super::guest_path::{Place, own_path};
 use super::raw_call::{Identity, facts, facts_at};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, fstat, mkdirat, utimensat};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::time::TimeSpec;
@@ -39,12 +39,15 @@ pub(super) fn rename(from: &Place, to: &Place, flags: RenameFlags, wanted: &dyn 
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let temporary =
         CString::new(format!(".cofferdam-moving-{}-{number}", std::process::id())).map_err(|_| Errno::EXDEV)?;
-    let mut work = Move { left: MOST_ENTRIES, wanted, became: Vec::new() };
+    let mut work = Move { left: MOST_ENTRIES, wanted, became: Vec::new(), opened: Vec::new() };
     let moved = work
         .copy(from.parent.as_fd(), &from.name, to.parent.as_fd(), &temporary, 0)
         .and_then(|()| renameat2(&to.parent, temporary.as_c_str(), &to.parent, to.name.as_c_str(), flags));
     if let Err(errno) = moved {
         let _ = remove(to.parent.as_fd(), &temporary);
+        for (folder, mode) in &work.opened {
+            let _ = set_mode(folder, *mode);
+        }
         // What the name to be stands for is the caller's affair; the rest is ours.
         return Err(match errno {
             Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOTDIR | Errno::ENOSPC | Errno::EDQUOT => errno,
@@ -69,6 +72,8 @@ struct Move<'a> {
     left: usize,
     wanted: &'a dyn Fn() -> bool,
     became: Became,
+    /// Directories that were closed to their own user, with the modes they had.
+    opened: Vec<(OwnedFd, Mode)>,
 }
 
 impl Move<'_> {
@@ -84,8 +89,16 @@ impl Move<'_> {
         if level > MOST_LEVELS {
             return Err(Errno::EXDEV);
         }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let handle = openat(parent, name, flags, Mode::empty())?;
+        let like = fstat(&handle)?;
+        let mode = Mode::from_bits_truncate(like.st_mode);
+        if !mode.contains(Mode::S_IRWXU) {
+            // One rename(2) would ask for no rights in it either.
+            set_mode(&handle, mode | Mode::S_IRWXU)?;
+            self.opened.push((handle, mode));
+        }
         let old = directory(parent, name)?;
-        let like = fstat(&old)?;
         mkdirat(to, new, Mode::S_IRWXU)?;
         let made = directory(to, new)?;
         self.became.push((facts(old.as_fd())?.identity, facts(made.as_fd())?.identity));
@@ -101,19 +114,22 @@ impl Move<'_> {
                 linkat(&old, name.as_c_str(), &made, name.as_c_str(), AtFlags::empty())?;
             }
         }
-        fchmodat(&made, c".", Mode::from_bits_truncate(like.st_mode), FchmodatFlags::FollowSymlink)?;
         let times =
             (TimeSpec::new(like.st_atime, like.st_atime_nsec), TimeSpec::new(like.st_mtime, like.st_mtime_nsec));
-        utimensat(&made, c".", &times.0, &times.1, UtimensatFlags::FollowSymlink)
+        utimensat(&made, c".", &times.0, &times.1, UtimensatFlags::FollowSymlink)?;
+        fchmodat(&made, c".", mode, FchmodatFlags::FollowSymlink)
     }
 }
 
-/// Removes a directory and all in it.
+fn set_mode(handle: &OwnedFd, mode: Mode) -> Result<(), Errno> {
+    fchmodat(AT_FDCWD, own_path(handle).as_str(), mode, FchmodatFlags::FollowSymlink)
+}
+
+/// Removes a directory and all in it, whose rights were opened or are those of one just made.
 fn remove(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    set_mode(&openat(parent, name, flags, Mode::empty())?, Mode::S_IRWXU)?;
     let old = directory(parent, name)?;
-    if Mode::from_bits_truncate(fstat(&old)?.st_mode) & Mode::S_IRWXU != Mode::S_IRWXU {
-        fchmodat(&old, c".", Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
-    }
     for name in names(&old)? {
         if facts_at(old.as_fd(), &name)?.is_directory() {
             remove(old.as_fd(), &name)?;

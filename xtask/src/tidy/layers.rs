@@ -41,7 +41,7 @@ const TABLE: [Row; 9] = [
             "tokio",
         ],
     ),
-    ("cofferdam-tests", 4, &["cofferdam-kernel", "cofferdam-sandbox-linux", "nix", "serde_json", "tokio"]),
+    ("cofferdam-tests", 4, &["cofferdam-kernel", "cofferdam-sandbox-linux", "nix", "proptest", "serde_json", "tokio"]),
     ("cofferdam-xtask", 4, &["serde_json"]),
 ];
 

@@ -6,7 +6,7 @@
 use super::Watched;
 use super::journal::{Journal, Operation, Seen, slot_name};
 use super::stage::{set_mode, set_times};
-use crate::changes::entry::{Facts, beneath, handle, split};
+use crate::changes::entry::{Facts, Time, beneath, handle, split};
 use nix::errno::Errno;
 use nix::fcntl::{RenameFlags, renameat2};
 use std::ffi::{CStr, CString};
@@ -98,7 +98,9 @@ impl Places<'_> {
                 renameat2(self.staging, slot.as_c_str(), &parent, name.as_c_str(), out)?;
                 Err(Errno::ESTALE)
             }
-            Operation::Adjust { path, before, mode, modified } => self.adjust(path.as_path(), before, *mode, *modified),
+            Operation::Adjust { path, before, mode, modified } => {
+                self.adjust(path.as_path(), before, *mode, *modified, *modified)
+            }
         }
     }
 
@@ -129,12 +131,13 @@ impl Places<'_> {
         if before.mode & 0o700 == 0o700 {
             return Ok(());
         }
-        let own = self.object(path, before)?;
+        let own = self.object(path, before, before.modified)?;
         set_mode(&own, before.mode | 0o700)
     }
 
-    fn adjust(&self, path: &Path, before: &Seen, mode: u32, modified: (i64, i64)) -> Result<(), Errno> {
-        let own = self.object(path, before)?;
+    /// Sets mode and times of what `before` tells of, or which has the times `after` already.
+    fn adjust(&self, path: &Path, before: &Seen, mode: u32, modified: Time, after: Time) -> Result<(), Errno> {
+        let own = self.object(path, before, after)?;
         if Facts::of(&own)?.mode != mode {
             set_mode(&own, mode)?;
         }
@@ -144,11 +147,13 @@ impl Places<'_> {
 
     fn undo_one(&self, operation: &Operation) -> Result<(), Errno> {
         match operation {
-            Operation::Open { path, before } => self.adjust(path.as_path(), before, before.mode, before.modified),
-            Operation::Adjust { path, before, .. } => {
+            Operation::Open { path, before } => {
+                self.adjust(path.as_path(), before, before.mode, before.modified, before.modified)
+            }
+            Operation::Adjust { path, before, modified, .. } => {
                 // What is in a directory is undone after this, so it stays open until its own `Open` is undone.
                 let more = if before.directory { 0o700 } else { 0 };
-                self.adjust(path.as_path(), before, before.mode | more, before.modified)
+                self.adjust(path.as_path(), before, before.mode | more, before.modified, *modified)
             }
             Operation::Put { path, slot, staged, before } => {
                 let slot = slot_name(*slot)?;
@@ -157,7 +162,7 @@ impl Places<'_> {
                 }
                 let (parent, name) = self.place(path.as_path())?;
                 // What the host has put there since is the host's.
-                if Facts::at(&parent, &name)?.inode != staged.inode {
+                if !staged.is_still(&Facts::at(&parent, &name)?) {
                     return Err(Errno::ESTALE);
                 }
                 let how = if before.is_some() { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::RENAME_NOREPLACE };
@@ -194,10 +199,13 @@ impl Places<'_> {
         Ok((beneath(self.workspace, parent)?, name))
     }
 
-    /// The very object that was seen.
-    fn object(&self, path: &Path, seen: &Seen) -> Result<OwnedFd, Errno> {
+    /// The very object that was seen, with its own times or with `after`. A number alone tells little: that of a removed file is soon
+    /// given to another.
+    fn object(&self, path: &Path, seen: &Seen, after: Time) -> Result<OwnedFd, Errno> {
         let (parent, name) = self.place(path)?;
         let own = handle(parent, &name)?;
-        if Facts::of(&own)?.inode == seen.inode { Ok(own) } else { Err(Errno::ESTALE) }
+        let facts = Facts::of(&own)?;
+        let same = seen.is_still(&facts) || Seen { modified: after, ..*seen }.is_still(&facts);
+        if same { Ok(own) } else { Err(Errno::ESTALE) }
     }
 }

@@ -39,6 +39,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 pub(crate) use recovery::recover_all;
+pub use recovery::{Outcome, Recovered};
 
 /// The lock of a store: one commit at a time.
 const ONE_AT_A_TIME: &CStr = c".commit";
@@ -85,8 +86,8 @@ pub(crate) fn commit(set: &ChangeSet, steps: &mut dyn CommitSteps) -> Result<Dif
     if Journal::read(&set.folder, &set.place)?.is_some() {
         return match recovery::recover(&set.store, &set.name, &set.folder, &set.place, &mut watched)? {
             // It had been decided before; what it came to was told by whoever began it, or by nobody.
-            recovery::Outcome::Done => Ok(Diff::default()),
-            recovery::Outcome::Undone => begin(set, &mut watched),
+            Outcome::Done => Ok(Diff::default()),
+            Outcome::Undone => begin(set, &mut watched),
         };
     }
     begin(set, &mut watched)

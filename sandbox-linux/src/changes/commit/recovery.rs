@@ -4,7 +4,7 @@ use super::apply::{Hindrance, Places};
 use super::conflict::conflict;
 use super::journal::{JOURNAL, Journal, Operation, Phase};
 use super::stage::{set_mode, set_times};
-use super::{How, Watched, clear_remains, is_empty, one_at_a_time, shown};
+use super::{CommitSteps, How, Watched, clear_remains, is_empty, one_at_a_time, shown};
 use crate::changes::entry::{Facts, beneath, directory, names, split, without_links};
 use crate::changes::fault::io;
 use crate::changes::lock::Lock;
@@ -23,17 +23,28 @@ use std::path::{Path, PathBuf};
 
 /// What a commit that was cut short came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+#[non_exhaustive]
+pub enum Outcome {
     /// All of it is done, and its change set is gone.
     Done,
-    /// Nothing of it is done.
+    /// Nothing of it is done, and its change set is there.
     Undone,
 }
 
-/// Brings every commit of `store` that was cut short to its end, as far as that is possible: one that is not is tried again each
-/// time, and tells why when it is committed.
-pub(crate) fn recover_all(store: &OpenStore) {
-    let Ok(names) = names(&store.root) else { return };
+/// A commit that was cut short, and what it came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The change set.
+    pub id: String,
+    /// What it came to, or why it could not be brought to its end; that is tried again each time.
+    pub outcome: Result<Outcome, BridgeError>,
+}
+
+/// Brings every commit of `store` that was cut short to its end, as far as that is possible.
+pub(crate) fn recover_all(store: &OpenStore, steps: &mut dyn CommitSteps) -> Vec<Recovered> {
+    let mut recovered = Vec::new();
+    let Ok(names) = names(&store.root) else { return recovered };
     for name in names.iter().filter(|name| is_id(name)) {
         let Ok(folder) = directory(&store.root, name) else { continue };
         let there = |what: &CStr| Facts::at(&folder, what).is_ok();
@@ -44,11 +55,13 @@ pub(crate) fn recover_all(store: &OpenStore) {
             continue;
         }
         // Whoever holds these is at it.
-        let Ok(Some(_one)) = one_at_a_time(&store.root, How::OrLeave) else { return };
+        let Ok(Some(_one)) = one_at_a_time(&store.root, How::OrLeave) else { return recovered };
         let Ok(Some(_lock)) = Lock::try_take(&folder, LOCK) else { continue };
         let place = store.path.join(crate::changes::entry::as_path(name));
-        let _ = recover(&store.root, name, &folder, &place, &mut Watched(&mut ()));
+        let outcome = recover(&store.root, name, &folder, &place, &mut Watched(steps));
+        recovered.push(Recovered { id: name.to_string_lossy().into_owned(), outcome });
     }
+    recovered
 }
 
 /// Brings the commit whose journal is in `folder` to its end. Both locks are held.

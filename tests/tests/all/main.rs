@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod attacks;
+mod changes;
 mod changes_crash;
 mod changes_property;
 mod containment;

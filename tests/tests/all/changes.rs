@@ -1,0 +1,476 @@
+//! Changes that are kept apart: what a run sees, what is shown, committed and refused.
+
+use cofferdam_tests::changes::{Apart, tree};
+use cofferdam_tests::command::{run_without_namespaces, text};
+use cofferdam_tests::scratch::Scratch;
+use cofferdam_tests::skip;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+#[track_caller]
+fn assert_fine(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The error of a refused commit.
+#[track_caller]
+fn refused(apart: &Apart) -> Value {
+    let output = apart.changes(&["commit", "--json"]);
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["committed"], false);
+    told["error"].clone()
+}
+
+#[test]
+fn a_run_sees_its_changes_and_the_workspace_does_not() {
+    let apart = Apart::new();
+    apart.workspace.write("file", "old\n");
+    let output = apart.shell("echo new > file; echo x > made; cat file; pwd");
+    assert_eq!(text(&output.stdout), format!("new\n{}\n", apart.workspace.path().display()));
+    assert!(text(&output.stderr).contains("1 created, 1 changed; next: cofferdam changes show c"), "{output:?}");
+    assert_eq!(fs::read_to_string(apart.workspace.join("file")).unwrap(), "old\n");
+    assert!(!apart.workspace.join("made").exists());
+    assert_eq!(apart.shown(), ["M  file", "A  made"]);
+    assert_fine(&apart.changes(&["commit"]));
+    assert_eq!(fs::read_to_string(apart.workspace.join("file")).unwrap(), "new\n");
+    assert!(apart.sets().is_empty());
+}
+
+#[test]
+fn the_policy_can_say_so_and_the_result_names_the_set() {
+    let apart = Apart::new();
+    let policy =
+        apart.workspace.write("p.toml", "version = 1\nextends = \"dev\"\n[filesystem]\nchanges = \"overlay\"\n");
+    let run = ["run", "--json", "--policy", &policy.display().to_string(), "--", "touch", "made"];
+    let output = apart.command(&run).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let set = apart.sets()[0].file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!((told["changes"]["id"].as_str(), told["changes"]["created"].as_u64()), (Some(set.as_str()), Some(1)));
+    assert!(!apart.workspace.join("made").exists());
+    assert_fine(&apart.changes(&["commit", &set]));
+    assert!(apart.workspace.join("made").exists());
+}
+
+#[test]
+fn a_run_that_changes_nothing_leaves_nothing() {
+    let apart = Apart::new();
+    apart.workspace.write("folder/file", "x");
+    for line in ["true", "cat folder/file", "touch a; rm a", "mv folder/file b; mv b folder/file"] {
+        let output = apart.shell(line);
+        assert!(output.status.success() && !text(&output.stderr).contains("changes"), "{line}: {output:?}");
+        assert!(apart.sets().is_empty(), "{line}");
+    }
+    assert_eq!(apart.changes(&["show"]).status.code(), Some(125));
+}
+
+#[test]
+fn everything_is_shown_by_its_letter() {
+    let apart = Apart::new();
+    for name in ["changed", "gone/a", "gone/b", "mode", "times", "old-name", "to-folder"] {
+        apart.workspace.write(name, &format!("{name}\n"));
+    }
+    fs::create_dir(apart.workspace.join("to-file")).unwrap();
+    symlink("changed", apart.workspace.join("link")).unwrap();
+    let line = "echo x > changed; rm -r gone; chmod 755 mode; touch times; mv old-name new-name; rm to-folder; mkdir to-folder; \
+                rmdir to-file; echo > to-file; ln -sf mode link; mkdir -p made/in; mkfifo made/pipe; \
+                python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"made/socket\")'";
+    assert_fine(&apart.shell(line));
+    let expected = [
+        "M  changed",
+        "D  gone/",
+        "D  gone/a",
+        "D  gone/b",
+        "M  link (link to mode)",
+        "A  made/",
+        "A  made/in/",
+        "A  made/pipe (a FIFO)",
+        "P  mode (644 -> 755)",
+        "R  old-name -> new-name",
+        "T  times",
+        "M  to-file (directory -> file)",
+        "M  to-folder/ (file -> directory)",
+        "-  made/socket (a socket, left out by a commit)",
+    ];
+    assert_eq!(apart.shown(), expected);
+    let started = Instant::now();
+    assert_fine(&apart.changes(&["commit"]));
+    assert!(started.elapsed() < Duration::from_secs(5), "a FIFO is waited for");
+    assert!(fs::metadata(apart.workspace.join("made/pipe")).unwrap().file_type().is_fifo());
+    assert!(!apart.workspace.join("made/socket").exists());
+}
+
+#[test]
+fn text_is_compared_line_by_line_and_cannot_steer_a_terminal() {
+    let apart = Apart::new();
+    apart.workspace.write("text", "one\ntwo\nthree\n");
+    apart.workspace.write("large", &"x\n".repeat(700_000));
+    let line = "printf 'one\\n2\\033[2J\\nthree\\n' > text; echo >> large; printf 'a\\000b' > binary; echo n > new";
+    assert_fine(&apart.shell(line));
+    let shown = text(&apart.changes(&["show", "--diff"]).stdout);
+    for part in [
+        "--- a/text\n+++ b/text\n@@ -1,3 +1,3 @@\n one\n-two\n+2\\u{1b}[2J\n three\n",
+        "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+n\n",
+        "binary is no text",
+        "large is too large to compare",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn hostile_names_are_escaped_in_text_and_whole_in_json() {
+    let apart = Apart::new();
+    let script = "import os; [open(n, 'w').close() for n in (b'a\\nb', b'c\\x1b[31m', b'\\xff\\xfe', b'-rf', b'name.\\xe2\\x80\\xae')]";
+    assert_fine(&apart.run(&["python3", "-c", script]));
+    let expected = ["A  -rf", "A  a\\u{a}b", "A  c\\u{1b}[31m", "A  name.\\u{202e}", "A  \\xff\\xfe"];
+    assert_eq!(apart.shown(), expected);
+    let told: Value = serde_json::from_slice(&apart.changes(&["show", "--json"]).stdout).unwrap();
+    let paths: Vec<_> = told["changes"].as_array().unwrap().iter().map(|one| one["path"].as_str()).collect();
+    assert_eq!(paths, [Some("-rf"), Some("a\nb"), Some("c\u{1b}[31m"), Some("name.\u{202e}"), None]);
+    assert_eq!(told["changes"][4]["path_base64"], "//4=");
+    assert_fine(&apart.changes(&["commit"]));
+    for name in [&b"a\nb"[..], b"\xff\xfe", b"-rf"] {
+        assert!(apart.workspace.path().join(OsStr::from_bytes(name)).exists());
+    }
+}
+
+#[test]
+fn a_discard_asks_or_is_told_and_leaves_nothing() {
+    let apart = Apart::new();
+    let before = tree(apart.workspace.path());
+    assert_fine(&apart.shell("mkdir -p a/b; echo x > a/b/c; chmod 0 a/b/c; chmod 0 a/b; chmod 0 a"));
+    let refused = apart.changes(&["discard"]);
+    assert_eq!(refused.status.code(), Some(125));
+    assert!(text(&refused.stderr).contains("--yes"), "{refused:?}");
+    assert_eq!(apart.sets().len(), 1);
+    assert_fine(&apart.changes(&["discard", "--yes"]));
+    assert!(apart.sets().is_empty());
+    assert_eq!(tree(apart.workspace.path()), before);
+}
+
+#[test]
+fn what_the_guest_closed_is_committed_as_it_left_it() {
+    let apart = Apart::new();
+    assert_fine(&apart.shell("mkdir a; echo x > a/f; chmod 0 a/f; chmod 100 a"));
+    assert_eq!(apart.shown(), ["A  a/", "A  a/f"]);
+    assert_fine(&apart.changes(&["commit"]));
+    let lines = tree(apart.workspace.path());
+    assert_eq!(lines[1..], ["a 100 now folder", "a/f 0 now \"x\\n\" of 1"]);
+}
+
+#[test]
+fn what_is_protected_or_denied_stays_so() {
+    let apart = Apart::new();
+    for place in ["", "deep/repo/"] {
+        apart.workspace.write(&format!("{place}.git/hooks/post-commit"), "old");
+        apart.workspace.write(&format!("{place}.git/config"), "[core]\n");
+    }
+    apart.workspace.write("deep/.env", "secret");
+    let policy = apart.workspace.write(
+        "p.toml",
+        "version = 1\nextends = \"dev\"\n[filesystem]\nchanges = \"overlay\"\ndeny = [\"{workspace}/**/.env\"]\n",
+    );
+    let evil = "mkdir -p .git/hooks; echo evil > .git/hooks/post-commit";
+    let script = format!(
+        "echo evil > .git/hooks/post-commit; echo evil > deep/repo/.git/hooks/pre-push; echo evil >> deep/repo/.git/config; \
+         cat deep/.env; mv .git aside; (mv deep/repo away && mkdir -p deep/repo && cd deep/repo && {evil}); mv away deep/repo; \
+         (cd deep && mv repo/.git repo/x && cd repo && {evil}); (mv deep deeper && mkdir -p deep/repo && cd deep/repo && {evil}); \
+         echo evil > .envrc; mkdir .vscode; ln deep/.env copy; cat copy; echo fine > fine; true"
+    );
+    let run = ["run", "--policy", &policy.display().to_string(), "--", "sh", "-c", &script];
+    let output = apart.command(&run).output().unwrap();
+    assert!(!text(&output.stdout).contains("secret"), "{output:?}");
+    assert_fine(&apart.changes(&["commit"]));
+    assert!(apart.workspace.join("fine").exists(), "control: what may be changed is");
+    let looked = Command::new("grep").args(["-rl", "evil", "."]).current_dir(apart.workspace.path()).output().unwrap();
+    assert_eq!(text(&looked.stdout), "", "{}", text(&output.stderr));
+    assert!(apart.workspace.join(".git/hooks/post-commit").exists());
+    for name in [".envrc", ".vscode", "copy"] {
+        assert!(!apart.workspace.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_conflict_names_the_path_and_changes_nothing() {
+    let hosts: [(&str, &str); 8] = [
+        ("echo >> both", "both"),
+        ("chmod 600 both", "both"),
+        ("rm both", "both"),
+        ("rm both; mkdir both", "both"),
+        ("cp both x; mv x both", "both"),
+        ("echo x > gone/new", "gone/new"),
+        ("echo x > made", "made"),
+        ("touch gone/inner", "gone/inner"),
+    ];
+    for (host, path) in hosts {
+        let apart = Apart::new();
+        apart.workspace.write("both", "both\n");
+        apart.workspace.write("other", "other\n");
+        apart.workspace.write("gone/inner", "x");
+        assert_fine(&apart.shell("echo guest >> both; echo >> other; rm -r gone; echo x > made"));
+        assert_fine(&Command::new("sh").args(["-c", host]).current_dir(apart.workspace.path()).output().unwrap());
+        let error = refused(&apart);
+        assert_eq!(
+            (&error["code"], &error["details"]["paths"][0]),
+            (&"changes_conflict".into(), &path.into()),
+            "{host}"
+        );
+        assert_eq!(error["details"]["paths_count"], 1, "{host}: {error}");
+        assert_eq!(fs::read_to_string(apart.workspace.join("other")).unwrap(), "other\n", "{host}");
+        assert_eq!(apart.sets().len(), 1, "{host}");
+    }
+}
+
+#[test]
+fn what_the_host_changes_elsewhere_is_no_conflict_and_stays() {
+    let apart = Apart::new();
+    apart.workspace.write("folder/one", "1");
+    apart.workspace.write("folder/two", "2");
+    // Just before the run, and just after its end: within one step of the clock.
+    for round in 0..10 {
+        apart.workspace.write("folder/one", &format!("host {round}\n"));
+        assert_fine(&apart.shell("echo guest >> folder/one; echo new > folder/three"));
+        apart.workspace.write("folder/two", &format!("host {round}"));
+        apart.workspace.write("folder/four", "4");
+        let committed = apart.changes(&["commit"]);
+        assert_fine(&committed);
+        assert_eq!(fs::read_to_string(apart.workspace.join("folder/one")).unwrap(), format!("host {round}\nguest\n"));
+        assert_eq!(fs::read_to_string(apart.workspace.join("folder/two")).unwrap(), format!("host {round}"));
+        fs::remove_file(apart.workspace.join("folder/three")).unwrap();
+    }
+}
+
+#[test]
+fn a_change_right_after_the_start_of_a_run_is_a_conflict() {
+    let apart = Apart::new();
+    for _ in 0..10 {
+        let file = apart.workspace.write("file", "before");
+        // The guest tells that it runs; the host changes the file at once; the guest then changes it, too.
+        let mut child = apart
+            .command(&["run", "--overlay", "--", "sh", "-c", "echo up; read go; echo guest > file"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut up = [0; 3];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        fs::write(&file, "after!").unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(refused(&apart)["code"], "changes_conflict");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "after!");
+        assert_fine(&apart.changes(&["discard", "--yes"]));
+    }
+}
+
+#[test]
+fn a_set_in_use_is_neither_committed_nor_discarded() {
+    let apart = Apart::new();
+    let mut child = apart
+        .command(&["run", "--overlay", "--", "sh", "-c", "echo x > made; echo up; read go; true"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut up = [0; 3];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+    assert_eq!(refused(&apart)["code"], "changes_in_use");
+    for arguments in [&["show"][..], &["discard", "--yes"]] {
+        let output = apart.changes(arguments);
+        assert!(!output.status.success() && text(&output.stderr).contains("in use"), "{output:?}");
+    }
+    assert!(text(&apart.changes(&["list"]).stdout).contains("in use"));
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert_fine(&apart.changes(&["commit"]));
+    assert!(apart.workspace.join("made").exists());
+}
+
+#[test]
+fn what_a_killed_command_leaves_can_be_committed_or_discarded() {
+    let apart = Apart::new();
+    let mut child = apart
+        .command(&["run", "--overlay", "--", "sh", "-c", "echo x > made; echo up; sleep 60"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut up = [0; 3];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(text(&apart.changes(&["list"]).stdout).contains("interrupted"));
+    let done = cofferdam_tests::observe::within(Duration::from_secs(5), || apart.changes(&["commit"]).status.success());
+    assert!(done && apart.workspace.join("made").exists() && apart.sets().is_empty());
+}
+
+#[test]
+fn a_workspace_that_is_exchanged_leads_nowhere() {
+    for planted in ["link", "folder"] {
+        let (apart, victim) = (Apart::new(), Scratch::new());
+        let inner = apart.workspace.join("project");
+        fs::create_dir(&inner).unwrap();
+        let run = ["run", "--overlay", "--workspace", &inner.display().to_string(), "--", "sh", "-c", "echo x > made"];
+        assert_fine(&apart.command(&run).output().unwrap());
+        fs::rename(&inner, apart.workspace.join("moved")).unwrap();
+        if planted == "link" {
+            symlink(victim.path(), &inner).unwrap();
+        } else {
+            fs::create_dir(&inner).unwrap();
+        }
+        let set = apart.sets()[0].file_name().unwrap().to_string_lossy().into_owned();
+        let output = apart.changes(&["commit", "--json", &set]);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["error"]["code"], "changes_conflict", "{planted}: {told}");
+        assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0);
+        assert!(!inner.join("made").exists());
+        assert_fine(&apart.changes(&["discard", "--yes", &set]));
+    }
+}
+
+#[test]
+fn links_that_a_guest_or_the_host_plants_lead_nowhere() {
+    let (apart, victim) = (Apart::new(), Scratch::new());
+    victim.write("file", "precious");
+    apart.workspace.write("folder/file", "x");
+    apart.workspace.write("plain", "x");
+    let out = victim.path().display();
+    // By the guest: a link in place of a folder and of a file, and links of its own that lead out.
+    let line = format!(
+        "rm -r folder plain; ln -s {out} folder; ln -s {out}/file plain; ln -s {out} new; ln -s /etc/passwd secret"
+    );
+    assert_fine(&apart.shell(&line));
+    let shown = text(&apart.changes(&["show", "--diff"]).stdout);
+    assert!(!shown.contains("precious") && !shown.contains("root:"), "{shown}");
+    assert_fine(&apart.changes(&["commit"]));
+    assert_eq!(fs::read_link(apart.workspace.join("folder")).unwrap(), victim.path());
+    assert_eq!(fs::read_to_string(victim.join("file")).unwrap(), "precious");
+    // By the host, or by another guest, after the run.
+    for name in ["folder", "plain", "new"] {
+        fs::remove_file(apart.workspace.join(name)).unwrap();
+    }
+    apart.workspace.write("folder/file", "x");
+    assert_fine(&apart.shell("echo y > folder/file; echo y > folder/new"));
+    fs::remove_dir_all(apart.workspace.join("folder")).unwrap();
+    symlink(victim.path(), apart.workspace.join("folder")).unwrap();
+    assert_eq!(refused(&apart)["code"], "changes_conflict");
+    assert_eq!(tree(victim.path()).len(), 2);
+    assert_eq!(fs::read_to_string(victim.join("file")).unwrap(), "precious");
+}
+
+#[test]
+fn what_somebody_does_to_the_layer_itself_is_refused() {
+    let apart = Apart::new();
+    apart.workspace.write("folder/file", "x");
+    assert_fine(&apart.shell("echo y > folder/file; mkdir made"));
+    let upper = apart.sets()[0].join("upper");
+    let script = "import os, sys; os.setxattr(sys.argv[1] + '/made', 'user.overlay.redirect', b'/etc')";
+    let set = Command::new("python3").args(["-c", script]).arg(&upper).output().unwrap();
+    assert_fine(&set);
+    assert_eq!(refused(&apart)["code"], "changes_damaged");
+    assert_eq!(fs::read_to_string(apart.workspace.join("folder/file")).unwrap(), "x");
+}
+
+#[test]
+fn the_store_is_the_user_s_alone_and_out_of_reach() {
+    let apart = Apart::new();
+    assert_fine(&apart.shell("echo x > made"));
+    for path in [apart.store(), apart.sets()[0].clone()] {
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700, "{path:?}");
+    }
+    // In the workspace itself, beneath a folder that the policy shows, and in one that others may write to.
+    let inside = apart.workspace.join("state");
+    let shown = Scratch::new();
+    let read = shown.path().display().to_string();
+    for (state, option) in [(inside.as_path(), &[][..]), (shown.path(), &["--read", &read])] {
+        let arguments = [&["run", "--overlay"][..], option, &["--", "true"]].concat();
+        let output = apart.command(&arguments).env("XDG_STATE_HOME", state).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{state:?}");
+        assert!(text(&output.stderr).contains("which the program could reach"), "{output:?}");
+    }
+    Command::new("chmod").arg("777").arg(apart.store()).status().unwrap();
+    assert!(text(&apart.changes(&["list"]).stderr).contains("chmod 700"));
+}
+
+#[test]
+fn where_changes_cannot_be_kept_apart_nothing_runs() {
+    let apart = Apart::new();
+    let other = Scratch::new();
+    let outside = ["run", "--overlay", "--write", &other.path().display().to_string(), "--", "touch", "ran"];
+    let output = apart.command(&outside).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text(&output.stderr).contains("outside of the workspace"), "{output:?}");
+    let host = apart.command(&["run", "--overlay", "--plane", "host", "--", "touch", "ran"]).output().unwrap();
+    assert_eq!(host.status.code(), Some(125), "{host:?}");
+    let overlay = ["--overlay", "--isolation", "landlock"];
+    let output = run_without_namespaces(apart.workspace.path(), &overlay, &["touch", "ran"]).output().unwrap();
+    if output.status.code() != Some(77) {
+        assert_eq!(output.status.code(), Some(125), "{output:?}");
+        assert!(text(&output.stderr).contains("by a mount alone"), "{output:?}");
+    }
+    assert!(!apart.workspace.join("ran").exists());
+    assert!(apart.sets().is_empty());
+}
+
+#[test]
+fn git_gcc_and_python_work_in_it_and_what_they_made_works_after() {
+    for program in ["git", "gcc", "python3"] {
+        if skip::program(program).is_none() {
+            return;
+        }
+    }
+    let apart = Apart::new();
+    let git = "git -c user.name=a -c user.email=a@b";
+    let prepare = format!(
+        "git init -q . && echo one > one && mkdir folder && echo x > folder/x && git add . && {git} commit -qm one"
+    );
+    assert_fine(&Command::new("sh").args(["-c", &prepare]).current_dir(apart.workspace.path()).output().unwrap());
+    let line = format!(
+        "set -e; echo two > two; git mv folder moved; git add .; {git} commit -qm two; git gc -q; git checkout -q -b other; \
+         printf 'int main(void){{return 42;}}' > a.c; gcc -o a a.c; ./a || test $? = 42; \
+         python3 -c 'import venv; venv.create(\"env\", with_pip=False)'; env/bin/python -c 'print(\"in env\")'"
+    );
+    let output = apart.shell(&line);
+    assert_fine(&output);
+    assert_eq!(text(&output.stdout), "in env\n");
+    assert_fine(&apart.changes(&["commit"]));
+    let after = "git status --short | grep -v '?? ' ; git log --oneline other | wc -l; git fsck 2>&1; ./a; echo $?; \
+                 env/bin/python -c 'print(1)'; ls moved";
+    let looked = Command::new("sh").args(["-c", after]).current_dir(apart.workspace.path()).output().unwrap();
+    assert_eq!(text(&looked.stdout), "2\n42\n1\nx\n", "{looked:?}");
+}
+
+#[test]
+fn two_runs_have_two_sets_and_the_newest_is_meant() {
+    let apart = Apart::new();
+    apart.workspace.write("file", "0");
+    assert_fine(&apart.shell("echo 1 > file; echo 1 > one"));
+    assert_fine(&apart.shell("echo 2 > file; test ! -e one"));
+    assert_eq!(apart.sets().len(), 2);
+    assert_eq!(apart.shown(), ["M  file"]);
+    assert_fine(&apart.changes(&["commit"]));
+    assert_eq!(fs::read_to_string(apart.workspace.join("file")).unwrap(), "2\n");
+    // What the first saw is not there any more.
+    assert_eq!(refused(&apart)["details"]["paths"][0], "file");
+    assert!(!apart.workspace.join("one").exists());
+}
+
+#[test]
+fn a_thousand_files_are_committed_whole() {
+    let apart = Apart::new();
+    assert_fine(&apart.shell("mkdir many; cd many; seq 1000 | xargs touch; mkdir -p a/b/c; ln 1 a/b/c/linked"));
+    assert_fine(&apart.changes(&["commit"]));
+    let made = apart.workspace.join("many");
+    assert_eq!(fs::read_dir(&made).unwrap().count(), 1001);
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    assert_eq!(inode(&made.join("1")), inode(&made.join("a/b/c/linked")));
+}

@@ -32,8 +32,8 @@ impl Counting {
         Self { cgroup: None }
     }
 
-    /// The cgroup, and a line for each limit of `limits`.
-    pub(crate) fn into_parts(self, limits: &Limits, tier: Tier) -> (Option<Cgroup>, Vec<MechanismReport>) {
+    /// The cgroup, and a line for each limit of `limits`. `apart`: what is written to the workspace is kept apart.
+    pub(crate) fn into_parts(self, limits: &Limits, tier: Tier, apart: bool) -> (Option<Cgroup>, Vec<MechanismReport>) {
         let memory = self.cgroup.as_ref().filter(|cgroup| cgroup.holds_memory()).map(|cgroup| cgroup.label("memory"));
         let processes =
             self.cgroup.as_ref().filter(|cgroup| cgroup.holds_processes()).map(|cgroup| cgroup.label("pids"));
@@ -56,7 +56,12 @@ impl Counting {
             (
                 limits.disk_bytes,
                 Mechanism::DiskLimit,
-                if full { "rlimit for each file, size of private storage" } else { "rlimit for each file" }.to_owned(),
+                match (full, apart) {
+                    (_, true) => "rlimit for each file, size of private storage, supervisor poll of the changes",
+                    (true, false) => "rlimit for each file, size of private storage",
+                    (false, false) => "rlimit for each file",
+                }
+                .to_owned(),
             ),
             (limits.stdout_bytes, Mechanism::OutputLimit, "supervisor".to_owned()),
         ];

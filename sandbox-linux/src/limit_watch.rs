@@ -4,6 +4,7 @@
 //! from time to time, more often the nearer a limit is.
 
 use crate::cgroup::Cgroup;
+use crate::changes::DiskUse;
 use crate::tree_usage::{TreeProbe, TreeUsage};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::{LimitName, Limits};
@@ -43,23 +44,33 @@ pub(crate) struct LimitWatch {
     next: Option<Instant>,
     pause: Duration,
     peak: u64,
+    /// What the run writes to a layer of its own, where changes are kept apart and the policy bounds what is written.
+    disk: Option<DiskUse>,
 }
 
 impl LimitWatch {
     /// Watches `limits` by `cgroup` where it counts, else by `probe`.
-    pub(crate) fn new(limits: Limits, cgroup: Option<Cgroup>, probe: Option<TreeProbe>, started: Instant) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        cgroup: Option<Cgroup>,
+        probe: Option<TreeProbe>,
+        disk: Option<DiskUse>,
+        started: Instant,
+    ) -> Self {
+        let disk = disk.filter(|_| limits.disk_bytes.is_some());
         let looks = limits.cpu_ms.is_some()
             || limits.open_files.is_some()
             || limits.memory_bytes.is_some()
             || limits.processes.is_some();
         let next = looks.then_some(started + OFTEN);
-        Self { limits, cgroup, probe, started, next, pause: OFTEN, peak: 0 }
+        Self { limits, cgroup, probe, started, next, pause: OFTEN, peak: 0, disk }
     }
 
     /// How long nothing needs to be looked at; `None`: for ever.
     pub(crate) fn next_look(&self, now: Instant) -> Option<Duration> {
         let wall = self.deadline();
-        [self.next, wall].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
+        let disk = self.disk.as_ref().map(DiskUse::next);
+        [self.next, wall, disk].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -78,6 +89,13 @@ impl LimitWatch {
             let observed = u64::try_from(now.duration_since(self.started).as_millis()).unwrap_or(u64::MAX);
             let value = self.limits.wall_ms?;
             return Some(Struck { limit: LimitName::Wall, value, observed, held_by: "supervisor".to_owned() });
+        }
+        if let (Some(value), Some(observed)) =
+            (self.limits.disk_bytes, self.disk.as_mut().and_then(|disk| disk.look(now)))
+            && observed > value
+        {
+            let held_by = "supervisor poll".to_owned();
+            return Some(Struck { limit: LimitName::Disk, value, observed, held_by });
         }
         if self.next.is_none_or(|next| now < next) {
             return None;

@@ -182,10 +182,16 @@ impl LinuxPlane {
             Tier::Full => TreeProbe::of_namespace(running.process.pid()).ok(),
             _ => Some(TreeProbe::of_descendants(running.process.pid())),
         };
-        let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier);
+        let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier, recording.is_some());
         let mut enforcement = context.enforcement.clone();
         enforcement.mechanisms.extend(reports);
-        let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, started);
+        let limits = LimitWatch::new(
+            context.profile.limits.clone(),
+            counter,
+            probe,
+            recording.as_ref().and_then(Recording::disk_use),
+            started,
+        );
         lock(&self.executions).insert(request.execution_id.clone(), (request.vm_id.clone(), shared.clone()));
         let (executions, id) = (self.executions.clone(), request.execution_id.clone());
         let supervision = Supervision {

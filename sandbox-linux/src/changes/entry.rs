@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) user: u32,
     pub(crate) group: u32,
     pub(crate) size: u64,
+    /// Bytes on disk.
+    pub(crate) space: u64,
     pub(crate) modified: Time,
     /// When anything about it last changed. No program can set it.
     pub(crate) changed: Time,
@@ -65,6 +67,7 @@ impl Facts {
             user: stat.st_uid,
             group: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
+            space: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
             modified: (stat.st_mtime, stat.st_mtime_nsec),
             changed: (stat.st_ctime, stat.st_ctime_nsec),
         }

@@ -2,6 +2,7 @@
 
 use super::attribute;
 use super::diff::Diff;
+use super::disk_use::DiskUse;
 use super::entry::{Facts, directory, without_links};
 use super::fault::{io, unsuitable};
 use super::layers::Layers;
@@ -118,6 +119,11 @@ impl Recording {
     /// What the overlay is made of.
     pub(crate) fn place(&self) -> &OverlayPlace {
         &self.place
+    }
+
+    /// How much the run writes, to be looked at while it runs; none where that cannot be had.
+    pub(crate) fn disk_use(&self) -> Option<DiskUse> {
+        directory(&self.folder, UPPER).ok().map(DiskUse::new)
     }
 
     /// The run has ended: what it left is kept and told in `report`. Where it changed nothing, nothing is kept.

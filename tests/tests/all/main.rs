@@ -4,6 +4,7 @@
 
 mod attacks;
 mod changes;
+mod changes_attacks;
 mod changes_crash;
 mod changes_property;
 mod containment;

@@ -2,13 +2,14 @@
 
 use super::entry::{Facts, Kind, MOST_LEVELS, beneath, names, split, target};
 use super::fault;
-use super::layers::{Layers, Meaning, child};
+use super::layers::{Layers, Meaning, child, digest};
 use super::merge::{Action, Merge};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::ChangeSummary;
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// All that a run changed.
@@ -201,7 +202,7 @@ impl Comparison<'_> {
                 Some(lower) => Facts::if_there(lower, &name).map_err(failed)?,
                 None => None,
             };
-            let there = |upper: &std::os::fd::OwnedFd| Facts::if_there(upper, &name).map_err(failed);
+            let there = |upper: &OwnedFd| Facts::if_there(upper, &name).map_err(failed);
             let after = match &upper {
                 Some(upper) if there(upper)?.is_some() => match self.layers.meaning(upper, &name, &path)? {
                     Meaning::Gone => None,
@@ -258,18 +259,40 @@ impl Comparison<'_> {
         }
     }
 
+    /// Files that are alike in length and times are told apart by what they hold.
+    fn by_contents<K: Ord + Copy>(
+        &self,
+        groups: BTreeMap<K, Vec<usize>>,
+        root: &OwnedFd,
+    ) -> BTreeMap<(K, u64), Vec<usize>> {
+        let mut found: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (key, group) in groups {
+            for at in group {
+                let digest = self.changes.get(at).and_then(|change| digest(root, &change.path));
+                if let Some(digest) = digest {
+                    found.entry((key, digest)).or_default().push(at);
+                }
+            }
+        }
+        found
+    }
+
     /// Tells a created and a deleted file as one that was renamed, where nothing else can have been.
     fn renames(&mut self) {
         let mut gone: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         let mut new: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (at, change) in self.changes.iter().enumerate() {
             let Some(key) = self.times.get(&change.path) else { continue };
-            match change.kind {
-                ChangeKind::Deleted => gone.entry(*key).or_default().push(at),
-                ChangeKind::Created if self.layers.is_copied_up(&change.path) => new.entry(*key).or_default().push(at),
-                _ => {}
-            }
+            let of = match change.kind {
+                ChangeKind::Deleted => &mut gone,
+                ChangeKind::Created if self.layers.is_copied_up(&change.path) => &mut new,
+                _ => continue,
+            };
+            of.entry(*key).or_default().push(at);
         }
+        gone.retain(|key, _| new.contains_key(key));
+        new.retain(|key, _| gone.contains_key(key));
+        let (gone, new) = (self.by_contents(gone, &self.layers.lower), self.by_contents(new, &self.layers.upper));
         let mut told = Vec::new();
         for (key, from) in gone {
             let (&[from], Some(&[to])) = (from.as_slice(), new.get(&key).map(Vec::as_slice)) else { continue };
@@ -303,7 +326,7 @@ fn entry(facts: &Facts, target: Option<OsString>) -> Entry {
     Entry { kind, mode: facts.mode, size: facts.size, target }
 }
 
-fn leads(root: &std::os::fd::OwnedFd, path: &Path) -> Option<OsString> {
+fn leads(root: &OwnedFd, path: &Path) -> Option<OsString> {
     let (parent, name) = split(path).ok()?;
     target(beneath(root, parent).ok()?, &name).ok()
 }

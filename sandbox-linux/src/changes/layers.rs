@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -138,6 +139,20 @@ pub(crate) fn carried(object: impl AsFd) -> Result<BTreeMap<CString, Vec<u8>>, E
         }
     }
     Ok(found)
+}
+
+/// A number that files with the same contents share, and others hardly ever; none of what cannot be read.
+pub(crate) fn digest(root: &OwnedFd, path: &Path) -> Option<u64> {
+    let (parent, name) = split(path).ok()?;
+    let mut file = File::from(file(beneath(root, parent).ok()?, &name).ok()?);
+    let (mut hasher, mut buffer) = (DefaultHasher::new(), vec![0_u8; 1 << 16]);
+    loop {
+        let got = fill(&mut file, &mut buffer).ok()?;
+        if got == 0 {
+            return Some(hasher.finish());
+        }
+        hasher.write(buffer.get(..got)?);
+    }
 }
 
 fn same_bytes(one: File, other: File) -> std::io::Result<bool> {

@@ -302,6 +302,79 @@ fn many_files_together_count_against_the_limit_on_disk() {
 }
 
 #[test]
+fn a_rename_is_told_where_it_is_certain_and_never_guessed() {
+    let apart = Apart::new();
+    for (name, text) in [("a", "1"), ("b", "2"), ("twin", "3"), ("other-twin", "3"), ("copied", "4"), ("edited", "5")] {
+        apart.workspace.write(&format!("folder/{name}"), text);
+    }
+    let long_ago = "touch -d @1000000000 folder/*";
+    assert_fine(&Command::new("sh").args(["-c", long_ago]).current_dir(apart.workspace.path()).output().unwrap());
+    let line = "mv folder moved; cp -p moved/copied copy; rm moved/copied; mv moved/edited edited; echo >> edited";
+    assert_fine(&apart.shell(line));
+    let expected = [
+        "A  copy",
+        "A  edited",
+        "D  folder/",
+        "D  folder/copied",
+        "D  folder/edited",
+        "D  folder/other-twin",
+        "D  folder/twin",
+        "A  moved/",
+        "R  folder/a -> moved/a",
+        "R  folder/b -> moved/b",
+        "A  moved/other-twin",
+        "A  moved/twin",
+    ];
+    assert_eq!(apart.shown(), expected);
+    assert_fine(&apart.changes(&["commit"]));
+    assert_eq!(fs::read_to_string(apart.workspace.join("moved/twin")).unwrap(), "3");
+}
+
+#[test]
+fn a_file_with_several_names_is_changed_under_the_one_that_was_used() {
+    let apart = Apart::new();
+    let one = apart.workspace.write("one", "old");
+    fs::hard_link(&one, apart.workspace.join("other")).unwrap();
+    assert_fine(&apart.shell("echo new > one; chmod 600 one"));
+    assert_fine(&apart.changes(&["commit"]));
+    let other = apart.workspace.join("other");
+    assert_eq!(
+        (fs::read_to_string(&one).unwrap().as_str(), fs::read_to_string(&other).unwrap().as_str()),
+        ("new\n", "old")
+    );
+    assert_eq!(fs::metadata(&other).unwrap().mode() & 0o777, 0o644);
+}
+
+#[test]
+fn attributes_are_carried_over() {
+    let apart = Apart::new();
+    apart.workspace.write("file", "x");
+    let script = "import os; os.mkdir('d'); [os.setxattr(p, 'user.note', b'n') for p in ('file', 'd')]";
+    assert_fine(&apart.run(&["python3", "-c", script]));
+    assert_fine(&apart.changes(&["commit"]));
+    let script = "import os; print([os.getxattr(p, 'user.note') for p in ('file', 'd')], os.listxattr('d'))";
+    let looked = Command::new("python3").args(["-c", script]).current_dir(apart.workspace.path()).output().unwrap();
+    assert_eq!(text(&looked.stdout), "[b'n', b'n'] ['user.note']\n", "{looked:?}");
+}
+
+#[test]
+fn two_commits_at_once_come_one_after_the_other() {
+    let apart = Apart::new();
+    for name in ["a", "b"] {
+        assert_fine(&apart.shell(&format!("mkdir {name}; cd {name}; seq 300 | xargs touch")));
+    }
+    let ids: Vec<_> = apart.sets().iter().map(|set| set.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let start = |id: &String| apart.command(&["changes", "commit", id]).stdout(std::process::Stdio::null()).spawn();
+    let children: Vec<_> = ids.iter().map(|id| start(id).unwrap()).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    for name in ["a", "b"] {
+        assert_eq!(fs::read_dir(apart.workspace.join(name)).unwrap().count(), 300);
+    }
+}
+
+#[test]
 fn two_runs_have_two_sets_and_the_newest_is_meant() {
     let apart = Apart::new();
     apart.workspace.write("file", "0");

@@ -6,6 +6,7 @@ mod attacks;
 mod changes;
 mod changes_attacks;
 mod changes_crash;
+mod changes_embedded;
 mod changes_property;
 mod containment;
 mod doctor;

@@ -110,8 +110,8 @@ impl LinuxPlane {
         }
     }
 
-    /// Makes a change set for a run of `program`, where changes are kept apart.
-    fn record(&self, context: &Context, program: &str) -> Result<Option<Recording>, BridgeError> {
+    /// Makes a change set for a run of `program` in the sandbox of `process`, where changes are kept apart.
+    fn record(&self, context: &Context, program: &str, process: Option<i32>) -> Result<Option<Recording>, BridgeError> {
         let Some(workspace) = context.profile.filesystem.workspace.as_ref().filter(|_| context.keeps_changes_apart())
         else {
             return Ok(None);
@@ -120,7 +120,7 @@ impl LinuxPlane {
             Some(store) => store.clone(),
             None => ChangeStore::of_user()?,
         };
-        Recording::begin(&store, Path::new(workspace), &context.view, program).map(Some)
+        Recording::begin(&store, Path::new(workspace), &context.view, program, process).map(Some)
     }
 
     fn launch(
@@ -137,7 +137,7 @@ impl LinuxPlane {
         let search_path = request.environment.get("PATH").map(String::as_str);
         let commands = &context.profile.commands;
         let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
-        let recording = self.record(context, &request.program)?;
+        let recording = self.record(context, &request.program, parked.pid())?;
         let plan = context.plan(request, &program, parked.temporary(), recording.as_ref().map(Recording::place));
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;

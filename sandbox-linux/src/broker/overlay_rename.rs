@@ -99,6 +99,10 @@ impl Move<'_> {
             self.opened.push((handle, mode));
         }
         let old = directory(parent, name)?;
+        if mount_of(old.as_fd()) != mount_of(parent) {
+            // What is mounted there holds a rule; it stays where it is.
+            return Err(Errno::EXDEV);
+        }
         mkdirat(to, new, Mode::S_IRWXU)?;
         let made = directory(to, new)?;
         self.became.push((facts(old.as_fd())?.identity, facts(made.as_fd())?.identity));

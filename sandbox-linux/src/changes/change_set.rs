@@ -90,7 +90,7 @@ impl ChangeSet {
 
     /// Whether a run or another command works on it just now.
     pub fn is_in_use(&self) -> bool {
-        !matches!(Lock::try_take(&self.folder, LOCK), Ok(Some(_)))
+        self.record.is_alive() || !matches!(Lock::try_take(&self.folder, LOCK), Ok(Some(_)))
     }
 
     /// What the run changed, against the workspace as it is now.
@@ -161,6 +161,8 @@ impl ChangeSet {
 
     pub(crate) fn lock(&self) -> Result<Lock, BridgeError> {
         let failed = |errno| io("cannot lock the change set", &self.place, errno);
-        Lock::try_take(&self.folder, LOCK).map_err(failed)?.ok_or_else(|| fault::in_use(&self.id()))
+        let lock = Lock::try_take(&self.folder, LOCK).map_err(failed)?;
+        // Whoever started the run may have been killed just now, and what ran may write for a moment more.
+        lock.filter(|_| !self.record.is_alive()).ok_or_else(|| fault::in_use(&self.id()))
     }
 }

@@ -34,10 +34,30 @@ pub(crate) struct Record {
     pub(crate) created_ms: u64,
     /// The program that ran, without its arguments.
     pub(crate) program: String,
+    /// The sandbox's first process, which outlives all others in it: its number, and when it began in ticks of the system.
+    pub(crate) process: Option<(i32, u64)>,
     /// Whether the run's end was seen.
     pub(crate) finished: bool,
     /// How much it changed, once its end was seen.
     pub(crate) summary: Option<ChangeSummary>,
+}
+
+impl Record {
+    /// Whether something of the run may still be alive: its end was not seen, and its first process is there. It is so while others in
+    /// its pid namespace are (pid_namespaces(7)).
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.finished && self.process.is_some_and(|(number, began)| begin_of(number) == Some(began))
+    }
+}
+
+/// When a process began that has not ended, by the 22nd field of proc_pid_stat(5).
+pub(crate) fn begin_of(process: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name stands in parentheses and may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    // One that has ended and waits to be reaped has outlived its namespace.
+    fields.next().filter(|state| !matches!(*state, "Z" | "X"))?;
+    fields.nth(18)?.parse().ok()
 }
 
 /// Reads a note of `folder`, which `place` names in errors; none when it is not there.
@@ -96,4 +116,23 @@ pub(crate) fn write_bytes(folder: impl AsFd, name: &CStr, bytes: &[u8], durable:
 /// Brings the names of a directory to disk.
 pub(crate) fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
     nix::unistd::fsync(super::entry::directory(directory, c".")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_when_it_began_until_it_ends() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let number = i32::try_from(child.id()).unwrap();
+        let began = begin_of(number).unwrap();
+        assert!(began > 0 && begin_of(number) == Some(began));
+        child.kill().unwrap();
+        while begin_of(number).is_some() {
+            std::thread::yield_now();
+        }
+        assert!(std::path::Path::new(&format!("/proc/{number}/stat")).exists(), "it is not reaped yet");
+        child.wait().unwrap();
+    }
 }

@@ -39,12 +39,14 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Makes an empty change set in `store` for a run of `program` that sees `workspace` as `view` shows it.
+    /// Makes an empty change set in `store` for a run of `program` in the sandbox whose first process is `process`, and which sees
+    /// `workspace` as `view` shows it.
     pub(crate) fn begin(
         store: &ChangeStore,
         workspace: &Path,
         view: &View,
         program: &str,
+        process: Option<i32>,
     ) -> Result<Self, BridgeError> {
         let OpenStore { root, path: place } = store.make()?;
         out_of_reach(&place, workspace, view)?;
@@ -66,6 +68,7 @@ impl Recording {
             inode: facts.inode,
             created_ms: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
             program: program.to_owned(),
+            process: process.and_then(|number| Some((number, record::begin_of(number)?))),
             finished: false,
             summary: None,
         };

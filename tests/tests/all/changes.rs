@@ -256,7 +256,8 @@ fn what_a_killed_command_leaves_can_be_committed_or_discarded() {
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(text(&apart.changes(&["list"]).stdout).contains("interrupted"));
+    let listed = || text(&apart.changes(&["list"]).stdout).contains("interrupted");
+    assert!(cofferdam_tests::observe::within(Duration::from_secs(5), listed));
     let done = cofferdam_tests::observe::within(Duration::from_secs(5), || apart.changes(&["commit"]).status.success());
     assert!(done && apart.workspace.join("made").exists() && apart.sets().is_empty());
 }

@@ -97,6 +97,8 @@ pub mod bind {
     pub const RECURSIVE: u32 = 8;
     /// Do not compare device and inode.
     pub const ANY_OBJECT: u32 = 16;
+    /// The source lies in the new root, and no link on the way to it is followed.
+    pub const INSIDE: u32 = 32;
 }
 
 /// Flags of `op::SECCOMP`.

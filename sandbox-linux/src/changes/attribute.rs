@@ -14,9 +14,8 @@ pub(crate) const REDIRECT: &CStr = c"user.overlay.redirect";
 pub(crate) const METACOPY: &CStr = c"user.overlay.metacopy";
 pub(crate) const ORIGIN: &CStr = c"user.overlay.origin";
 
-/// All of overlayfs's own; what a guest itself sets in that name is kept by it under [`ESCAPED`].
+/// All of overlayfs's own; what a guest itself sets in that name is kept by it with another `overlay.` in front.
 pub(crate) const OWN: &[u8] = b"user.overlay.";
-pub(crate) const ESCAPED: &[u8] = b"user.overlay.overlay.";
 
 /// Longest value and list that a kernel gives (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
 const LONGEST: usize = 65_536;

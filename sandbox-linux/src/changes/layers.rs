@@ -128,14 +128,13 @@ pub(crate) fn carried(object: impl AsFd) -> Result<BTreeMap<CString, Vec<u8>>, E
     let mut found = BTreeMap::new();
     for name in attribute::list(&object)? {
         let bytes = name.to_bytes();
-        let own = match bytes.strip_prefix(attribute::ESCAPED) {
-            Some(rest) => CString::new([attribute::OWN, rest].concat()).map_err(|_| Errno::EINVAL)?,
-            None if bytes.starts_with(attribute::OWN) => continue,
-            None if bytes.starts_with(b"user.") || bytes.starts_with(b"system.posix_acl_") => name.clone(),
-            None => continue,
-        };
+        // Neither overlayfs's notes nor what a guest set in their name, which overlayfs would take for its own later.
+        let carried = bytes.starts_with(b"user.") || bytes.starts_with(b"system.posix_acl_");
+        if !carried || bytes.starts_with(attribute::OWN) {
+            continue;
+        }
         if let Some(value) = attribute::get(&object, &name)? {
-            found.insert(own, value);
+            found.insert(name, value);
         }
     }
     Ok(found)

@@ -53,6 +53,11 @@ impl Recording {
         nothing_mounted_in(workspace)?;
         let beneath = without_links(workspace).map_err(|errno| io("cannot open the workspace", workspace, errno))?;
         let facts = Facts::of(&beneath).map_err(|errno| io("cannot look at the workspace", workspace, errno))?;
+        if let Some(Node::Bind { device, inode, .. }) = view.nodes.get(workspace)
+            && (*device, *inode) != (facts.device, facts.inode)
+        {
+            return Err(io("the workspace was exchanged since the policy was read", workspace, Errno::ESTALE));
+        }
         let id = new_id()?;
         let path = place.join(&id);
         let failed = |errno| io("cannot make a change set at", &path, errno);

@@ -133,7 +133,7 @@ impl RootBuilder<'_> {
                     *access == Access::Write && self.overlay.is_some_and(|own| path.starts_with(&own.workspace.path));
                 let source = if own { inside(path) } else { path.as_os_str().as_encoded_bytes() };
                 if own {
-                    flags |= bind::ANY_OBJECT;
+                    flags |= bind::ANY_OBJECT | bind::INSIDE;
                 }
                 let operation = self.plan.add(op::BIND, path.to_string_lossy());
                 drop(operation.u32(flags).u64(*device).u64(*inode).text(source).text(inside(path)));

@@ -3,11 +3,12 @@
 use cofferdam_tests::changes::{Apart, tree};
 use cofferdam_tests::command::{run_without_namespaces, text};
 use cofferdam_tests::scratch::Scratch;
+use cofferdam_tests::skip;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Output};
 
 #[track_caller]
@@ -180,4 +181,50 @@ fn where_changes_cannot_be_kept_apart_nothing_runs() {
     }
     assert!(!apart.workspace.join("ran").exists());
     assert!(apart.sets().is_empty());
+}
+
+#[test]
+fn a_place_that_a_rule_names_in_the_workspace_is_the_overlay_s_own() {
+    let apart = Apart::new();
+    apart.workspace.write("data/tool", "#!/bin/sh\necho ran\n");
+    let policy = apart.workspace.write(
+        "p.toml",
+        "version = 1\nextends = \"dev\"\n[filesystem]\nchanges = \"overlay\"\n[commands]\ndeny = [\"{workspace}/data\"]\n",
+    );
+    let line = "chmod 755 data/tool; data/tool; echo new > data/new";
+    let run = ["run", "--policy", &policy.display().to_string(), "--", "sh", "-c", line];
+    let output = apart.command(&run).output().unwrap();
+    assert!(!text(&output.stdout).contains("ran") && output.status.success(), "{output:?}");
+    assert!(!apart.workspace.join("data/new").exists());
+    assert_fine(&apart.changes(&["commit"]));
+    assert!(apart.workspace.join("data/new").exists());
+}
+
+#[test]
+fn what_a_guest_writes_in_overlayfs_s_name_is_not_carried_over() {
+    let apart = Apart::new();
+    let script = "import os; os.mkdir('d'); os.setxattr('d', 'user.overlay.opaque', b'y'); print(os.listxattr('d'))";
+    let output = apart.run(&["python3", "-c", script]);
+    if !output.status.success() {
+        return skip::skipped("this kernel keeps overlayfs's names to itself");
+    }
+    assert_eq!(apart.shown(), ["A  d/"]);
+    assert_fine(&apart.changes(&["commit"]));
+    let mut look = Command::new("python3");
+    look.args(["-c", "import os; print(os.listxattr('d'))"]).current_dir(apart.workspace.path());
+    assert_eq!(text(&look.output().unwrap().stdout), "[]\n");
+}
+
+#[test]
+fn no_commit_leaves_a_set_id_bit_on_what_a_run_changed() {
+    let apart = Apart::new();
+    let file = apart.workspace.write("tool", "#!/bin/sh\n");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o6755)).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o6755, "control");
+    assert_fine(&apart.shell("echo 'echo evil' >> tool; cp tool other; chmod 6755 other; true"));
+    assert_fine(&apart.changes(&["commit"]));
+    assert!(fs::read_to_string(&file).unwrap().contains("evil"));
+    for name in ["tool", "other"] {
+        assert_eq!(fs::metadata(apart.workspace.join(name)).unwrap().mode() & 0o6000, 0, "{name}");
+    }
 }

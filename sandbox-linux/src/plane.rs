@@ -41,6 +41,9 @@ use std::time::Instant;
 /// A supervisor's thread needs little: it waits, reads into the heap, and sums up.
 const SUPERVISOR_STACK: usize = 256 * 1024;
 
+/// Where changes are kept apart it looks at trees that a guest has made as deep as it liked. What is not touched costs nothing.
+const STACK_FOR_TREES: usize = 16 << 20;
+
 /// What runs, by id, with the VM that it belongs to.
 type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
 
@@ -185,6 +188,7 @@ impl LinuxPlane {
         let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier, recording.is_some());
         let mut enforcement = context.enforcement.clone();
         enforcement.mechanisms.extend(reports);
+        let stack = if recording.is_some() { STACK_FOR_TREES } else { SUPERVISOR_STACK };
         let limits = LimitWatch::new(
             context.profile.limits.clone(),
             counter,
@@ -212,7 +216,7 @@ impl LinuxPlane {
                 lock(&executions).remove(&id);
             }),
         };
-        let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
+        let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(stack);
         if let Err(error) = thread.spawn(move || supervision.run()) {
             shared.kill();
             lock(&self.executions).remove(&request.execution_id);

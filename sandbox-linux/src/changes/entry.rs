@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Most levels of directories that are looked at: each costs a descriptor while it is walked through.
-pub(crate) const MOST_LEVELS: usize = 400;
+/// Most levels of directories that are looked at: each costs descriptors, and a part of the stack, while it is walked through.
+pub(crate) const MOST_LEVELS: usize = 250;
 
 /// A point in time as file systems keep it: seconds and nanoseconds.
 pub(crate) type Time = (i64, i64);
@@ -134,10 +134,19 @@ pub(crate) fn beneath(root: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Opens a directory by its absolute path, on which no link may lie.
+/// Opens a directory by its absolute path, on which no link may lie, to be listed.
 pub(crate) fn without_links(path: &Path) -> Result<OwnedFd, Errno> {
+    by_path(path, OFlag::O_RDONLY)
+}
+
+/// As [`without_links`], but only names it: no right to list it is needed.
+pub(crate) fn named(path: &Path) -> Result<OwnedFd, Errno> {
+    by_path(path, OFlag::O_PATH)
+}
+
+fn by_path(path: &Path, access: OFlag) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let flags = access | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     loop {
         match openat2(nix::fcntl::AT_FDCWD, path, OpenHow::new().flags(flags).resolve(resolve)) {
             Err(Errno::EAGAIN) => {}

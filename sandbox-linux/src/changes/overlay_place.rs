@@ -1,6 +1,6 @@
 //! The directories that an overlay is made of, each with what the launcher knows it by.
 
-use super::entry::{Facts, without_links};
+use super::entry::{Facts, named};
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// The directory that `path` names now.
     pub(crate) fn find(path: &Path) -> Result<Self, Errno> {
-        let facts = Facts::of(without_links(path)?)?;
+        let facts = Facts::of(named(path)?)?;
         Ok(Self { path: path.to_owned(), device: facts.device, inode: facts.inode })
     }
 }

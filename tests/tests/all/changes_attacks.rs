@@ -228,3 +228,19 @@ fn no_commit_leaves_a_set_id_bit_on_what_a_run_changed() {
         assert_eq!(fs::metadata(apart.workspace.join(name)).unwrap().mode() & 0o6000, 0, "{name}");
     }
 }
+
+#[test]
+fn a_tree_of_any_depth_harms_nobody() {
+    let script = "import os, sys\nfor _ in range(int(sys.argv[1])): os.mkdir('d'); os.chdir('d')\nopen('f', 'w')";
+    let apart = Apart::new();
+    assert_fine(&apart.run(&["python3", "-c", script, "245"]));
+    assert_eq!(apart.shown().len(), 246);
+    assert_fine(&apart.changes(&["commit"]));
+    assert!(apart.workspace.join(&"d/".repeat(245)).join("f").exists());
+    let apart = Apart::new();
+    let output = apart.run(&["python3", "-c", script, "1500"]);
+    assert!(output.status.success() && text(&output.stderr).contains("not counted"), "{output:?}");
+    assert_eq!(refused(&apart)["code"], "io_failed");
+    assert_fine(&apart.changes(&["discard", "--yes"]));
+    assert!(apart.sets().is_empty() && !apart.workspace.join("d").exists());
+}

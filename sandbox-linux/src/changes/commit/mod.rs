@@ -26,6 +26,7 @@ use super::removal;
 use super::stamp::Stamp;
 use apply::Places;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
 use journal::{Journal, Phase, slot_name};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, openat, renameat2};
@@ -105,6 +106,7 @@ fn begin(set: &ChangeSet, watched: &mut Watched<'_>) -> Result<Diff, BridgeError
     if !merge.actions.is_empty() {
         let root = Facts::of(&layers.lower).map_err(failed)?;
         let mut journal = Journal::new(&set.record, &set.id(), &root);
+        nothing_in_the_way(set, &layers, &journal)?;
         watched.before("journal");
         journal.write(&set.folder).map_err(failed)?;
         if let Err(error) = stage_all(set, &layers, &merge, &mut journal, watched) {
@@ -118,6 +120,18 @@ fn begin(set: &ChangeSet, watched: &mut Watched<'_>) -> Result<Diff, BridgeError
     watched.before("discard");
     set.remove()?;
     Ok(diff)
+}
+
+/// What an earlier commit could not put back is kept under the name that this one needs.
+fn nothing_in_the_way(set: &ChangeSet, layers: &Layers, journal: &Journal) -> Result<(), BridgeError> {
+    let there = journal.staging().and_then(|name| Ok((Facts::if_there(&layers.lower, &name)?, name)));
+    let (there, name) = there.map_err(|errno| io("cannot commit to", &set.record.workspace, errno))?;
+    if there.is_none() {
+        return Ok(());
+    }
+    let place = set.record.workspace.join(super::entry::as_path(&name));
+    let message = format!("`{}` is in the way: look what is in it, and move it elsewhere", shown(&place));
+    Err(BridgeError::new(ErrorCode::AlreadyExists, message).with("path", shown(&place)))
 }
 
 /// Copies all that is new into the staging directory, and writes down what is to be done with it.

@@ -38,6 +38,9 @@ use std::thread::{self, JoinHandle};
 pub(crate) use judge::{Judge, rules};
 pub(crate) use own_places::OwnPlaces;
 
+/// Room for a walk through as many levels of directories as are looked at. What is not touched costs nothing.
+const STACK: usize = 2 << 20;
+
 /// The broker of one execution, at work.
 #[derive(Debug)]
 pub(crate) struct Broker {
@@ -68,7 +71,7 @@ impl Broker {
         let listener = Listener::new(listener);
         let thread = thread::Builder::new()
             .name("cofferdam-broker".to_owned())
-            .stack_size(256 * 1024)
+            .stack_size(STACK)
             .spawn(move || serve::run(server, listener, &theirs))
             .map_err(|error| failed("no thread", Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN))))?;
         Ok(Self { thread, stop })

@@ -15,6 +15,9 @@ use std::path::Path;
 /// Most entries that are looked at when a directory takes the name of one that was there before.
 const MOST_ENTRIES: usize = 4096;
 
+/// Most levels of it: a guest can make them as deep as it likes, and each takes a part of the stack and descriptors of the host's.
+const MOST_LEVELS: usize = 200;
+
 impl Server {
     /// rename(2), renameat2(2). `wanted` tells whether the caller still waits for it.
     pub(super) fn rename(
@@ -93,14 +96,21 @@ impl Server {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = openat(&from.parent, from.name.as_c_str(), flags, Mode::empty())?;
         let mut left = MOST_ENTRIES;
-        if self.holds_nothing_protected(directory, &to.path, &mut left)? {
+        if self.holds_nothing_protected(directory, &to.path, &mut left, MOST_LEVELS)? {
             return Ok(());
         }
         self.judge.findings.refused(thread, "filesystem.write", &to.path.to_string_lossy(), None);
         Err(REFUSED)
     }
 
-    fn holds_nothing_protected(&mut self, directory: OwnedFd, path: &Path, left: &mut usize) -> Result<bool, Errno> {
+    fn holds_nothing_protected(
+        &mut self,
+        directory: OwnedFd,
+        path: &Path,
+        left: &mut usize,
+        levels: usize,
+    ) -> Result<bool, Errno> {
+        let Some(levels) = levels.checked_sub(1) else { return Ok(false) };
         self.judge.made.disown(super::raw_call::facts(directory.as_fd())?.identity);
         let own = directory.try_clone().map_err(|_| Errno::EMFILE)?;
         let mut entries = nix::dir::Dir::from_fd(directory)?;
@@ -119,7 +129,7 @@ impl Server {
             if facts.is_directory() {
                 let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let inner = openat(&own, name, flags, Mode::empty())?;
-                if !self.holds_nothing_protected(inner, &beneath, left)? {
+                if !self.holds_nothing_protected(inner, &beneath, left, levels)? {
                     return Ok(false);
                 }
             }

@@ -1,6 +1,5 @@
 //! Who works on a change set: one at a time, and never longer than its process lives (flock(2)).
 
-use super::entry::directory;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
@@ -35,14 +34,5 @@ impl Lock {
                 Err((_, errno)) => return Err(errno),
             }
         }
-    }
-}
-
-/// Takes the lock of a directory itself.
-pub(crate) fn of_directory(parent: impl AsFd, name: &CStr) -> Result<Option<Lock>, Errno> {
-    match Flock::lock(directory(parent, name)?, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(Lock { _file: lock })),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, errno)) => Err(errno),
     }
 }

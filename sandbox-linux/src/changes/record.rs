@@ -132,7 +132,7 @@ mod tests {
         while begin_of(number).is_some() {
             std::thread::yield_now();
         }
-        assert!(std::path::Path::new(&format!("/proc/{number}/stat")).exists(), "it is not reaped yet");
+        assert!(Path::new(&format!("/proc/{number}/stat")).exists(), "it is not reaped yet");
         child.wait().unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use super::attribute;
 use super::diff::Diff;
 use super::disk_use::DiskUse;
-use super::entry::{Facts, directory, without_links};
+use super::entry::{Facts, MOST_LEVELS, directory, without_links};
 use super::fault::{io, unsuitable};
 use super::layers::Layers;
 use super::lock::Lock;
@@ -83,7 +83,12 @@ impl Recording {
         let mut recording = Self { store: root, folder, name, place, record, kept: false, _lock: lock };
         recording.layers(&facts, &path)?;
         let stamp =
-            Stamp::take(&beneath).map_err(|errno| io("cannot look at all of the workspace", workspace, errno))?;
+            Stamp::take(&beneath).map_err(|errno| match errno {
+            Errno::ENAMETOOLONG => unsuitable(format!(
+                "folders of the workspace lie more than {MOST_LEVELS} deep in each other, which is deeper than changes can be kept apart; use filesystem.changes = \"direct\""
+            )),
+            errno => io("cannot look at all of the workspace", workspace, errno),
+        })?;
         stamp.write(&recording.folder, Durable::No).map_err(failed)?;
         record::write(&recording.folder, RECORD, &recording.record, Durable::No).map_err(failed)?;
         Ok(recording)

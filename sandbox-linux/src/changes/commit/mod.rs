@@ -20,10 +20,11 @@ use super::diff::Diff;
 use super::entry::{Facts, directory, names};
 use super::fault::{self, io};
 use super::layers::Layers;
-use super::lock::{Lock, of_directory};
+use super::lock::Lock;
 use super::merge::Merge;
 use super::removal;
 use super::stamp::Stamp;
+use super::store::LOCK;
 use apply::Places;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -197,15 +198,17 @@ fn exchanges(staging: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// Removes what a discard or a start that was cut short left of a change set: one without a record, that nobody works on.
-pub(crate) fn clear_remains(store: &OwnedFd, name: &CStr) {
+pub(crate) fn clear_remains(store: &OwnedFd, name: &CStr, folder: &OwnedFd) {
     const OLD: i64 = 60;
     let Ok(facts) = Facts::at(store, name) else { return };
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME_COARSE).map_or(0, |now| now.tv_sec());
     // One that is just being made has no record yet either.
-    if now - facts.changed.0 < OLD || !matches!(of_directory(store, name), Ok(Some(_))) {
+    if now - facts.changed.0 < OLD {
         return;
     }
-    let _ = removal::remove(store, name);
+    if let Ok(Some(_lock)) = Lock::try_take(folder, LOCK) {
+        let _ = removal::remove(store, name);
+    }
 }
 
 /// Whether the staging directory is empty.

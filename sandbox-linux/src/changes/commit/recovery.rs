@@ -49,7 +49,7 @@ pub(crate) fn recover_all(store: &OpenStore, steps: &mut dyn CommitSteps) -> Vec
         let Ok(folder) = directory(&store.root, name) else { continue };
         let there = |what: &CStr| Facts::at(&folder, what).is_ok();
         if !there(RECORD) && !there(JOURNAL) {
-            clear_remains(&store.root, name);
+            clear_remains(&store.root, name, &folder);
         }
         if !there(JOURNAL) {
             continue;

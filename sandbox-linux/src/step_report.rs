@@ -83,6 +83,7 @@ fn code(step: &str, errno: Errno) -> ErrorCode {
         ("id_map" | "new_root" | "loopback" | "mount", Errno::EPERM | Errno::EACCES) => {
             ErrorCode::SandboxBackendUnavailable
         }
+        ("overlay", errno) if errno != Errno::ESTALE => ErrorCode::ChangesStoreUnsuitable,
         _ => ErrorCode::SandboxSetupFailed,
     }
 }

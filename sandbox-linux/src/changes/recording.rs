@@ -17,6 +17,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use nix::errno::Errno;
 use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, mkdirat, utimensat};
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{FchownatFlags, Gid, Uid, fchownat};
 use std::ffi::{CStr, CString};
@@ -25,6 +26,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// `OVERLAYFS_SUPER_MAGIC`.
+const OVERLAY: FsType = FsType(0x794c_7630);
 
 /// A change set that a run fills. Dropping it without [`finish`](Self::finish) removes it: nothing ran.
 #[derive(Debug)]
@@ -101,6 +105,12 @@ impl Recording {
             mkdirat(&self.folder, name, Mode::S_IRWXU).map_err(failed)?;
         }
         let upper = directory(&self.folder, UPPER).map_err(failed)?;
+        if fstatfs(&upper).map_err(failed)?.filesystem_type() == OVERLAY {
+            return Err(unsuitable(format!(
+                "`{}` lies on an overlay itself, as the root of a container does, and the kernel puts no layer of changes there; set XDG_STATE_HOME to a directory on a volume",
+                path.display()
+            )));
+        }
         match attribute::set(&upper, attribute::OPAQUE, b"n")
             .and_then(|()| attribute::remove(&upper, attribute::OPAQUE))
         {

@@ -36,7 +36,7 @@ impl Places<'_> {
             let path = operation.path();
             match self.one(operation) {
                 Ok(()) => {}
-                Err(Errno::ESTALE | Errno::EEXIST | Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV) => {
+                Err(Errno::ESTALE | Errno::EEXIST | Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
                     return Err(Hindrance::Conflict(path.to_owned()));
                 }
                 Err(errno) => return Err(Hindrance::System(path.to_owned(), errno)),

@@ -3,8 +3,11 @@
 use cofferdam_sandbox_linux::changes::{ChangeStore, CommitSteps};
 use cofferdam_tests::changes::{Apart, tree};
 use cofferdam_tests::command::text;
+use cofferdam_tests::scratch::Scratch;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Command;
 
 /// Where a process of this test's own finds what to do: the store, the set, and the step at which to end.
@@ -169,4 +172,58 @@ fn a_commit_that_is_killed_while_it_is_undone_is_undone_whole() {
         step += 1;
     }
     assert!(hindered > 10, "{hindered}");
+}
+
+/// The host, or another guest in the same workspace, exchanges folders for links that lead out, at one of the steps.
+struct Exchanges<'a> {
+    left: usize,
+    workspace: &'a Path,
+    victim: &'a Path,
+}
+
+impl CommitSteps for Exchanges<'_> {
+    fn before(&mut self, _: &'static str) {
+        if self.left == 0 {
+            let staging = fs::read_dir(self.workspace).unwrap().flatten().map(|entry| entry.file_name());
+            let staging = staging.filter(|name| name.to_string_lossy().starts_with(".cofferdam"));
+            for name in staging.chain(["merged", "closed", "gone", "file-to-folder"].map(Into::into)) {
+                let (place, aside) = (self.workspace.join(&name), self.victim.with_extension(&name));
+                if place.is_dir() && !place.is_symlink() && fs::rename(&place, &aside).is_ok() {
+                    symlink(self.victim, &place).unwrap();
+                }
+            }
+        }
+        self.left = self.left.wrapping_sub(1);
+    }
+}
+
+#[test]
+fn whoever_exchanges_folders_while_a_commit_is_under_way_leads_it_nowhere() {
+    let (mut step, mut refused) = (0, 0);
+    loop {
+        let (apart, outside) = (prepared(), Scratch::new());
+        assert!(apart.shell(CHANGES).status.success());
+        for name in ["new", "inner", "a", "in", "0", "1", "2", "3", "x/y", "b/c", "x/new"] {
+            outside.write(&format!("victim/{name}"), "precious");
+        }
+        let victim = outside.join("victim");
+        let before = Command::new("ls").args(["-lR", "--full-time"]).arg(&victim).output().unwrap().stdout;
+        let mut sets = ChangeStore::at(apart.store()).unwrap().list().unwrap();
+        let mut steps = Exchanges { left: step, workspace: apart.workspace.path(), victim: &victim };
+        refused += usize::from(sets.remove(0).commit_watched(&mut steps).is_err());
+        let over = steps.left < usize::MAX / 2;
+        // Whoever comes next is led nowhere, either.
+        apart.changes(&["list"]);
+        let after = Command::new("ls").args(["-lR", "--full-time"]).arg(&victim).output().unwrap().stdout;
+        assert_eq!(text(&after), text(&before), "step {step}");
+        let contents = Command::new("grep").args(["-rL", "precious"]).arg(&victim).output().unwrap();
+        assert_eq!(text(&contents.stdout), "", "step {step}");
+        // A folder that was closed would keep the scratch folder from being removed.
+        Command::new("chmod").args(["-R", "u+rwx"]).arg(outside.path()).status().unwrap();
+        if over {
+            break;
+        }
+        step += 1;
+    }
+    assert!(step > 30 && refused > 10, "{step} steps, {refused} refused");
 }

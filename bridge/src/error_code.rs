@@ -88,6 +88,11 @@ codes! {
     IsADirectory, "is_a_directory", Guest, "Something other than a directory was needed.";
     DirectoryNotEmpty, "directory_not_empty", Guest, "The directory holds entries.";
     TooManySymbolicLinks, "too_many_symbolic_links", Guest, "More symbolic links than a path may follow.";
+    ChangesNotFound, "changes_not_found", Protocol, "No change set of that id, or none of that workspace.";
+    ChangesInUse, "changes_in_use", Protocol, "A run or another command works on the change set; try again when it has ended.";
+    ChangesConflict, "changes_conflict", Protocol, "The workspace was changed since the run began, where the run changed it, too; nothing was committed.";
+    ChangesDamaged, "changes_damaged", Host, "The change set on disk is not what a run left there.";
+    ChangesStoreUnsuitable, "changes_store_unsuitable", Unsupported, "Changes cannot be kept apart in that place or of that workspace; the message says why.";
     UnknownVm, "unknown_vm", Protocol, "No VM of that id; it was never created or is forgotten.";
     UnknownExecution, "unknown_execution", Protocol, "No execution of that id; it was never started or its end was already told.";
     UnknownContext, "unknown_context", Protocol, "No context of that id.";

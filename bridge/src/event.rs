@@ -63,12 +63,48 @@ pub struct ExecutionReport {
     pub denials: Vec<Denial>,
     /// Files made or changed during the run that another tool may execute later; at most 256.
     pub executable_later: Vec<String>,
+    /// What the run changed, where changes are kept apart; none where it changed nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangeSummary>,
+}
+
+/// The changes of one run that are kept apart: which set, and how many of each kind. None of any kind: they could not be counted, or
+/// there is nothing but sockets; whoever asks for the set is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ChangeSummary {
+    /// The id of the change set, by which it is shown, committed and discarded.
+    pub id: String,
+    /// Entries that were not there before.
+    pub created: u64,
+    /// Entries with other contents or of another kind.
+    pub changed: u64,
+    /// Entries that are gone.
+    pub deleted: u64,
+    /// Entries that have another name.
+    pub renamed: u64,
+    /// Entries whose mode is another, and nothing else.
+    pub mode_changed: u64,
+    /// Entries whose times are others, and nothing else.
+    pub touched: u64,
+}
+
+impl ChangeSummary {
+    /// No changes yet, in the set `id`.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), ..Self::default() }
+    }
+
+    /// How many there are in all.
+    pub fn total(&self) -> u64 {
+        self.created + self.changed + self.deleted + self.renamed + self.mode_changed + self.touched
+    }
 }
 
 impl ExecutionReport {
     /// A report of `cause` under `enforcement`.
     pub fn new(cause: ExitCause, usage: Usage, enforcement: Enforcement) -> Self {
-        Self { cause, usage, enforcement, denials: Vec::new(), executable_later: Vec::new() }
+        Self { cause, usage, enforcement, denials: Vec::new(), executable_later: Vec::new(), changes: None }
     }
 }
 

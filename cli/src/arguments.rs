@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
 use crate::command::policy::PolicyCommand;
@@ -17,6 +18,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     Run(Box<Run>),
+    #[command(subcommand)]
+    Changes(ChangesCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),

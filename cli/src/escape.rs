@@ -1,6 +1,7 @@
 //! Text that comes from a guest or a file, made safe to show: it can neither steer the terminal nor forge a line.
 
 use std::fmt::Write;
+use std::path::Path;
 
 /// As many characters of one path or name as a person will read.
 const MOST: usize = 200;
@@ -14,6 +15,25 @@ pub(crate) fn shown(text: &str) -> String {
     let half = MOST / 2;
     let (head, tail) = (escaped(text.chars().take(half)), escaped(text.chars().skip(length - half)));
     format!("{head}…{tail}")
+}
+
+/// As [`shown`], but of whole paths: nothing is left out, since a person decides by them.
+pub(crate) fn path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let mut text = String::new();
+    for part in bytes.utf8_chunks() {
+        text.push_str(&escaped(part.valid().chars()));
+        for byte in part.invalid() {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// One line of a file's contents: tabs stay.
+pub(crate) fn line(text: &str) -> String {
+    text.split('\t').map(|part| escaped(part.chars())).collect::<Vec<_>>().join("\t")
 }
 
 /// As [`shown`], but for our own sentences: lines stay lines and nothing is left out.
@@ -72,6 +92,14 @@ mod tests {
         let text = json(&value.to_string());
         assert!(text.chars().all(|c| !c.is_control() && !steers(c)), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_shown_by_its_bytes() {
+        use std::os::unix::ffi::OsStrExt;
+        let hostile = std::ffi::OsStr::from_bytes(b"a\nb\x1b[2J\xff");
+        assert_eq!(path(Path::new(hostile)), "a\\u{a}b\\u{1b}[2J\\xff");
+        assert_eq!(line("\tx\u{1b}"), "\tx\\u{1b}");
     }
 
     #[test]

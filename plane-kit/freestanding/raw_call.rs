@@ -93,6 +93,7 @@ pub mod nr {
     pub const SECCOMP: usize = 317;
     pub const CLOSE_RANGE: usize = 436;
     pub const OPEN_TREE: usize = 428;
+    pub const OPENAT2: usize = 437;
     pub const MOVE_MOUNT: usize = 429;
     pub const MOUNT_SETATTR: usize = 442;
     pub const LANDLOCK_CREATE_RULESET: usize = 444;
@@ -151,6 +152,7 @@ pub mod nr {
     pub const SECCOMP: usize = 277;
     pub const CLOSE_RANGE: usize = 436;
     pub const OPEN_TREE: usize = 428;
+    pub const OPENAT2: usize = 437;
     pub const MOVE_MOUNT: usize = 429;
     pub const MOUNT_SETATTR: usize = 442;
     pub const LANDLOCK_CREATE_RULESET: usize = 444;

@@ -1,6 +1,7 @@
 //! A profile compiled for one VM: worked out once, used by each start.
 
 use crate::broker;
+use crate::changes::OverlayPlace;
 use crate::format::{account, op, proof, run};
 use crate::launcher::Launcher;
 use crate::parked::Parked;
@@ -19,7 +20,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
-use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, Temporary};
+use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,7 @@ pub(crate) struct Context {
     pub(crate) rules: Option<Arc<FilesystemRules>>,
     /// What leads to the places that the policy shows, where there are no mounts.
     pub(crate) ways: Arc<BTreeSet<PathBuf>>,
+    /// Empty where each start has an overlay of its own.
     before_terminal: Plan,
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
@@ -78,6 +80,8 @@ impl Context {
         if tier != Tier::Full {
             brokered = brokered.without_mounts();
         }
+        // An overlay refuses to rename a directory that lies beneath it; the broker does it in its place.
+        brokered.names |= profile.filesystem.changes == Changes::Overlay;
         let host_network = profile.network.mode == NetworkMode::Inherit;
         let own_programs = view.has_own_programs();
         let filter = match tier {
@@ -102,7 +106,9 @@ impl Context {
             view,
         };
         if tier == Tier::Full {
-            root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes);
+            if !context.keeps_changes_apart() {
+                root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes, None);
+            }
             context.after_terminal = Some(context.confine(Wall::Second));
         }
         Ok(context)
@@ -125,6 +131,11 @@ impl Context {
     /// Whether runs have no network namespace of their own.
     pub(crate) fn shares_network(&self) -> bool {
         self.namespaces & libc::CLONE_NEWNET == 0
+    }
+
+    /// Whether changes in the workspace are kept apart.
+    pub(crate) fn keeps_changes_apart(&self) -> bool {
+        self.profile.filesystem.changes == Changes::Overlay
     }
 
     /// Starts a launcher for one run.
@@ -152,7 +163,7 @@ impl Context {
 
     /// Whether launchers for it can be confined before there is a program to run.
     pub(crate) fn can_be_pooled(&self) -> bool {
-        self.tier == Tier::Full && !self.explains
+        self.tier == Tier::Full && !self.explains && !self.keeps_changes_apart()
     }
 
     /// Everything that comes before the program itself and is the same for all that run without a terminal.
@@ -174,14 +185,18 @@ impl Context {
     }
 
     /// The whole plan of one start. `program` is the absolute path that was found for the request, `temporary` where temporary
-    /// storage is on the host, where there are no mounts.
+    /// storage is on the host, where there are no mounts; `overlay` where changes are kept apart.
     pub(crate) fn plan(
         &self,
         request: &StartExecutionRequest,
         program: &Path,
         temporary: Option<&Path>,
+        overlay: Option<&OverlayPlace>,
     ) -> Result<Plan, BridgeError> {
         let mut plan = self.before_terminal.clone();
+        if overlay.is_some() {
+            root::build(&mut plan, &self.view, self.profile.limits.disk_bytes, overlay);
+        }
         let mut flags = 0;
         if let Streams::Terminal { size } = request.streams {
             plan.add(op::TERMINAL, "terminal").u16(size.rows).u16(size.columns);

@@ -38,8 +38,8 @@ impl Counting {
         Self { cgroup: None }
     }
 
-    /// The cgroup, and a line for each limit of `limits`.
-    pub(crate) fn into_parts(self, limits: &Limits, tier: Tier) -> (Option<Cgroup>, Vec<MechanismReport>) {
+    /// The cgroup, and a line for each limit of `limits`. `apart`: what is written to the workspace is kept apart.
+    pub(crate) fn into_parts(self, limits: &Limits, tier: Tier, apart: bool) -> (Option<Cgroup>, Vec<MechanismReport>) {
         let memory = self.cgroup.as_ref().filter(|cgroup| cgroup.holds_memory()).map(|cgroup| cgroup.label("memory"));
         let processes =
             self.cgroup.as_ref().filter(|cgroup| cgroup.holds_processes()).map(|cgroup| cgroup.label("pids"));
@@ -64,10 +64,10 @@ impl Counting {
             (
                 limits.disk_bytes,
                 Mechanism::DiskLimit,
-                if full {
-                    "rlimit for each file, size of private storage, supervisor poll"
-                } else {
-                    "rlimit for each file, supervisor poll"
+                match (full, apart) {
+                    (_, true) => "rlimit for each file, size of private storage, supervisor poll of the changes",
+                    (true, false) => "rlimit for each file, size of private storage, supervisor poll",
+                    (false, false) => "rlimit for each file, supervisor poll",
                 }
                 .to_owned(),
             ),

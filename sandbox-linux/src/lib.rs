@@ -11,6 +11,7 @@
 mod account;
 mod broker;
 mod cgroup;
+pub mod changes;
 mod context;
 mod counting;
 mod disk_watch;

@@ -5,6 +5,7 @@
 
 use crate::account::Account;
 use crate::cgroup::Cgroup;
+use crate::changes::DiskUse;
 use crate::disk_watch::DiskWatch;
 use crate::plan::limits::hard_stop;
 use crate::tree_usage::{TreeProbe, TreeUsage};
@@ -47,6 +48,8 @@ pub(crate) struct LimitWatch {
     next: Option<Instant>,
     pause: Duration,
     peak: u64,
+    /// What the run writes to a layer of its own, where changes are kept apart and the policy bounds what is written.
+    layer: Option<DiskUse>,
 }
 
 impl LimitWatch {
@@ -56,21 +59,24 @@ impl LimitWatch {
         cgroup: Option<Cgroup>,
         probe: Option<TreeProbe>,
         disk: DiskWatch,
+        layer: Option<DiskUse>,
         started: Instant,
     ) -> Self {
+        let layer = layer.filter(|_| limits.disk_bytes.is_some());
         let looks = limits.cpu_ms.is_some()
             || limits.open_files.is_some()
             || limits.memory_bytes.is_some()
             || limits.processes.is_some()
             || disk.watches();
         let next = looks.then_some(started + OFTEN);
-        Self { limits, cgroup, probe, disk, started, next, pause: OFTEN, peak: 0 }
+        Self { limits, cgroup, probe, disk, layer, started, next, pause: OFTEN, peak: 0 }
     }
 
     /// How long nothing needs to be looked at; `None`: for ever.
     pub(crate) fn next_look(&self, now: Instant) -> Option<Duration> {
         let wall = self.deadline();
-        [self.next, wall].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
+        let layer = self.layer.as_ref().map(DiskUse::next);
+        [self.next, wall, layer].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -89,6 +95,12 @@ impl LimitWatch {
             let observed = u64::try_from(now.duration_since(self.started).as_millis()).unwrap_or(u64::MAX);
             let value = self.limits.wall_ms?;
             return Some(Struck { limit: LimitName::Wall, value, observed, held_by: "supervisor".to_owned() });
+        }
+        if let (Some(value), Some(observed)) =
+            (self.limits.disk_bytes, self.layer.as_mut().and_then(|layer| layer.look(now)))
+            && observed > value
+        {
+            return self.disk_struck(observed);
         }
         if self.next.is_none_or(|next| now < next) {
             return None;

@@ -88,6 +88,11 @@ impl Parked {
         Ok((spawn(launcher.as_fd(), theirs.as_fd(), flags)?, ours))
     }
 
+    /// Its process number.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// The temporary storage that it made on the host, where it has no mounts of its own.
     pub(crate) fn temporary(&self) -> Option<&Path> {
         self.temporary.as_ref().map(TemporaryDirectory::path)

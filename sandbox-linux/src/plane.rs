@@ -2,6 +2,7 @@
 
 use crate::broker::{Broker, Judge, OwnPlaces};
 use crate::cgroup::Cgroups;
+use crate::changes::{ChangeStore, Recording};
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
@@ -45,6 +46,16 @@ const SUPERVISOR_STACK: usize = 256 * 1024;
 
 /// How long the end of the plane waits for what it has ended.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
+/// Where changes are kept apart it looks at trees that a guest has made as deep as it liked. What is not touched costs nothing.
+const STACK_FOR_TREES: usize = 16 << 20;
+
+/// A program that was started, and what goes with it.
+struct Begun {
+    running: Running,
+    counting: Counting,
+    broker: Option<Broker>,
+    recording: Option<Recording>,
+}
 
 /// What runs, by id, with the VM that it belongs to.
 type Executions = Arc<Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>>;
@@ -64,6 +75,8 @@ pub struct LinuxPlane {
     executions: Executions,
     underway: Underway,
     next_context: AtomicU64,
+    /// None: the user's own.
+    changes: Option<ChangeStore>,
 }
 
 impl LinuxPlane {
@@ -83,7 +96,15 @@ impl LinuxPlane {
             executions: Arc::default(),
             underway: Underway::default(),
             next_context: AtomicU64::new(1),
+            changes: None,
         })
+    }
+
+    /// Keeps the changes of runs under `changes = "overlay"` in `store`, in place of [`ChangeStore::of_user`].
+    #[must_use]
+    pub fn keep_changes_in(mut self, store: ChangeStore) -> Self {
+        self.changes = Some(store);
+        self
     }
 
     /// Starts the first sandbox at once, as far as it depends on no policy, so that it gets ready while a policy is read. For
@@ -160,13 +181,14 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         program: &Path,
         streams: [BorrowedFd<'_>; 3],
-    ) -> Result<(Running, Counting, Option<Broker>), BridgeError> {
+    ) -> Result<Begun, BridgeError> {
         loop {
             let parked = self.park(context, request.streams)?;
             let confined = parked.is_confined();
+            let recording = self.record(context, &request.program, parked.pid())?;
             let plan = match parked.temporary() {
                 _ if confined => context.rest(request, program),
-                temporary => context.plan(request, program, temporary)?,
+                temporary => context.plan(request, program, temporary, recording.as_ref().map(Recording::place))?,
             };
             let mut own = (context.tier != Tier::Full)
                 .then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned), context.ways.clone()));
@@ -185,11 +207,24 @@ impl LinuxPlane {
             let outcome = start(parked, plan, streams, callbacks);
             self.pool.iter().for_each(Pool::started);
             match outcome {
-                Ok((running, counting)) => return Ok((running, counting, broker)),
+                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording }),
                 Err(NotStarted { unread: true, .. }) if confined => {}
                 Err(NotStarted { error, .. }) => return Err(error),
             }
         }
+    }
+
+    /// Makes a change set for a run of `program` in the sandbox of `process`, where changes are kept apart.
+    fn record(&self, context: &Context, program: &str, process: Option<i32>) -> Result<Option<Recording>, BridgeError> {
+        let Some(workspace) = context.profile.filesystem.workspace.as_ref().filter(|_| context.keeps_changes_apart())
+        else {
+            return Ok(None);
+        };
+        let store = match &self.changes {
+            Some(store) => store.clone(),
+            None => ChangeStore::of_user()?,
+        };
+        Recording::begin(&store, Path::new(workspace), &context.view, program, process).map(Some)
     }
 
     fn launch(
@@ -207,7 +242,7 @@ impl LinuxPlane {
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let (running, counting, broker) = self.begin(context, request, &program, streams.guest())?;
+        let Begun { running, counting, broker, recording } = self.begin(context, request, &program, streams.guest())?;
         let process_id = u32::try_from(running.process.pid()).ok();
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
@@ -223,10 +258,13 @@ impl LinuxPlane {
             Tier::Full => TreeProbe::of_namespace(running.process.pid()).ok(),
             _ => Some(TreeProbe::of_descendants(running.process.pid())),
         };
-        let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier);
+        let (counter, reports) = counting.into_parts(&context.profile.limits, context.tier, recording.is_some());
         let mut enforcement = context.enforcement.clone();
         enforcement.mechanisms.extend(reports);
-        let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, disk, started);
+        let stack = if recording.is_some() { STACK_FOR_TREES } else { SUPERVISOR_STACK };
+        let layer = recording.as_ref().and_then(Recording::disk_use);
+        let alone = context.tier == Tier::Full && recording.is_none();
+        let limits = LimitWatch::new(context.profile.limits.clone(), counter, probe, disk, layer, started);
         lock(&self.executions).insert(request.execution_id.clone(), (request.vm_id.clone(), shared.clone()));
         let (executions, id) = (self.executions.clone(), request.execution_id.clone());
         let supervision = Supervision {
@@ -241,12 +279,15 @@ impl LinuxPlane {
                 if let Some(broker) = broker {
                     broker.finish(report);
                 }
+                if let Some(recording) = recording {
+                    recording.finish(report);
+                }
                 lock(&executions).remove(&id);
             }),
-            alone: context.tier == Tier::Full,
+            alone,
             account: None,
         };
-        let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
+        let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(stack);
         let token = self.underway.begin();
         let supervise = move || {
             supervision.run();
@@ -279,6 +320,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::NetworkDeny,
             Feature::CommandRules,
             Feature::CallProfiles,
+            Feature::OverlayChanges,
         ];
         descriptor.limits = vec![
             LimitName::Wall,

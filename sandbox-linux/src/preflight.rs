@@ -160,15 +160,22 @@ impl Offer {
             let message = "network by name is not enforced by this plane; use network.mode = \"deny\" or \"inherit\"";
             missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
-        if profile.filesystem.changes == Changes::Overlay {
-            let message = "changes cannot be kept apart by this plane; use filesystem.changes = \"direct\"";
-            missing.push(Shortfall::blocking(Some(Mechanism::MountNamespace), message, None));
-        }
         for mut shortfall in missing {
             let tolerated =
                 shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
             shortfall.blocking = !tolerated;
             preflight.shortfalls.push(shortfall);
+        }
+        if profile.filesystem.changes == Changes::Overlay {
+            // No wish to do with less says that changes may be made at once, so this is never lived with.
+            let gaps = needs.iter().flat_map(|needs| needs.not_apart.clone());
+            let no_mount = (tier != Tier::Full).then(|| {
+                "changes can be kept apart by a mount alone, and this machine offers no namespaces to mount in; use filesystem.changes = \"direct\"".to_owned()
+            });
+            let gaps = gaps.chain(no_mount);
+            preflight
+                .shortfalls
+                .extend(gaps.map(|gap| Shortfall::blocking(Some(Mechanism::MountNamespace), gap, None)));
         }
         preflight
     }

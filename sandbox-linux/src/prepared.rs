@@ -29,6 +29,8 @@ pub(crate) struct Needs {
     pub(crate) brokered: Brokered,
     /// What nothing but mounts can hold, in a sentence each.
     pub(crate) only_by_mounts: Vec<String>,
+    /// Why changes could not be kept apart, in a sentence each.
+    pub(crate) not_apart: Vec<String>,
 }
 
 impl Prepared {
@@ -48,7 +50,11 @@ impl LastPrepared {
     /// Prepares `profile` and keeps a copy.
     pub(crate) fn prepare(&self, profile: &ExecutionProfile) -> Result<Needs, BridgeError> {
         let prepared = Prepared::new(profile)?;
-        let needs = Needs { brokered: prepared.brokered, only_by_mounts: prepared.only_by_mounts.clone() };
+        let needs = Needs {
+            brokered: prepared.brokered,
+            only_by_mounts: prepared.only_by_mounts.clone(),
+            not_apart: prepared.view.beyond_an_overlay(profile.filesystem.workspace.as_deref()),
+        };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), profile.clone(), prepared));
         Ok(needs)
     }

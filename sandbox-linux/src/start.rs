@@ -264,7 +264,7 @@ mod tests {
         profile.commands.allow.push(CommandRule::new("/usr", rule));
         let view = View::new(&profile).unwrap();
         let mut plan = Plan::default();
-        root::build(&mut plan, &view, None);
+        root::build(&mut plan, &view, None, None);
         limits::build(&mut plan, &profile.limits, 0);
         landlock::build(&mut plan, &view, crate::plan::landlock_rights::Rights::of(7), landlock::Wall::Second);
         plan.add(op::DROP_PRIVILEGES, "");

@@ -90,6 +90,7 @@ fn code(step: &str, errno: Errno) -> ErrorCode {
         ("id_map" | "new_root" | "loopback" | "mount", Errno::EPERM | Errno::EACCES) => {
             ErrorCode::SandboxBackendUnavailable
         }
+        ("overlay", errno) if errno != Errno::ESTALE => ErrorCode::ChangesStoreUnsuitable,
         _ => ErrorCode::SandboxSetupFailed,
     }
 }
@@ -97,6 +98,11 @@ fn code(step: &str, errno: Errno) -> ErrorCode {
 fn advice(step: &str, errno: Errno) -> &'static str {
     match (step, errno) {
         ("bind", Errno::ESTALE) => "the path was exchanged while the sandbox was built; nothing was run",
+        ("overlay", Errno::ESTALE) => "a directory was exchanged while the sandbox was built; nothing was run",
+        ("overlay", Errno::ENODEV) => "the kernel has no overlayfs; load it: modprobe overlay",
+        ("overlay", _) => {
+            "changes can be kept apart where the kernel mounts overlayfs in a user namespace (Linux 5.11), on a file system with user extended attributes, and nothing else is mounted in the workspace"
+        }
         ("working_directory", _) => "the working directory is not visible inside; give one that a rule allows",
         ("id_map" | "new_root" | "loopback", Errno::EPERM | Errno::EACCES) => {
             "user namespaces are restricted here (often by AppArmor, or by a sandbox around this one); `cofferdam doctor` names the command that mends it"

@@ -1,5 +1,10 @@
 //! The commands, one file each.
 
+pub(crate) mod changes;
+mod changes_commit;
+mod changes_discard;
+mod changes_list;
+mod changes_show;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod policy;
@@ -18,6 +23,7 @@ use std::io::{ErrorKind, Write};
 pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Commands::Run(run) => run.execute(),
+        Commands::Changes(changes) => changes.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),
         Commands::Completions(completions) => completions.execute(),

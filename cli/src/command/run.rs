@@ -25,12 +25,15 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = concat_help(), override_usage = "cofferdam run [OPTIONS] -- PROGRAM [ARGUMENTS]...")]
 pub(crate) struct Run {
-    /// The policy: a built-in's name or a file. Unless given, `dev` with a workspace and `strict` without.
+    /// The policy: a built-in's name or a file. Unless given, `dev` with a workspace or --overlay and `strict` without.
     #[arg(long, value_name = "FILE|NAME")]
     policy: Option<String>,
-    /// The directory that is worked in. With a policy that is named, the current one unless given.
+    /// The directory that is worked in. With a policy that is named or --overlay, the current one unless given.
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
+    /// Keep what it changes in the workspace apart, to be shown, committed or discarded by `cofferdam changes`.
+    #[arg(long)]
+    overlay: bool,
     /// Let it read this path too.
     #[arg(long, value_name = "PATH")]
     read: Vec<PathBuf>,
@@ -151,7 +154,7 @@ impl Run {
     fn run(&self) -> Result<u8, Failure> {
         let kernel = compose::kernel(self.plane)?;
         let places = match (&self.policy, &self.workspace) {
-            (None, None) => Places::without_workspace(),
+            (None, None) if !self.overlay => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,
         };
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
@@ -184,7 +187,7 @@ impl Run {
     }
 
     fn policy_name(&self) -> &str {
-        let otherwise = if self.workspace.is_some() { "dev" } else { "strict" };
+        let otherwise = if self.workspace.is_some() || self.overlay { "dev" } else { "strict" };
         self.policy.as_deref().unwrap_or(otherwise)
     }
 
@@ -233,7 +236,7 @@ impl Run {
         let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
         let calls = self.calls.map(|calls| json!({ "calls": calls.name() }));
         let sections = [("isolation", isolation), ("commands", calls)];
-        let unchanged = sections.iter().all(|(_, section)| section.is_none());
+        let unchanged = sections.iter().all(|(_, section)| section.is_none()) && !self.overlay;
         if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && unchanged {
             return Ok(policy);
         }
@@ -242,6 +245,9 @@ impl Run {
             "filesystem": { "read": entries(&self.read)?, "write": entries(&self.write)? },
             "limits": limits,
         });
+        if let Some(filesystem) = lines.get_mut("filesystem").and_then(Value::as_object_mut).filter(|_| self.overlay) {
+            filesystem.insert("changes".to_owned(), Value::from("overlay"));
+        }
         if let Some(lines) = lines.as_object_mut() {
             let given = sections.into_iter().filter_map(|(name, section)| Some((name.to_owned(), section?)));
             lines.extend(given);

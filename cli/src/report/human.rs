@@ -3,7 +3,7 @@
 //! They tell only what the report holds for certain; they never guess from output or exit codes.
 
 use crate::escape::{sentences, shown};
-use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::verdict::Denial;
@@ -17,6 +17,11 @@ pub(crate) fn print(report: &ExecutionReport) {
 /// Prints one line about a danger, before the run.
 pub(crate) fn warn(sentence: &str) {
     print_lines(&[format!("cofferdam: warning: {sentence}")]);
+}
+
+/// Prints one line about something that was found.
+pub(crate) fn note(sentence: &str) {
+    print_lines(&[format!("cofferdam: {}", sentences(sentence))]);
 }
 
 /// When standard error cannot be written there is nobody to tell.
@@ -40,7 +45,29 @@ fn lines(report: &ExecutionReport) -> Vec<String> {
         lines.push("cofferdam: the run made or changed files that other tools may execute later:".to_owned());
         lines.extend(report.executable_later.iter().map(|path| format!("  {}", shown(path))));
     }
+    lines.extend(report.changes.as_ref().map(changes));
     lines
+}
+
+/// What was kept apart, and the command that shows it.
+fn changes(summary: &ChangeSummary) -> String {
+    let id = shown(&summary.id);
+    format!("cofferdam: changes kept apart as {id}: {}; next: cofferdam changes show {id}", counts(summary))
+}
+
+/// How many changes there are of each kind.
+pub(crate) fn counts(summary: &ChangeSummary) -> String {
+    let kinds = [
+        (summary.created, "created"),
+        (summary.changed, "changed"),
+        (summary.deleted, "deleted"),
+        (summary.renamed, "renamed"),
+        (summary.mode_changed, "with another mode"),
+        (summary.touched, "touched"),
+    ];
+    let told: Vec<_> =
+        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}")).collect();
+    if told.is_empty() { "not counted".to_owned() } else { told.join(", ") }
 }
 
 fn cause(cause: &ExitCause) -> Vec<String> {

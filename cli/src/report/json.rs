@@ -6,7 +6,7 @@ use crate::terminal::relay::Captured;
 use crate::{base64, exit_code};
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::Denial;
@@ -62,6 +62,9 @@ struct RunResult<'a> {
     denials: Vec<Denial>,
     /// Files that other tools may execute later.
     executable_later: &'a [String],
+    /// What the run changed, where changes are kept apart and there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<&'a ChangeSummary>,
     /// Why the run did not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a BridgeError>,
@@ -85,6 +88,7 @@ impl<'a> RunResult<'a> {
             enforcement: None,
             denials: Vec::new(),
             executable_later: &[],
+            changes: None,
             error: None,
         }
     }
@@ -107,6 +111,7 @@ pub(crate) fn of_report(identity: &Identity<'_>, report: &ExecutionReport, captu
     result.enforcement = Some(&report.enforcement);
     result.denials.clone_from(&report.denials);
     result.executable_later = &report.executable_later;
+    result.changes = report.changes.as_ref();
     result.line()
 }
 

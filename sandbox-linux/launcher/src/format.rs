@@ -87,6 +87,9 @@ pub mod op {
     /// secret u64 twice, instructions text: a second filter, which the program alone gets, just before it is executed. It knows the
     /// call that executes the program by the secret, which stands in arguments that execve(2) does not use.
     pub const PROGRAM_FILTER: u32 = 30;
+    /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
+    /// text: mounts an overlay of them on a path of the new root.
+    pub const OVERLAY: u32 = 31;
 }
 
 /// Flags of `op::ACCOUNT`.
@@ -107,6 +110,8 @@ pub mod bind {
     pub const RECURSIVE: u32 = 8;
     /// Do not compare device and inode.
     pub const ANY_OBJECT: u32 = 16;
+    /// The source lies in the new root, and no link on the way to it is followed.
+    pub const INSIDE: u32 = 32;
 }
 
 /// Flags of `op::SECCOMP`.

@@ -60,6 +60,14 @@ impl Made {
         }
     }
 
+    /// A directory is another one now, with the same contents under the same name: where one rename(2) would not do.
+    pub(crate) fn became(&mut self, old: Identity, new: Identity) {
+        if self.directories.remove(&old) {
+            self.directories.insert(new);
+        }
+        self.vacated.values_mut().filter(|directory| **directory == old).for_each(|directory| *directory = new);
+    }
+
     /// Names that were vacated beneath a directory stay so under its new name.
     fn moved(&mut self, from: &Path, to: &Path) {
         let beneath = |(place, directory): (&PathBuf, &Identity)| {
@@ -107,6 +115,17 @@ mod tests {
         made.left(Path::new("/w/a"), parent, Some(Path::new("/w/c")));
         made.made(Path::new("/w/c/repo"), new);
         assert!(!made.is_own(new));
+    }
+
+    #[test]
+    fn a_directory_that_is_moved_by_making_another_stays_the_same_to_us() {
+        let (mut made, old, own, new) = (Made::default(), identity("/usr"), identity("/var"), identity("/etc"));
+        made.left(Path::new("/w/a"), old, Some(Path::new("/w/b")));
+        made.became(old, new);
+        assert!(made.returns(Path::new("/w/a"), new) && !made.is_own(new));
+        made.made(Path::new("/w/own"), own);
+        made.became(own, identity("/dev"));
+        assert!(made.is_own(identity("/dev")) && !made.is_own(own));
     }
 
     #[test]

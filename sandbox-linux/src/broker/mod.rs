@@ -17,6 +17,7 @@ mod made;
 mod names;
 mod notify;
 mod open;
+mod overlay_rename;
 mod own_places;
 mod own_terminals;
 mod raw_attribute;
@@ -41,6 +42,9 @@ use std::thread::{self, JoinHandle};
 
 pub(crate) use judge::{Judge, rules};
 pub(crate) use own_places::{OwnPlaces, ways};
+
+/// Room for a walk through as many levels of directories as are looked at. What is not touched costs nothing.
+const STACK: usize = 2 << 20;
 
 /// The broker of one execution, at work.
 #[derive(Debug)]
@@ -72,7 +76,7 @@ impl Broker {
         let listener = Listener::new(listener);
         let thread = thread::Builder::new()
             .name("cofferdam-broker".to_owned())
-            .stack_size(256 * 1024)
+            .stack_size(STACK)
             .spawn(move || serve::run(server, listener, &theirs))
             .map_err(|error| failed("no thread", Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN))))?;
         Ok(Self { thread, stop })

@@ -3,6 +3,7 @@
 use super::call::PathArgument;
 use super::guest_path::Place;
 use super::judge::{REFUSED, directory_of};
+use super::overlay_rename::{self, Became};
 use super::raw_call::{Facts, facts_at};
 use super::serve::Server;
 use nix::errno::Errno;
@@ -14,14 +15,18 @@ use std::path::Path;
 /// Most entries that are looked at when a directory takes the name of one that was there before.
 const MOST_ENTRIES: usize = 4096;
 
+/// Most levels of it: a guest can make them as deep as it likes, and each takes a part of the stack and descriptors of the host's.
+const MOST_LEVELS: usize = 200;
+
 impl Server {
-    /// rename(2), renameat2(2).
+    /// rename(2), renameat2(2). `wanted` tells whether the caller still waits for it.
     pub(super) fn rename(
         &mut self,
         thread: i32,
         from: PathArgument,
         to: PathArgument,
         flags: u32,
+        wanted: &dyn Fn() -> bool,
     ) -> Result<(), Errno> {
         let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
         if flags.contains(RenameFlags::RENAME_WHITEOUT) {
@@ -49,7 +54,12 @@ impl Server {
             self.may_move(thread, &to, &from, other)?;
         }
         let renamed = renameat2(&from.parent, from.name.as_c_str(), &to.parent, to.name.as_c_str(), flags);
-        renamed.inspect_err(|errno| {
+        let became = match renamed {
+            Ok(()) => Ok(Became::new()),
+            Err(Errno::EXDEV) if moved.is_directory() => overlay_rename::rename(&from, &to, flags, wanted),
+            Err(errno) => Err(errno),
+        };
+        let became = became.inspect_err(|errno| {
             let path = if *errno == Errno::EXDEV { &from.path } else { &to.path };
             self.note_mounts(thread, *errno, path);
         })?;
@@ -58,6 +68,7 @@ impl Server {
                 self.judge.made.left(&to.path, replaced.identity, None);
             }
             self.judge.made.left(&from.path, moved.identity, Some(&to.path));
+            became.iter().for_each(|(old, new)| self.judge.made.became(*old, *new));
         } else if moved.mode & 0o111 != 0 && !self.judge.made.is_own(directory_of(&to)?) && replaced.is_none() {
             self.note_executable(&to.path);
         }
@@ -88,14 +99,21 @@ impl Server {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = openat(&from.parent, from.name.as_c_str(), flags, Mode::empty())?;
         let mut left = MOST_ENTRIES;
-        if self.holds_nothing_protected(directory, &to.path, &mut left)? {
+        if self.holds_nothing_protected(directory, &to.path, &mut left, MOST_LEVELS)? {
             return Ok(());
         }
         self.judge.findings.refused(thread, "filesystem.write", &to.path, None);
         Err(REFUSED)
     }
 
-    fn holds_nothing_protected(&mut self, directory: OwnedFd, path: &Path, left: &mut usize) -> Result<bool, Errno> {
+    fn holds_nothing_protected(
+        &mut self,
+        directory: OwnedFd,
+        path: &Path,
+        left: &mut usize,
+        levels: usize,
+    ) -> Result<bool, Errno> {
+        let Some(levels) = levels.checked_sub(1) else { return Ok(false) };
         self.judge.made.disown(super::raw_call::facts(directory.as_fd())?.identity);
         let own = directory.try_clone().map_err(|_| Errno::EMFILE)?;
         let mut entries = nix::dir::Dir::from_fd(directory)?;
@@ -114,7 +132,7 @@ impl Server {
             if facts.is_directory() {
                 let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let inner = openat(&own, name, flags, Mode::empty())?;
-                if !self.holds_nothing_protected(inner, &beneath, left)? {
+                if !self.holds_nothing_protected(inner, &beneath, left, levels)? {
                     return Ok(false);
                 }
             }

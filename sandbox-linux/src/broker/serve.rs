@@ -204,7 +204,9 @@ impl Server {
             Call::Bind { socket, address, length } => self.bind(thread, socket, address, length),
             Call::MakeDirectory { path, mode } => self.make_directory(thread, path, mode),
             Call::MakeNode { path, mode } => self.make_node(thread, path, mode),
-            Call::Rename { from, to, flags } => self.rename(thread, from, to, flags),
+            Call::Rename { from, to, flags } => {
+                self.rename(thread, from, to, flags, &|| listener.is_valid(notification.id))
+            }
             Call::Link { from, to, flags } => self.link(thread, from, to, flags),
             Call::SymbolicLink { target, path } => self.symbolic_link(thread, target, path),
             Call::Remove { path, directory } => self.remove(thread, path, directory),

@@ -120,6 +120,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::DIRECTORY | op::FILE | op::SYMLINK | op::REMOVE => "skeleton",
         op::BIND => "bind",
         op::MOUNT => "mount",
+        op::OVERLAY => "overlay",
         op::ENTER_ROOT => "enter_root",
         op::CHANGE_DIRECTORY => "working_directory",
         op::RLIMIT => "rlimit",

@@ -1,5 +1,6 @@
 //! From a view to operations: the skeleton of the new root, the mounts on it, /proc and /dev, and the entry.
 
+use crate::changes::{Directory, OverlayPlace};
 use crate::format::{bind, op};
 use crate::plan::encode::Plan;
 use crate::plan::view::{Access, Node, TEMPORARY, View};
@@ -43,6 +44,8 @@ const BYTES_PER_INODE: u64 = 4096;
 pub(crate) struct RootBuilder<'a> {
     plan: &'a mut Plan,
     view: &'a View,
+    /// The place where changes are kept apart.
+    overlay: Option<&'a OverlayPlace>,
     made: BTreeSet<PathBuf>,
     hides: bool,
 }
@@ -54,11 +57,12 @@ pub(crate) fn begin(plan: &mut Plan) {
     devices(plan);
 }
 
-/// Adds the operations that fill the root with `view` and enter it to `plan`; [`begin`] came before.
-pub(crate) fn build(plan: &mut Plan, view: &View, disk_bytes: Option<u64>) {
+/// Adds the operations that fill the root with `view` and enter it to `plan`; [`begin`] came before. Changes in the place of `overlay` are
+/// kept apart.
+pub(crate) fn build(plan: &mut Plan, view: &View, disk_bytes: Option<u64>, overlay: Option<&OverlayPlace>) {
     let hides = view.nodes.values().any(|node| matches!(node, Node::Mask { .. }));
     let made = ["/proc", "/dev", "/dev/pts"].into_iter().map(PathBuf::from).collect();
-    let mut builder = RootBuilder { plan, view, made, hides };
+    let mut builder = RootBuilder { plan, view, overlay, made, hides };
     builder.masks();
     for (path, node) in &view.nodes {
         builder.node(path, node, disk_bytes);
@@ -108,6 +112,10 @@ impl RootBuilder<'_> {
 
     fn node(&mut self, path: &Path, node: &Node, disk_bytes: Option<u64>) {
         match node {
+            Node::Bind { executable, directory, .. } if self.overlay.is_some_and(|own| own.workspace.path == path) => {
+                self.place(path, *directory);
+                self.overlay(path, *executable);
+            }
             Node::Bind { access, executable, directory, device, inode } => {
                 self.place(path, *directory);
                 let mut flags = bind::RECURSIVE;
@@ -120,7 +128,13 @@ impl RootBuilder<'_> {
                 if path.starts_with("/dev") {
                     flags |= bind::DEVICES;
                 }
-                let source = path.as_os_str().as_encoded_bytes();
+                // What can be written in an overlay is the overlay's own; what is only read there is the host's, which it stands for.
+                let own =
+                    *access == Access::Write && self.overlay.is_some_and(|own| path.starts_with(&own.workspace.path));
+                let source = if own { inside(path) } else { path.as_os_str().as_encoded_bytes() };
+                if own {
+                    flags |= bind::ANY_OBJECT | bind::INSIDE;
+                }
                 let operation = self.plan.add(op::BIND, path.to_string_lossy());
                 drop(operation.u32(flags).u64(*device).u64(*inode).text(source).text(inside(path)));
             }
@@ -147,6 +161,17 @@ impl RootBuilder<'_> {
                 }
             }
         }
+    }
+
+    fn overlay(&mut self, path: &Path, executable: bool) {
+        let Some(OverlayPlace { workspace, upper, work }) = self.overlay else { return };
+        let flags = MS_NOSUID | MS_NODEV | if executable { 0 } else { MS_NOEXEC };
+        let operation = self.plan.add(op::OVERLAY, path.to_string_lossy()).u32(flags);
+        let operation = [workspace, upper, work].into_iter().fold(operation, |operation, directory| {
+            let Directory { path, device, inode } = directory;
+            operation.u64(*device).u64(*inode).text(path.as_os_str().as_encoded_bytes())
+        });
+        drop(operation.text(inside(path)));
     }
 
     /// Makes a place to mount on, where the new root itself and not a host directory lies beneath.

@@ -150,6 +150,29 @@ impl View {
         })
     }
 
+    /// Why changes cannot be kept apart by an overlay of `workspace`, in a sentence each: writable places that it does not cover.
+    pub(crate) fn beyond_an_overlay(&self, workspace: Option<&str>) -> Vec<String> {
+        let Some(workspace) = workspace.map(Path::new) else {
+            return vec!["changes are kept apart of a workspace, and this run has none; name one".to_owned()];
+        };
+        let writable = |node: &Node| matches!(node, Node::Bind { access: Access::Write, .. });
+        if !self.nodes.get(workspace).is_some_and(&writable) {
+            let workspace = workspace.display();
+            return vec![format!(
+                "changes can be kept apart where the workspace itself is writable, and `{workspace}` is not, or only as a part of what is; use filesystem.changes = \"direct\""
+            )];
+        }
+        let outside = self.nodes.iter().filter(|(path, node)| writable(node) && !path.starts_with(workspace));
+        outside
+            .map(|(path, _)| {
+                format!(
+                    "`{}` is writable and lies outside of the workspace, so what is changed there cannot be kept apart; take it out of filesystem.write, or use filesystem.changes = \"direct\"",
+                    path.display()
+                )
+            })
+            .collect()
+    }
+
     fn effects(
         &mut self,
         profile: &ExecutionProfile,

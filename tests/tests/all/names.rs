@@ -253,3 +253,24 @@ f = os.open('file', os.O_RDWR | os.O_APPEND | os.O_CLOEXEC); print(os.get_inheri
     assert_eq!(text(&output.stdout), text(&control.stdout), "{}", text(&output.stderr));
     assert!(text(&control.stdout).contains("yz"), "the script runs to its end");
 }
+
+/// Who looks through a deep folder for what is protected must not run out of stack or descriptors.
+#[test]
+fn a_folder_of_any_depth_that_takes_the_name_of_another_harms_nobody() {
+    if skip::program("python3").is_none() {
+        return;
+    }
+    for depth in [100, 400, 1500] {
+        let inside = Scratch::new();
+        inside.write("host/file", "x");
+        let script = format!(
+            "import os; top = os.getcwd(); os.mkdir('own'); os.chdir('own')\n\
+             for _ in range({depth}): os.mkdir('d'); os.chdir('d')\n\
+             os.chdir(top); os.rename('host', 'away')\n\
+             try: os.rename('own', 'host')\nexcept OSError: pass\n\
+             os.rename('away', 'host') if not os.path.exists('host') else None; print('still here')"
+        );
+        let output = run(inside.path(), &[], &["python3", "-c", &script]).output().unwrap();
+        assert!(output.status.success() && text(&output.stdout) == "still here\n", "{depth}: {output:?}");
+    }
+}

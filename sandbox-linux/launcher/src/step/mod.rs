@@ -7,6 +7,7 @@ pub mod file;
 pub mod landlock;
 pub mod limits;
 pub mod network;
+pub mod overlay;
 pub mod privileges;
 pub mod root;
 pub mod scratch;

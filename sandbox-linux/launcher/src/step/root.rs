@@ -19,6 +19,11 @@ const AT_RECURSIVE: usize = 0x8000;
 const AT_SYMLINK_NOFOLLOW: usize = 0x100;
 const MOVE_MOUNT_F_EMPTY_PATH: usize = 4;
 
+/// `struct open_how` of openat2(2): flags, mode, resolve.
+type OpenHow = [u64; 3];
+const RESOLVE_NO_SYMLINKS: u64 = 4;
+const RESOLVE_BENEATH: u64 = 8;
+
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
@@ -72,8 +77,17 @@ pub fn bind(body: &mut Cursor) -> Result<(), Failure> {
     let has = |bit: u32| flags & bit != 0;
     let recursive = if has(flag::RECURSIVE) { AT_RECURSIVE } else { 0 };
     let open = OPEN_TREE_CLONE | super::O_CLOEXEC | AT_SYMLINK_NOFOLLOW | recursive;
-    // SAFETY: the text ends with NUL.
-    let tree = part(unsafe { call!(nr::OPEN_TREE, AT_FDCWD, source.at, open) }, 1)?;
+    let tree = if has(flag::INSIDE) {
+        let place = inside(source)?;
+        // SAFETY: constant text; the empty path means the descriptor itself, which is ours.
+        let tree = unsafe { call!(nr::OPEN_TREE, place, c"".as_ptr(), open | AT_EMPTY_PATH) };
+        // SAFETY: as above.
+        unsafe { call!(nr::CLOSE, place) };
+        part(tree, 1)?
+    } else {
+        // SAFETY: the text ends with NUL.
+        part(unsafe { call!(nr::OPEN_TREE, AT_FDCWD, source.at, open) }, 1)?
+    };
     if !has(flag::ANY_OBJECT) {
         compare(tree, device, inode)?;
     }
@@ -99,7 +113,15 @@ pub fn bind(body: &mut Cursor) -> Result<(), Failure> {
     Ok(())
 }
 
-fn compare(tree: usize, device: u64, inode: u64) -> Result<(), Failure> {
+/// Names a place beneath the working directory, which is the new root: whoever changes what an overlay shows cannot lead out of it.
+fn inside(source: Text) -> Result<usize, Failure> {
+    let how: OpenHow = [super::O_PATH as u64 | super::O_CLOEXEC as u64, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS];
+    // SAFETY: the text ends with NUL; the structure has the size told.
+    part(unsafe { call!(nr::OPENAT2, AT_FDCWD, source.at, how.as_ptr(), size_of::<OpenHow>()) }, 5)
+}
+
+/// Whether a descriptor names the object that the supervisor saw.
+pub fn compare(tree: usize, device: u64, inode: u64) -> Result<(), Failure> {
     let mut stat = Stat { device: 0, inode: 0, rest: [0; 16] };
     // SAFETY: `Stat` is as large as the kernel's structure (144 bytes; 128 on AArch64).
     part(unsafe { call!(nr::NEWFSTATAT, tree, c"".as_ptr(), &raw mut stat, AT_EMPTY_PATH) }, 2)?;

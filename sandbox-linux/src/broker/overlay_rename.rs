@@ -48,8 +48,7 @@ pub(super) fn rename(from: &Place, to: &Place, flags: RenameFlags, wanted: &dyn 
     }
     let before = fstat(&to.parent)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let temporary =
-        CString::new(format!(".cofferdam-moving-{}-{number}", std::process::id())).map_err(|_| Errno::EXDEV)?;
+    let temporary = CString::new(format!(".cofferdam-moving-{number}")).map_err(|_| Errno::EXDEV)?;
     let mut work = Move { left: MOST_ENTRIES, wanted, became: Vec::new(), opened: Vec::new() };
     let moved = work
         .copy(from.parent.as_fd(), &from.name, to.parent.as_fd(), &temporary, 0)

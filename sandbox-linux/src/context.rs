@@ -81,7 +81,8 @@ impl Context {
             brokered = brokered.without_mounts();
         }
         // An overlay refuses to rename a directory that lies beneath it; the broker does it in its place.
-        brokered.names |= profile.filesystem.changes == Changes::Overlay;
+        brokered.moves = profile.filesystem.changes == Changes::Overlay;
+        brokered.names |= brokered.moves;
         let host_network = profile.network.mode == NetworkMode::Inherit;
         let own_programs = view.has_own_programs();
         let filter = match tier {

@@ -4,7 +4,7 @@
 //! and turned into a plan (`plan`); the embedded `launcher` is started in fresh namespaces (`spawn`, `start`), builds the sandbox from the plan,
 //! and is its pid 1; the supervisor carries streams, holds limits and tells the end (`supervise`).
 //!
-//! It never forks the host, never runs an external program, and leaves nothing on the host.
+//! It never forks the host, never runs an external program, and leaves nothing on the host but the [`changes`] that are asked for.
 
 #![deny(unsafe_code)]
 

@@ -69,6 +69,7 @@ impl Broker {
             judge,
             judges_reads: brokered.reads,
             explains: brokered.explains,
+            moves: brokered.moves,
             sockets: OwnSockets::new(shares_network),
         };
         let (theirs, stop) =

@@ -9,7 +9,7 @@ use super::guest_path::{Place, own_path};
 use super::raw_call::{Identity, facts, facts_at};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat2};
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, fstat, mkdirat, utimensat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, UtimensatFlags, fchmodat, fstat, mkdirat, utimensat};
 use nix::sys::statfs::{FsType, fstatfs};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
@@ -36,9 +36,19 @@ pub(super) fn rename(from: &Place, to: &Place, flags: RenameFlags, wanted: &dyn 
     if exchange || !is_overlay(from)? || mount_of(from.parent.as_fd()) != mount_of(to.parent.as_fd()) {
         return Err(Errno::EXDEV);
     }
+    let there = facts_at(to.parent.as_fd(), &to.name).ok();
+    if there.is_some_and(|there| !there.is_directory()) {
+        return Err(Errno::ENOTDIR);
+    }
+    if there.is_some()
+        && let Ok(replaced) = directory(to.parent.as_fd(), &to.name)
+        && !names(&replaced)?.is_empty()
+    {
+        return Err(Errno::ENOTEMPTY);
+    }
+    let before = fstat(&to.parent)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let temporary =
-        CString::new(format!(".cofferdam-moving-{}-{number}", std::process::id())).map_err(|_| Errno::EXDEV)?;
+    let temporary = CString::new(format!(".cofferdam-moving-{number}")).map_err(|_| Errno::EXDEV)?;
     let mut work = Move { left: MOST_ENTRIES, wanted, became: Vec::new(), opened: Vec::new() };
     let moved = work
         .copy(from.parent.as_fd(), &from.name, to.parent.as_fd(), &temporary, 0)
@@ -48,6 +58,7 @@ pub(super) fn rename(from: &Place, to: &Place, flags: RenameFlags, wanted: &dyn 
         for (folder, mode) in &work.opened {
             let _ = set_mode(folder, *mode);
         }
+        let _ = set_times(&to.parent, &before);
         // What the name to be stands for is the caller's affair; the rest is ours.
         return Err(match errno {
             Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOTDIR | Errno::ENOSPC | Errno::EDQUOT => errno,
@@ -118,11 +129,15 @@ impl Move<'_> {
                 linkat(&old, name.as_c_str(), &made, name.as_c_str(), AtFlags::empty())?;
             }
         }
-        let times =
-            (TimeSpec::new(like.st_atime, like.st_atime_nsec), TimeSpec::new(like.st_mtime, like.st_mtime_nsec));
-        utimensat(&made, c".", &times.0, &times.1, UtimensatFlags::FollowSymlink)?;
+        set_times(&made, &like)?;
         fchmodat(&made, c".", mode, FchmodatFlags::FollowSymlink)
     }
+}
+
+fn set_times(folder: &OwnedFd, like: &FileStat) -> Result<(), Errno> {
+    let accessed = TimeSpec::new(like.st_atime, like.st_atime_nsec);
+    let modified = TimeSpec::new(like.st_mtime, like.st_mtime_nsec);
+    utimensat(folder, c".", &accessed, &modified, UtimensatFlags::FollowSymlink)
 }
 
 fn set_mode(handle: &OwnedFd, mode: Mode) -> Result<(), Errno> {

@@ -56,7 +56,9 @@ impl Server {
         let renamed = renameat2(&from.parent, from.name.as_c_str(), &to.parent, to.name.as_c_str(), flags);
         let became = match renamed {
             Ok(()) => Ok(Became::new()),
-            Err(Errno::EXDEV) if moved.is_directory() => overlay_rename::rename(&from, &to, flags, wanted),
+            Err(Errno::EXDEV) if self.moves && moved.is_directory() => {
+                overlay_rename::rename(&from, &to, flags, wanted)
+            }
             Err(errno) => Err(errno),
         };
         let became = became.inspect_err(|errno| {

@@ -39,6 +39,8 @@ pub(super) struct Server {
     pub(super) judges_reads: bool,
     /// Whether opens that find nothing are told, where the policy hides something.
     pub(super) explains: bool,
+    /// Whether directories that overlayfs does not rename are moved name by name.
+    pub(super) moves: bool,
     /// The sockets with a path that the guest bound.
     pub(super) sockets: OwnSockets,
 }

@@ -131,16 +131,16 @@ impl ChangeSet {
     /// # Errors
     /// `changes_conflict` with the `paths` that the host changed since the run began, `changes_in_use`, `changes_damaged`,
     /// `changes_store_unsuitable`, `io_failed`. In each case the workspace is as it was before.
-    pub fn commit(self) -> Result<Diff, BridgeError> {
-        commit::commit(&self, &mut ())
+    pub fn commit(&self) -> Result<Diff, BridgeError> {
+        commit::commit(self, &mut ())
     }
 
     /// As [`commit`](Self::commit); `steps` is told before each step.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub fn commit_watched(self, steps: &mut dyn CommitSteps) -> Result<Diff, BridgeError> {
-        commit::commit(&self, steps)
+    pub fn commit_watched(&self, steps: &mut dyn CommitSteps) -> Result<Diff, BridgeError> {
+        commit::commit(self, steps)
     }
 
     /// Removes it. The workspace stays as it is.

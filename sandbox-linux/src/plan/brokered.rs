@@ -16,6 +16,8 @@ pub(crate) struct Brokered {
     pub(crate) reads: bool,
     /// Opens that find nothing are told, where the policy hides something there.
     pub(crate) explains: bool,
+    /// Directories are moved name by name, where overlayfs refuses to rename them.
+    pub(crate) moves: bool,
     /// Sockets that are bound or connected: services of the host may have theirs where the guest can see them.
     pub(crate) sockets: bool,
 }
@@ -45,7 +47,7 @@ impl Brokered {
 
     /// Everything that can be asked, so that it can be explained.
     pub(crate) fn everything() -> Self {
-        Self { names: true, reads: true, explains: true, sockets: true }
+        Self { names: true, reads: true, explains: true, sockets: true, moves: false }
     }
 
     /// What must be asked about where there are no mounts: Landlock can allow a place, but not take away what lies in it.
@@ -157,7 +159,7 @@ mod tests {
     fn a_pattern_that_denies_reading_makes_every_open_asked_about() {
         let rules = [(PathEffect::Deny, glob("/w/**/.env"))];
         let brokered = Brokered::of(&view(&[("/w/sub", Access::Read)], &rules));
-        assert_eq!(brokered, Brokered { names: true, reads: true, sockets: true, explains: false });
+        assert_eq!(brokered, Brokered { names: true, reads: true, sockets: true, ..Brokered::default() });
     }
 
     #[test]

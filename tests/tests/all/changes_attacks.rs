@@ -238,7 +238,7 @@ fn a_tree_of_any_depth_harms_nobody() {
     assert_fine(&apart.changes(&["commit"]));
     assert!(apart.workspace.join(&"d/".repeat(245)).join("f").exists());
     let apart = Apart::new();
-    let output = apart.run(&["python3", "-c", script, "1500"]);
+    let output = apart.run(&["python3", "-c", script, "600"]);
     assert!(output.status.success() && text(&output.stderr).contains("not counted"), "{output:?}");
     assert_eq!(refused(&apart)["code"], "io_failed");
     assert_fine(&apart.changes(&["discard", "--yes"]));

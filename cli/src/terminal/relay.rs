@@ -34,6 +34,10 @@ struct Relay {
     terminal: Option<RawTerminal>,
     captured: Captured,
     asked_to_end: bool,
+    /// Somebody has asked us to stop, and waits for it.
+    asked_to_stop: bool,
+    /// Somebody sits at a terminal that we read from, whose shell tells of a stop.
+    attended: bool,
 }
 
 /// Starts the program and stays with it to its end.
@@ -50,7 +54,10 @@ pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport
         }
         Mode::Inherited | Mode::Captured => None,
     };
-    let mut relay = Relay { execution, controller, terminal, captured: Captured::default(), asked_to_end: false };
+    let attended = mode != Mode::Captured && nix::unistd::tcgetpgrp(std::io::stdin()).is_ok();
+    let captured = Captured::default();
+    let mut relay =
+        Relay { execution, controller, terminal, captured, asked_to_end: false, asked_to_stop: false, attended };
     loop {
         tokio::select! {
             event = relay.execution.next_event() => match event {
@@ -83,7 +90,13 @@ impl Relay {
     }
 
     /// Stops with the program, so that the shell has its terminal back, and goes on with it.
-    fn stop(&self) -> Result<(), Failure> {
+    ///
+    /// While we are stopped nobody holds the run's limits. So it takes somebody who asked, or who sees it: a program that stops itself
+    /// where nobody would wake us stays stopped alone, until a limit ends it.
+    fn stop(&mut self) -> Result<(), Failure> {
+        if !std::mem::take(&mut self.asked_to_stop) && !self.attended {
+            return Ok(());
+        }
         let failed = |errno: nix::errno::Errno| io("the terminal cannot be used", &errno.into());
         if let Some(terminal) = &self.terminal {
             terminal.restore();
@@ -105,6 +118,7 @@ impl Relay {
         let ends = matches!(signal, ExecutionSignal::Interrupt | ExecutionSignal::Terminate);
         let signal = if ends && self.asked_to_end { ExecutionSignal::Kill } else { signal };
         self.asked_to_end |= ends;
+        self.asked_to_stop |= signal == ExecutionSignal::Stop;
         Ok(self.controller.signal(signal)?)
     }
 }

@@ -170,7 +170,7 @@ except OSError as error: print('refused', errno.errorcode[error.errno], count)
     let Some(attack) = Attack::new(body) else { return };
     let inside = Scratch::new();
     let result =
-        limited(Tier::Full, &inside, "disk = \"64MiB\"\nmemory = \"256MiB\"", &["python3", "-c", attack.text()]);
+        limited(Tier::Full, &inside, "disk = \"16MiB\"\nmemory = \"256MiB\"", &["python3", "-c", attack.text()]);
     let told = result["stdout"].as_str().unwrap_or_default();
     assert!(told.contains("refused") || ["memory", "disk"].contains(&limit_of(&result)), "{result}");
     let deep = "
@@ -199,7 +199,7 @@ print('deep')
 fn res_09_orphans_and_the_dead_are_reaped() {
     // Grandchildren that end after their parents are children of pid 1, or of whatever stands in for it.
     let body = "
-for n in range(1500):
+for n in range(250):
     child = os.fork()
     if child == 0:
         if os.fork() == 0: os._exit(0)
@@ -255,8 +255,8 @@ fn res_15_compiling_is_under_the_same_policy_and_limits() {
         assert!(!result.to_string().contains("SECRET") && !result.to_string().contains("root:"), "{tier:?}: {result}");
         assert!(!inside.join("bin.o").exists() && !inside.join("shadow.o").exists(), "{tier:?}: {result}");
         for (program, limits) in [
-            (["gcc", "-c", "random.c"], "memory = \"64MiB\"\ncpu = \"1s\""),
-            (["gcc", "-c", "table.cc"], "memory = \"96MiB\"\ncpu = \"1s\""),
+            (["gcc", "-c", "random.c"], "memory = \"48MiB\"\ncpu = \"1s\""),
+            (["gcc", "-c", "table.cc"], "memory = \"48MiB\"\ncpu = \"1s\""),
         ] {
             let result = limited(tier, &inside, limits, &program);
             let bounded =

@@ -13,6 +13,8 @@ mod attacks_ipc;
 mod attacks_kernel;
 mod attacks_kernel_broker;
 mod attacks_kernel_processes;
+mod attacks_limits;
+mod attacks_privileges;
 mod attacks_resources;
 mod attacks_resources_host;
 mod changes;

@@ -70,7 +70,7 @@ fn measure(binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn once(line: &[String], folder: &Path) -> Result<u128, String> {
+fn once(line: &[String], folder: &Path) -> Result<u128, String> {
     let (program, arguments) = line.split_first().ok_or("nothing to run")?;
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());

@@ -4,10 +4,11 @@
 //! that allows everything, which is the least that any filter costs, and in cofferdam, one after the other in turn.
 
 use super::calls::WITHOUT_NAMESPACES;
-use super::start::{BUBBLEWRAP, built_command, once};
+use super::start::{BUBBLEWRAP, built_command};
 use crate::workspace::{fresh_folder, say};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// Runs that are not counted.
 const WARM_UP: usize = 1;
@@ -18,7 +19,7 @@ const ALLOW_EVERYTHING: [u8; 8] = [0x06, 0, 0, 0, 0, 0, 0xff, 0x7f];
 /// Pieces of work, as lines for a shell: each takes long enough for a start not to count.
 const WORK: [(&str, &str); 4] = [
     ("dd bs=1", "dd if=/dev/zero of=/dev/null bs=1 count=3000000 status=none"),
-    ("find /usr", "for i in 1 2 3 4 5; do find /usr > /dev/null 2>&1 || :; done"),
+    ("find /usr", "for i in 1 2; do find /usr > /dev/null 2>&1 || :; done"),
     ("fork and exec", "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i + 1)); done"),
     (
         "gcc",
@@ -38,7 +39,8 @@ pub(super) fn run(rounds: usize) -> Result<(), String> {
 }
 
 fn measure(name: &str, line: &str, binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
-    let work = ["sh", "-c", line];
+    let line = format!("{line}; times");
+    let work = ["sh", "-c", &line];
     let place = folder.to_string_lossy();
     let workspace = ["run", "--workspace", &place];
     let mut subjects = vec![("plain", work.to_vec())];
@@ -59,28 +61,67 @@ fn measure(name: &str, line: &str, binary: &str, folder: &Path, rounds: usize) -
         [&["unshare"][..], &WITHOUT_NAMESPACES, &[binary, "run", "--isolation", "landlock", "--"], &work].concat();
     subjects.push(("cofferdam run, without namespaces", bare));
     let mut times: Vec<Vec<f64>> = vec![Vec::with_capacity(rounds); subjects.len()];
+    let mut processor: Vec<Vec<f64>> = times.clone();
     for round in 0..rounds + WARM_UP {
         for turn in 0..subjects.len() {
             let at = (turn + round) % subjects.len();
             let (Some((name, line)), Some(times)) = (subjects.get(at), times.get_mut(at)) else { continue };
+            let Some(processor) = processor.get_mut(at) else { continue };
             let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
-            let time = once(&line, folder).map_err(|why| format!("{name}: {why}"))?;
+            let (time, used) = once(&line, folder).map_err(|why| format!("{name}: {why}"))?;
             if round >= WARM_UP {
-                times.push(time as f64 / 1000.0);
+                times.push(time);
+                processor.push(used);
             }
         }
     }
-    say(&format!("\n| {name} | median ms | × plain | p25–p75 of the ratios |"));
-    say("| --- | --- | --- | --- |");
-    let plain = times.first().cloned().unwrap_or_default();
-    for ((name, _), own) in subjects.iter().zip(times) {
+    say(&format!("\n| {name} | median ms | × plain | processor ms | × plain | p25–p75 of its ratios |"));
+    say("| --- | --- | --- | --- | --- | --- |");
+    let plain = [&times, &processor].map(|of| of.first().cloned().unwrap_or_default());
+    for (((name, _), time), processor) in subjects.iter().zip(times).zip(processor) {
+        let [plain_time, plain_processor] = &plain;
+        let over =
+            |own: &[f64], plain: &[f64]| quartiles(own.to_vec()).1 / quartiles(plain.to_vec()).1.max(f64::MIN_POSITIVE);
         // A ratio for each round: what the machine did meanwhile, both had to bear.
-        let ratios = own.iter().zip(&plain).map(|(own, plain)| own / plain.max(f64::MIN_POSITIVE)).collect();
-        let (low, _, high) = quartiles(ratios);
-        let ratio = quartiles(own.clone()).1 / quartiles(plain.clone()).1.max(f64::MIN_POSITIVE);
-        say(&format!("| {name} | {:.0} | {ratio:.3} | {low:.3}–{high:.3} |", quartiles(own).1));
+        let ratios = processor.iter().zip(plain_processor).map(|(own, plain)| own / plain.max(f64::MIN_POSITIVE));
+        let (low, _, high) = quartiles(ratios.collect());
+        say(&format!(
+            "| {name} | {:.0} | {:.2} | {:.0} | {:.3} | {low:.3}–{high:.3} |",
+            quartiles(time.clone()).1,
+            over(&time, plain_time),
+            quartiles(processor.clone()).1,
+            over(&processor, plain_processor)
+        ));
     }
     Ok(())
+}
+
+/// Runs it, and tells the milliseconds that it took, and those of processor time that the shell's children had, which on a busy machine
+/// tell more.
+fn once(line: &[String], folder: &Path) -> Result<(f64, f64), String> {
+    let (program, arguments) = line.split_first().ok_or("nothing to run")?;
+    let start = Instant::now();
+    let told = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let time = start.elapsed().as_secs_f64() * 1000.0;
+    let text = String::from_utf8_lossy(&told.stdout);
+    let processor = text.lines().last().and_then(milliseconds).filter(|_| told.status.success());
+    let failed =
+        || format!("ended with {} and printed `{text}`: {}", told.status, String::from_utf8_lossy(&told.stderr));
+    Ok((time, processor.ok_or_else(failed)?))
+}
+
+/// The sum of what the last line of the shell's `times` tells: `0m0.350s 0m1.260s`.
+fn milliseconds(line: &str) -> Option<f64> {
+    line.split_ascii_whitespace().try_fold(0.0, |sum, word| {
+        let (minutes, seconds) = word.strip_suffix('s')?.split_once('m')?;
+        let (minutes, seconds): (f64, f64) = (minutes.parse().ok()?, seconds.parse().ok()?);
+        Some(sum + (minutes * 60.0 + seconds) * 1000.0)
+    })
 }
 
 /// The first quartile, the median, and the third.
@@ -92,7 +133,13 @@ fn quartiles(mut values: Vec<f64>) -> (f64, f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::quartiles;
+    use super::{milliseconds, quartiles};
+
+    #[test]
+    fn what_a_shell_tells_of_times_is_summed() {
+        assert_eq!(milliseconds("0m0.350000s 1m1.250s"), Some(61_600.0));
+        assert_eq!(milliseconds("words"), None);
+    }
 
     #[test]
     fn quartiles_are_those_of_the_sorted_values() {

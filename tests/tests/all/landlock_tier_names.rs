@@ -224,6 +224,10 @@ fn what_the_policy_shows_looks_the_same_as_outside() {
     ] {
         assert_same(line);
     }
+    // Compilers and others look for a folder to work in so.
+    assert_same(
+        "cd / && t=${TMPDIR:-/tmp} && test -w $t && test -x $t && test -d $t && f=$(mktemp) && test -w $f && rm $f && echo temporary; test -w /usr/bin/env && test $(id -u) != 0; echo end",
+    );
     let Some(python) = skip::python() else { return };
     assert_same(&format!(
         "{python} -c 'import os

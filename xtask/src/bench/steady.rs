@@ -23,7 +23,7 @@ const WORK: [(&str, &str); 4] = [
     ("fork and exec", "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i + 1)); done"),
     (
         "gcc",
-        "d=$(mktemp -d) && for i in 1 2 3 4 5 6 7 8; do \
+        "set -e; d=$(mktemp -d); for i in 1 2 3 4 5 6 7 8; do \
          printf '#include <stdio.h>\\n#include <stdlib.h>\\n#include <string.h>\\n#include <sys/socket.h>\\n\
          int main(void) { return puts(\"x\"); }\\n' | gcc -O1 -x c -o $d/out -; done; rm -r $d",
     ),

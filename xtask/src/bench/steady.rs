@@ -97,7 +97,7 @@ fn measure(name: &str, line: &str, binary: &str, folder: &Path, rounds: usize) -
 }
 
 /// Runs it, and tells the milliseconds that it took, and those of processor time that the shell's children had, which on a busy machine
-/// tell more.
+/// tell more. What a supervisor does for them is in the former alone.
 fn once(line: &[String], folder: &Path) -> Result<(f64, f64), String> {
     let (program, arguments) = line.split_first().ok_or("nothing to run")?;
     let start = Instant::now();

@@ -119,8 +119,9 @@ impl GuestFiles {
         if follow && facts(descriptor.as_fd())?.is_link() {
             return Err(Errno::ELOOP);
         }
-        // Without links the text itself is canonical.
-        Ok(Object { descriptor, path: Path::new(OsStr::from_bytes(absolute)).components().collect() })
+        // Not the text itself, although no links are in it: some file systems know one name in several spellings.
+        let path = path_of(&descriptor)?;
+        Ok(Object { descriptor, path })
     }
 
     /// Follows `absolute` by hand where it leads through /proc/self or an open descriptor, which mean the caller and not us.

@@ -81,7 +81,9 @@ impl Judge {
     /// May the guest change what is at the canonical `path`, as far as rules say? Nothing is noted.
     pub(crate) fn lets_write(&self, thread: i32, path: &Path) -> bool {
         let Some(own) = &self.own else { return true };
+        // The folder of temporary storage cannot be removed, but is there to be filled.
         own.may_write(thread, path)
+            || own.is_temporary(path)
             || self.rules.decide(&path.to_string_lossy(), FileAccess::Write).is_ok_and(|decision| decision.allowed)
     }
 

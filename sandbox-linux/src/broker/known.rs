@@ -27,12 +27,14 @@ pub(super) enum Known {
 impl Server {
     /// Where `absolute` leads. `follow`: also when it ends with a link.
     pub(super) fn known(&self, thread: i32, absolute: &[u8], follow: bool) -> Result<Known, Errno> {
+        // A path that ends with a slash means a directory, and a link there the one that it leads to (path_resolution(7)).
+        let follow = follow || absolute.ends_with(b"/");
         let absent = |path: &Path| Known::Absent { path: path.to_owned(), hidden: !self.judge.shows(thread, path) };
         let dotted = absolute.split(|byte| *byte == b'/').any(|part| part == b"..");
         if !dotted && !leads_to_caller(absolute) {
             let path: PathBuf = Path::new(OsStr::from_bytes(absolute)).components().collect();
             match self.files.plain_object(absolute, follow) {
-                Ok(object) if self.judge.shows(thread, &path) => return Ok(Known::Object(object)),
+                Ok(object) if self.judge.shows(thread, &object.path) => return Ok(Known::Object(object)),
                 Ok(_) | Err(Errno::ENOENT) => return Ok(absent(&path)),
                 Err(Errno::ELOOP | Errno::EAGAIN) => {}
                 // What lies beneath something hidden is as hidden, whatever is wrong with it.
@@ -54,8 +56,8 @@ impl Server {
             whole.push(b'/');
         }
         match self.files.object(&whole, false) {
-            Ok(object) => Ok(Known::Object(object)),
-            Err(Errno::ENOENT) => Ok(absent(Path::new(OsStr::from_bytes(&path)))),
+            Ok(object) if shows(&object.path) => Ok(Known::Object(object)),
+            Ok(_) | Err(Errno::ENOENT) => Ok(absent(Path::new(OsStr::from_bytes(&path)))),
             Err(errno) => Err(errno),
         }
     }

@@ -145,6 +145,10 @@ fn fs_16_what_the_policy_hides_answers_like_what_is_not_there() {
         ("back by dots by nothing", format!("{here}/to-missing/../../{name}/words")),
         ("a link's way back", format!("{here}/to-leads-back/words")),
         ("a link's way to nothing", format!("{here}/to-missing/words")),
+        ("a link with a slash", format!("{here}/to-folder/")),
+        ("a link with a slash to nothing", format!("{here}/to-missing/")),
+        ("a link with a dot", format!("{here}/to-folder/.")),
+        ("a link with a dot to nothing", format!("{here}/to-missing/.")),
         ("by the root of oneself", format!("/proc/self/root{hidden}/secret")),
         ("by the root to nothing", format!("/proc/self/root{hidden}/missing")),
         ("with a slash", format!("{hidden}/folder/")),
@@ -220,6 +224,10 @@ fn what_the_policy_shows_looks_the_same_as_outside() {
     ] {
         assert_same(line);
     }
+    // Compilers and others look for a folder to work in so.
+    assert_same(
+        "cd / && t=${TMPDIR:-/tmp} && test -w $t && test -x $t && test -d $t && f=$(mktemp) && test -w $f && rm $f && echo temporary; test -w /usr/bin/env && test $(id -u) != 0; echo end",
+    );
     let Some(python) = skip::python() else { return };
     assert_same(&format!(
         "{python} -c 'import os

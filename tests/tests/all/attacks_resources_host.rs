@@ -202,12 +202,10 @@ fn res_20_a_start_does_not_grow_with_the_files_that_are_there() {
         assert!(Tier::Full.run(place, &[], &["true"]).status().unwrap().success());
         begun.elapsed()
     };
-    let median = |place: &Path| {
-        let mut times: Vec<Duration> = (0..9).map(|_| once(place)).collect();
-        times.sort();
-        times[4]
-    };
-    let (without, with) = (median(small.path()), median(large.path()));
+    // In turn, and the best of each: what else the machine does makes a start slower, never faster.
+    let (without, with): (Vec<Duration>, Vec<Duration>) =
+        (0..9).map(|_| (once(small.path()), once(large.path()))).unzip();
+    let (without, with) = (*without.iter().min().unwrap(), *with.iter().min().unwrap());
     assert!(with < without * 3 + Duration::from_millis(30), "{with:?} against {without:?}");
 }
 

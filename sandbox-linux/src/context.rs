@@ -1,6 +1,6 @@
 //! A profile compiled for one VM: worked out once, used by each start.
 
-use crate::broker;
+use crate::broker::{self, Watch};
 use crate::format::{op, proof, run};
 use crate::launcher::Launcher;
 use crate::parked::Parked;
@@ -47,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) brokered: Brokered,
     /// The rules that the broker judges by.
     pub(crate) rules: Option<Arc<FilesystemRules>>,
+    /// What looking at more calls needs, where refusals are to be explained.
+    pub(crate) watch: Option<Watch>,
     before_terminal: Plan,
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
@@ -74,6 +76,14 @@ impl Context {
             broker_sockets: brokered.sockets,
             host_network: profile.network.mode == NetworkMode::Inherit,
         };
+        let commands = profile.commands.clone();
+        let (filter, watch) = if brokered.explains {
+            let host_network = filter.host_network;
+            let (asking, plain) = seccomp::compile_asking(&filter);
+            (asking, Some(Watch { plain, commands, host_network }))
+        } else {
+            (seccomp::compile(&filter), None)
+        };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         let mut context = Self {
             vm_id,
@@ -85,7 +95,8 @@ impl Context {
             before_terminal: Plan::default(),
             after_terminal: None,
             landlock: offer.landlock,
-            filter: bytes_of(&seccomp::compile(&filter)),
+            filter: bytes_of(&filter),
+            watch,
             profile,
             view,
         };

@@ -7,7 +7,6 @@ use crate::execution::{End, Shared};
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::parked::{Ahead, Parked};
-use crate::plan::brokered::Brokered;
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
 use crate::program;
@@ -137,6 +136,7 @@ impl LinuxPlane {
                         Judge::new(rules, own),
                         context.brokered,
                         context.shares_network(),
+                        context.watch.clone(),
                     )?);
                 }
                 Ok(())
@@ -226,7 +226,7 @@ impl ExecutionBridge for LinuxPlane {
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
         let mut prepared = self.prepared.take(&request.profile)?;
         if request.explain == Explain::Everything && self.offer.broker {
-            prepared.brokered = Brokered::everything();
+            prepared.brokered = prepared.brokered.explained();
         }
         let tier = self.tier(&request.profile);
         let context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier)?;

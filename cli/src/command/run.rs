@@ -66,7 +66,8 @@ pub(crate) struct Run {
     /// Give it no terminal of its own.
     #[arg(long)]
     no_tty: bool,
-    /// When it fails, tell also which files it could not read, at a price for each file it opens.
+    /// Tell each file, program, address and call that was refused, by which rule, and what to write to allow it. Costs
+    /// time for each call that names a path or an address.
     #[arg(long)]
     explain: bool,
     /// Where it runs; never without isolation unless `host` is given here.
@@ -151,7 +152,7 @@ impl Run {
         if self.json {
             return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured));
         }
-        human::print(report);
+        human::print(report, self.explain);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! What the broker has to tell at the end: what it refused, and what another tool may execute later.
 
 use super::caller::program_of;
+use super::remedy;
+use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::profile::PathEffect;
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::collections::BTreeSet;
@@ -8,6 +10,9 @@ use std::path::Path;
 
 /// As many distinct refusals as a report holds.
 const MOST_DENIALS: usize = 64;
+
+/// As many as it holds where everything is explained.
+const MOST_EXPLAINED: usize = 512;
 
 /// As many files as a report holds.
 const MOST_FILES: usize = 256;
@@ -29,10 +34,37 @@ impl Findings {
             return;
         }
         let mut denial = Denial::new(access, subject);
-        denial.remedy = Some(remedy(access, subject, rule.as_ref()));
+        (denial.remedy, denial.secret) = remedy(access, subject, rule.as_ref());
         denial.rule = rule.map(|(_, rule)| rule);
         denial.program = program_of(thread);
         self.denials.push(denial);
+    }
+
+    /// Adds what was explained afterwards. What is known of the same subject already gets what was found out about it.
+    pub(crate) fn explained(&mut self, denials: Vec<Denial>) {
+        // What no rule refuses was looked into once more: of that only what would have come to something outside is left.
+        self.denials.retain(|known| known.rule.is_some() || known.access == "socket.connect");
+        for denial in denials {
+            let same = |known: &&mut Denial| {
+                let subject = |one: &Denial, other: &Denial| one.resolved.as_ref() == Some(&other.subject);
+                known.access == denial.access
+                    && (known.subject == denial.subject || subject(&denial, known) || subject(known, &denial))
+            };
+            let room = self.denials.len() < MOST_EXPLAINED;
+            match self.denials.iter_mut().find(same) {
+                // The broker knows the rule by which it judged: that one stays.
+                Some(known) => {
+                    let rule = known.rule.take();
+                    let (remedy, secret) = (known.remedy.take(), known.secret);
+                    *known = denial;
+                    if let Some(rule) = rule {
+                        (known.rule, known.remedy, known.secret) = (Some(rule), remedy, secret);
+                    }
+                }
+                None if room => self.denials.push(denial),
+                None => {}
+            }
+        }
     }
 
     /// Notes that `thread` was kept from a socket that somebody outside bound. No rule opens it.
@@ -53,16 +85,14 @@ impl Findings {
     }
 }
 
-fn remedy(access: &str, subject: &str, rule: Option<&(PathEffect, RuleRef)>) -> String {
+/// The line that allows `subject`, and whether that opens a secret.
+fn remedy(access: &str, subject: &str, rule: Option<&(PathEffect, RuleRef)>) -> (Option<String>, bool) {
     match rule {
-        Some((PathEffect::Protect, rule)) => {
-            let name = rule.text.split('"').nth(1).unwrap_or(subject);
-            format!("filesystem.unprotect = [\"{name}\"]")
-        }
+        Some((PathEffect::Protect, rule)) => (Some(remedy::unprotect(rule, subject)), false),
         // A secret is shown to whoever names the very file.
-        Some((_, rule)) if rule.source == "built-in secrets" => format!("{access} = [\"{subject}\"]"),
-        Some((_, rule)) => format!("remove `{}` ({})", rule.text, rule.place()),
-        None => format!("{access} = [\"{subject}\"]"),
+        Some((_, rule)) if remedy::is_secret(rule) => (path_line(access, subject), true),
+        Some((_, rule)) => (Some(remedy::removal(rule)), false),
+        None => (path_line(access, subject), false),
     }
 }
 

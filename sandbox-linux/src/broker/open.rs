@@ -63,11 +63,7 @@ impl Server {
         let wish = Wish { flags: OFlag::from_bits_retain(flags), mode };
         let text = super::guest_memory::path(thread, path.address)?;
         let absolute = self.files.absolute(thread, path, &text)?;
-        let answer = self.open_path(thread, absolute.clone(), wish);
-        if self.explains && matches!(answer, Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)) {
-            self.judge.explain_absence(thread, &absolute);
-        }
-        answer
+        self.open_path(thread, absolute, wish)
     }
 
     fn open_path(&mut self, thread: i32, mut absolute: Vec<u8>, wish: Wish) -> Result<Answer, Errno> {

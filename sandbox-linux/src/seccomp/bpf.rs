@@ -21,6 +21,13 @@ pub(crate) struct BpfInstruction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) u16);
 
+impl Errno {
+    /// The number, as the C library has it.
+    pub(crate) fn number(self) -> i32 {
+        i32::from(self.0)
+    }
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -101,6 +108,16 @@ impl Test {
     }
 }
 
+impl Test {
+    fn holds(&self, arguments: &[u64; 6]) -> bool {
+        let low = |at: u8| arguments.get(usize::from(at)).map_or(0, |argument| (argument & 0xffff_ffff) as u32);
+        self.conditions.iter().all(|condition| match *condition {
+            Condition::Masked { argument, mask, value, holds } => (low(argument) & mask == value) == holds,
+            Condition::AnyBits { argument, bits } => low(argument) & bits != 0,
+        })
+    }
+}
+
 /// Tests in order; the first that holds decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -113,6 +130,24 @@ impl Block {
     /// A block.
     pub(crate) fn new(tests: Vec<Test>, otherwise: Verdict) -> Self {
         Self { tests, otherwise }
+    }
+
+    /// The verdict on a call with `arguments`, as the compiled filter gives it: the lower halves count.
+    pub(crate) fn verdict(&self, arguments: &[u64; 6]) -> Verdict {
+        self.tests.iter().find(|test| test.holds(arguments)).map_or(self.otherwise, |test| test.verdict)
+    }
+
+    /// Replaces each verdict by what `change` makes of it.
+    pub(crate) fn change_verdicts(&mut self, change: fn(Verdict) -> Verdict) {
+        for test in &mut self.tests {
+            test.verdict = change(test.verdict);
+        }
+        self.otherwise = change(self.otherwise);
+    }
+
+    /// Adds a test that is asked after the others.
+    pub(crate) fn put_last(&mut self, test: Test) {
+        self.tests.push(test);
     }
 
     /// Adds a test that is asked before the others.

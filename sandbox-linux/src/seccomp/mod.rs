@@ -1,16 +1,20 @@
 //! The system call filter: a reviewed table (`table`), rules about arguments (`rules`), compiled to classic BPF (`bpf`).
 
 mod bpf;
+mod call_name;
+mod observed;
 mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
 mod without_namespaces;
 
-pub(crate) use bpf::BpfInstruction;
+pub(crate) use bpf::{BpfInstruction, Verdict};
+pub(crate) use call_name::call_name;
+pub(crate) use observed::{PlainVerdicts, is_observed};
 pub(crate) use rules::{FilterOptions, SYS_FCHMODAT2};
 
-use bpf::{Block, Errno, Verdict};
+use bpf::{Block, Errno};
 use cofferdam_bridge::enforcement::Tier;
 use std::collections::BTreeMap;
 
@@ -25,6 +29,12 @@ const EPERM: Errno = Errno(libc::EPERM as u16);
 /// The filter for `options`.
 pub(crate) fn compile(options: &FilterOptions) -> Vec<BpfInstruction> {
     bpf::filter(ARCHITECTURE, &leaves(&verdicts(options)), ENOSYS)
+}
+
+/// A filter that asks so much that refusals can be explained, and the verdicts that hold all the same.
+pub(crate) fn compile_asking(options: &FilterOptions) -> (Vec<BpfInstruction>, PlainVerdicts) {
+    let plain = verdicts(options);
+    (bpf::filter(ARCHITECTURE, &leaves(&observed::asking(&plain)), ENOSYS), PlainVerdicts(plain))
 }
 
 /// What becomes of each known call; calls that are not named are absent.

@@ -201,3 +201,69 @@ fn without_namespaces_a_run_reaches_neither_other_processes_nor_sockets_nor_meta
         assert_eq!(verdict(number, arguments), expected, "call {number} with {arguments:?}");
     }
 }
+
+/// Numbers that are looked at by some rule, and some that are by none.
+fn telling_arguments() -> Vec<[u64; 6]> {
+    let values = [0, 1, 2, 3, 10, 16, 17, 40, 262, 0o100_644, 0o104_755, 0x5412, 0x1000_0011, 0xffff_ffff, 1 << 40 | 1];
+    let mut all: Vec<[u64; 6]> = values.iter().map(|value| [*value; 6]).collect();
+    for at in 0..6 {
+        for value in values {
+            let mut arguments = [0; 6];
+            arguments[at] = value;
+            all.push(arguments);
+        }
+    }
+    all
+}
+
+fn every_option() -> impl Iterator<Item = FilterOptions> {
+    let tiers = [Tier::Full, Tier::Landlock];
+    tiers.into_iter().flat_map(|tier| (0..4).map(move |bits| options(tier, bits & 1 != 0, bits & 2 != 0)))
+}
+
+#[test]
+fn sys_15_a_filter_that_asks_changes_no_verdict() {
+    const ASKS: u32 = 0x7fc0_0000;
+    let expected = |verdict: Verdict| match verdict {
+        Verdict::Allow => ALLOW,
+        Verdict::Errno(errno) => 0x0005_0000 | errno.number() as u32,
+        Verdict::Broker => ASKS,
+    };
+    for options in every_option() {
+        let (plain, (asking, verdicts)) = (compile(&options), compile_asking(&options));
+        assert!(asking.len() < 4096, "BPF_MAXINSNS");
+        for number in 0..600 {
+            for arguments in telling_arguments() {
+                let own = run(&plain, ARCHITECTURE, number, arguments);
+                let worked_out = verdicts.of(i64::from(number), &arguments);
+                assert_eq!(own, expected(worked_out), "call {number} {arguments:?} {options:?}");
+                let asked = run(&asking, ARCHITECTURE, number, arguments);
+                assert!(asked == own || asked == ASKS, "call {number} {arguments:?} {options:?}");
+                // What is asked about although it is allowed goes on, and no other call does.
+                if asked == ASKS && own == ALLOW {
+                    assert!(is_observed(i64::from(number)), "call {number}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_is_asked_about_has_a_name() {
+    for options in every_option() {
+        let (asking, _) = compile_asking(&options);
+        for number in 0..600 {
+            for arguments in telling_arguments() {
+                let asked = run(&asking, ARCHITECTURE, number, arguments) == 0x7fc0_0000;
+                assert!(!asked || call_name(i64::from(number)).is_some(), "call {number}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_launcher_can_hand_over_the_listener_before_anybody_answers() {
+    let (asking, _) = compile_asking(&options(Tier::Full, true, true));
+    let control = crate::format::CONTROL_FD as u64;
+    assert_eq!(run(&asking, ARCHITECTURE, libc::SYS_sendmsg as u32, [control, 1, 0, 0, 0, 0]), ALLOW);
+}

@@ -5,6 +5,7 @@
 mod attacks;
 mod containment;
 mod doctor;
+mod explain;
 mod host_plane;
 mod job_control;
 mod landlock_tier;

@@ -9,6 +9,7 @@ mod explain;
 mod host_plane;
 mod job_control;
 mod landlock_tier;
+mod learn;
 mod limits;
 mod names;
 mod real_programs;

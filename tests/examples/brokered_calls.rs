@@ -1,6 +1,6 @@
 //! How long calls take that the broker may answer: `cargo xtask bench calls` runs it outside and inside sandboxes.
 //!
-//! `brokered_calls names|open|connect PLACE ROUNDS` prints the median of a round, in nanoseconds a call.
+//! `brokered_calls names|open|stat|missing|read|connect PLACE ROUNDS` prints the median of a round, in nanoseconds a call.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,6 +16,10 @@ fn main() -> std::io::Result<()> {
     let place = Path::new(&place);
     let mut times = match what.as_str() {
         "open" => open(place, rounds)?,
+        "stat" => stat(&place.join("bench-file"), true, rounds)?,
+        // There is one of that name outside, which no policy shows.
+        "missing" => stat(Path::new("/etc/machine-id"), false, rounds)?,
+        "read" => read(place, rounds)?,
         "connect" => connect(place, rounds)?,
         _ => names(place, rounds)?,
     };
@@ -51,6 +55,40 @@ fn open(place: &Path, rounds: usize) -> std::io::Result<Vec<u128>> {
         times.push(start.elapsed().as_nanos());
     }
     fs::remove_file(&file)?;
+    Ok(times)
+}
+
+/// Asks about a file.
+fn stat(file: &Path, make: bool, rounds: usize) -> std::io::Result<Vec<u128>> {
+    if make {
+        fs::write(file, "words")?;
+    }
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let start = Instant::now();
+        // Whether it is there is not what is measured.
+        drop(fs::metadata(file));
+        times.push(start.elapsed().as_nanos());
+    }
+    if make {
+        fs::remove_file(file)?;
+    }
+    Ok(times)
+}
+
+/// Reads a byte of an open file, which nobody is ever asked about.
+fn read(place: &Path, rounds: usize) -> std::io::Result<Vec<u128>> {
+    use std::os::unix::fs::FileExt;
+    let path = place.join("bench-file");
+    fs::write(&path, "words")?;
+    let file = fs::File::open(&path)?;
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let start = Instant::now();
+        file.read_exact_at(&mut [0], 0)?;
+        times.push(start.elapsed().as_nanos());
+    }
+    fs::remove_file(&path)?;
     Ok(times)
 }
 

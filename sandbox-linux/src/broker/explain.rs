@@ -2,6 +2,7 @@
 //! line that takes it out of the way.
 
 use super::attempts::{Attempt, Attempts, Sought, Want};
+use super::automounts::Automounts;
 use super::judge::Judge;
 use super::listening;
 use super::observe::{Watch, is_own};
@@ -14,6 +15,9 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// The access to a program.
+const EXECUTE: &str = "command.execute";
+
 /// Where the host tells of itself and programs ask in passing: they do without, and no rule shows these places.
 const OF_THE_MACHINE: [&str; 5] = ["/proc", "/sys/devices/system", "/sys/kernel", "/sys/fs/cgroup", "/sys/module"];
 
@@ -23,20 +27,31 @@ const ASKED_FIRST: [&str; 3] = ["/run/nscd", "/var/run/nscd", "/run/systemd/user
 /// What the attempts of a run come to, in the order in which they happened.
 pub(super) fn denials(attempts: &mut Attempts, judge: &Judge, watch: &Watch) -> Vec<Denial> {
     let mut denials: Vec<Denial> = Vec::new();
+    let automounts = Automounts::of_host();
     for (sought, attempt) in attempts.take() {
         let denial = match &sought {
-            Sought::Path { want, absolute } => of_path(*want, absolute, judge, watch),
+            Sought::Path { want, absolute } => {
+                of_path(*want, &tidy(absolute, &automounts), &automounts, (judge, watch))
+            }
             Sought::Address { address, port } => of_address(*address, *port),
             Sought::AbstractName(name) => of_abstract_name(name),
             Sought::Call { name, detail } => Some(of_call(name, *detail)),
         };
         let Some(denial) = denial.map(|denial| told(denial, &attempt)) else { continue };
-        match denials.iter_mut().find(|known| known.access == denial.access && known.subject == denial.subject) {
+        // One program is found by several names of `PATH`.
+        let program = |known: &Denial| denial.access == EXECUTE && leads_to(known) == leads_to(&denial);
+        let same =
+            |known: &Denial| known.access == denial.access && (known.subject == denial.subject || program(known));
+        match denials.iter_mut().find(|known| same(known)) {
             Some(known) => merge(known, denial),
             None => denials.push(denial),
         }
     }
     denials
+}
+
+fn leads_to(denial: &Denial) -> &str {
+    denial.resolved.as_deref().unwrap_or(&denial.subject)
 }
 
 /// Adds who asked, how and how often.
@@ -53,7 +68,7 @@ fn told(mut denial: Denial, attempt: &Attempt) -> Denial {
 /// Looking at a file and then opening it is one refusal; the later call says more.
 fn merge(known: &mut Denial, denial: Denial) {
     known.times = known.times.zip(denial.times).map(|(known, more)| known.saturating_add(more));
-    if denial.remedy.is_some() && known.remedy != denial.remedy {
+    if denial.access != EXECUTE && denial.remedy.is_some() && known.remedy != denial.remedy {
         let operation = denial.operation.clone();
         (known.remedy, known.note, known.operation) = (denial.remedy, denial.note, operation);
     } else if denial.operation.as_deref().is_some_and(|operation| operation.starts_with("open")) {
@@ -61,20 +76,20 @@ fn merge(known: &mut Denial, denial: Denial) {
     }
 }
 
-fn of_path(want: Want, absolute: &[u8], judge: &Judge, watch: &Watch) -> Option<Denial> {
-    let named = tidy(absolute);
+fn of_path(want: Want, named: &Path, automounts: &Automounts, by: (&Judge, &Watch)) -> Option<Denial> {
+    let (judge, watch) = by;
     if OF_THE_MACHINE.iter().chain(&ASKED_FIRST).any(|place| named.starts_with(place)) {
         return None;
     }
-    let outside = Outside::look(want, &named)?;
+    let outside = Outside::look(want, named, automounts)?;
     if outside.canonical.starts_with("/proc") || judge.is_temporary(&outside.canonical) {
         return None;
     }
     match want {
-        Want::Execute => of_program(&named, &outside, judge, watch),
-        Want::Connect => outside.is_socket().then(|| service(&named)),
-        Want::Look | Want::LookAtLink | Want::Read => of_reading(&named, &outside, judge),
-        Want::Change | Want::Create | Want::Make | Want::Remove => of_writing(want, &named, &outside, judge),
+        Want::Execute => of_program(named, &outside, judge, watch),
+        Want::Connect => outside.is_socket().then(|| service(named)),
+        Want::Look | Want::LookAtLink | Want::Read => of_reading(named, &outside, judge),
+        Want::Change | Want::Create | Want::Make | Want::Remove => of_writing(want, named, &outside, judge),
     }
 }
 
@@ -120,7 +135,7 @@ fn of_program(named: &Path, outside: &Outside, judge: &Judge, watch: &Watch) -> 
     if (decision.allowed && visible.allowed) || !(outside.would_do && outside.is_file()) {
         return None;
     }
-    let mut denial = subject("command.execute", named, outside);
+    let mut denial = subject(EXECUTE, named, outside);
     remedy::of_program(&mut denial, &decision, &visible, named, &outside.canonical);
     Some(denial)
 }

@@ -44,22 +44,20 @@ impl Findings {
     pub(crate) fn explained(&mut self, denials: Vec<Denial>) {
         // What no rule refuses was looked into once more: of that only what would have come to something outside is left.
         self.denials.retain(|known| known.rule.is_some() || known.access == "socket.connect");
+        let own = self.denials.len();
         for denial in denials {
+            let leads = |one: &Denial, other: &Denial| one.resolved.as_ref() == Some(&other.subject);
             let same = |known: &&mut Denial| {
-                let subject = |one: &Denial, other: &Denial| one.resolved.as_ref() == Some(&other.subject);
-                known.access == denial.access
-                    && (known.subject == denial.subject || subject(&denial, known) || subject(known, &denial))
+                known.access == denial.access && (known.subject == denial.subject || leads(&denial, known))
             };
             let room = self.denials.len() < MOST_EXPLAINED;
-            match self.denials.iter_mut().find(same) {
-                // The broker knows the rule by which it judged: that one stays.
+            match self.denials.iter_mut().take(own).find(same) {
+                Some(known) if denial.rule.is_some() => *known = denial,
+                // The broker knows a rule that the path alone does not tell: that one stays.
                 Some(known) => {
-                    let rule = known.rule.take();
-                    let (remedy, secret) = (known.remedy.take(), known.secret);
+                    let (rule, remedy, secret) = (known.rule.take(), known.remedy.take(), known.secret);
                     *known = denial;
-                    if let Some(rule) = rule {
-                        (known.rule, known.remedy, known.secret) = (Some(rule), remedy, secret);
-                    }
+                    (known.rule, known.remedy, known.secret, known.note) = (rule, remedy, secret, None);
                 }
                 None if room => self.denials.push(denial),
                 None => {}

@@ -5,6 +5,7 @@
 //! rights than the guest has. It never lets a call go on after looking at memory that the guest can change.
 
 mod attempts;
+mod automounts;
 mod call;
 mod caller;
 mod explain;

@@ -1,6 +1,7 @@
 //! What a path is on the host, and whether a call on it would have done there what it was to do.
 
 use super::attempts::Want;
+use super::automounts::Automounts;
 use nix::unistd::{AccessFlags, access};
 use std::ffi::OsStr;
 use std::fs::{self, FileType};
@@ -24,17 +25,18 @@ pub(super) struct Outside {
 
 impl Outside {
     /// Looks at the host. `None`: what was wanted makes no sense there either.
-    pub(super) fn look(want: Want, named: &Path) -> Option<Self> {
+    pub(super) fn look(want: Want, named: &Path, automounts: &Automounts) -> Option<Self> {
         let entry = matches!(want, Want::Make | Want::Remove);
         let follows = !entry && want != Want::LookAtLink;
-        let (found, canonical) = match named.canonicalize() {
-            Ok(canonical) if follows => (fs::metadata(&canonical).ok(), canonical),
-            _ => {
-                let above = named.parent()?.canonicalize().ok()?;
-                let canonical = above.join(named.file_name()?);
-                (fs::symlink_metadata(&canonical).ok(), canonical)
-            }
+        let canonical = match automounts.canonical(named).filter(|_| follows) {
+            Some(canonical) => canonical,
+            None => automounts.canonical(named.parent()?)?.join(named.file_name()?),
         };
+        // Where a link is left at the end, it leads nowhere, or is meant itself.
+        let found = fs::symlink_metadata(&canonical).ok();
+        if follows && found.as_ref().is_some_and(fs::Metadata::is_symlink) {
+            return None;
+        }
         let above = canonical.parent().unwrap_or(Path::new("/"));
         let may = |path: &Path, flags: AccessFlags| access(path, flags).is_ok();
         let in_folder = || may(above, AccessFlags::W_OK | AccessFlags::X_OK);
@@ -66,10 +68,10 @@ impl Outside {
 }
 
 /// `absolute` without doubled slashes and `.`; with `..` in it, as far as the host can say where it leads.
-pub(super) fn tidy(absolute: &[u8]) -> PathBuf {
+pub(super) fn tidy(absolute: &[u8], automounts: &Automounts) -> PathBuf {
     let path = Path::new(OsStr::from_bytes(absolute));
     if path.components().any(|part| part == Component::ParentDir)
-        && let Ok(canonical) = path.canonicalize()
+        && let Some(canonical) = automounts.canonical(path)
     {
         return canonical;
     }
@@ -87,24 +89,28 @@ pub(super) fn tidy(absolute: &[u8]) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn host() -> Automounts {
+        Automounts::of_host()
+    }
+
     #[test]
     fn what_is_not_there_outside_either_was_not_refused() {
-        assert!(Outside::look(Want::Read, Path::new("/no/such/file")).is_none());
-        assert!(Outside::look(Want::Remove, Path::new("/no-such-file")).is_none());
-        assert!(Outside::look(Want::Make, Path::new("/usr")).is_none());
+        assert!(Outside::look(Want::Read, Path::new("/no/such/file"), &host()).is_none());
+        assert!(Outside::look(Want::Remove, Path::new("/no-such-file"), &host()).is_none());
+        assert!(Outside::look(Want::Make, Path::new("/usr"), &host()).is_none());
     }
 
     #[test]
     fn a_link_is_followed_where_the_call_follows_it() {
-        let read = Outside::look(Want::Read, Path::new("/proc/self")).unwrap();
+        let read = Outside::look(Want::Read, Path::new("/proc/self"), &host()).unwrap();
         assert_ne!(read.canonical, Path::new("/proc/self"));
-        let looked = Outside::look(Want::LookAtLink, Path::new("/proc/self")).unwrap();
+        let looked = Outside::look(Want::LookAtLink, Path::new("/proc/self"), &host()).unwrap();
         assert_eq!(looked.canonical, Path::new("/proc/self"));
     }
 
     #[test]
     fn a_path_is_told_without_what_says_nothing() {
-        assert_eq!(tidy(b"//usr/./lib//x"), Path::new("/usr/lib/x"));
-        assert_eq!(tidy(b"/no-such/../etc/x"), Path::new("/etc/x"));
+        assert_eq!(tidy(b"//usr/./lib//x", &host()), Path::new("/usr/lib/x"));
+        assert_eq!(tidy(b"/no-such/../etc/x", &host()), Path::new("/etc/x"));
     }
 }

@@ -1,4 +1,5 @@
-//! What the broker costs: calls that it answers, outside, in a sandbox, and in one without namespaces, one after the other in turn.
+//! What the broker costs: calls that it answers, outside, in a sandbox, in one whose refusals are explained, and in one without
+//! namespaces, one after the other in turn.
 
 use crate::workspace::{built, fresh_folder, output, run as tool, say};
 
@@ -33,12 +34,21 @@ fn measure(command: &str, folder: &str, rounds: usize) -> Result<(), String> {
     let full = [&[command][..], &run, &["--", &program]].concat();
     let bare = [&["unshare"][..], &WITHOUT_NAMESPACES, &[command], &run, &["--isolation", "landlock", "--", &program]]
         .concat();
-    let subjects = [("outside", outside), ("workspace", full), ("workspace without namespaces", bare)];
+    let explained = [&[command][..], &run, &["--explain", "--", &program]].concat();
+    let subjects = [
+        ("outside", outside),
+        ("workspace", full),
+        ("workspace, explained", explained),
+        ("workspace without namespaces", bare),
+    ];
     say("| calls | where | median ns a call | × outside |");
     say("| --- | --- | --- | --- |");
     for (what, calls) in [
         ("names", "create, rename, remove, mkdir"),
         ("open", "open for reading"),
+        ("stat", "look at a file"),
+        ("missing", "look for a file that is hidden"),
+        ("read", "read from an open file"),
         ("connect", "connect to one's own socket"),
     ] {
         let mut times = vec![Vec::new(); subjects.len()];

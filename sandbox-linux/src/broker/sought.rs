@@ -88,7 +88,8 @@ fn others(number: i64, arguments: &[u64; 6]) -> Looks {
         libc::SYS_sendto => {
             Looks::Address { address: argument(arguments, 4), length: unsigned(arguments, 5), binds: false }
         }
-        libc::SYS_sendmsg => Looks::Message { header: argument(arguments, 1) },
+        // Of several messages the first is looked at: `struct mmsghdr` begins with its header.
+        libc::SYS_sendmsg | libc::SYS_sendmmsg => Looks::Message { header: argument(arguments, 1) },
         other => older(other, arguments),
     }
 }

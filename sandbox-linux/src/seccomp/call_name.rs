@@ -22,7 +22,7 @@ const NAMES: &[(c_long, &str)] = names! {
     SYS_openat SYS_newfstatat SYS_statx SYS_faccessat SYS_faccessat2 SYS_readlinkat SYS_chdir SYS_statfs
     SYS_inotify_add_watch SYS_execve SYS_execveat SYS_mkdirat SYS_mknodat SYS_unlinkat SYS_symlinkat SYS_linkat
     SYS_renameat SYS_renameat2 SYS_truncate SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat SYS_connect
-    SYS_bind SYS_sendto SYS_sendmsg SYS_socket SYS_socketpair SYS_clone SYS_ioctl SYS_personality SYS_prctl
+    SYS_bind SYS_sendto SYS_sendmsg SYS_sendmmsg SYS_socket SYS_socketpair SYS_clone SYS_ioctl SYS_personality SYS_prctl
     SYS_seccomp SYS_sched_setscheduler SYS_sched_setaffinity SYS_setpriority SYS_prlimit64 SYS_ptrace
     SYS_process_vm_readv SYS_process_vm_writev SYS_mount SYS_umount2 SYS_pivot_root SYS_chroot SYS_open_tree
     SYS_move_mount SYS_fsopen SYS_fsconfig SYS_fsmount SYS_fspick SYS_mount_setattr SYS_unshare SYS_setns

@@ -63,6 +63,7 @@ const OBSERVED: &[c_long] = &[
     libc::SYS_bind,
     libc::SYS_sendto,
     libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
 ];
 
 /// The forms without a directory argument.

@@ -157,12 +157,14 @@ impl Lesson {
         }
     }
 
-    /// The whole machine, one of its top directories, a home directory, or what holds that or the workspace.
+    /// The whole machine, one of its top directories, a device or what the kernel tells of it, a home directory, or what holds that
+    /// or the workspace.
     fn is_wide(&self, path: &str) -> bool {
         let holds = |place: &Option<String>| {
             place.as_deref().and_then(|place| place.strip_prefix(path)).is_some_and(|rest| rest.starts_with('/'))
         };
         path.matches('/').count() < 2
+            || ["/dev/", "/sys/", "/proc/"].iter().any(|place| path.starts_with(place))
             || self.places.home.as_deref() == Some(path)
             || holds(&self.places.home)
             || holds(&self.places.workspace)
@@ -229,10 +231,10 @@ mod tests {
     fn what_is_wide_or_protected_is_left_to_the_reader() {
         let mut lesson = Lesson::new("dev", places());
         let unprotect = denial("filesystem.unprotect = [\".envrc\"]", "/home/u/project/.envrc", "openat");
-        lesson.take(&[read("/home/u"), read("/home"), read("/srv"), read("/"), unprotect]);
+        lesson.take(&[read("/home/u"), read("/home"), read("/srv"), read("/"), read("/dev/sda"), unprotect]);
         let text = text(&lesson);
         assert_eq!(active(&text), Vec::<&str>::new(), "{text}");
-        assert!(text.contains("# protected: \".envrc\"") && text.matches("# wide: \"").count() == 4, "{text}");
+        assert!(text.contains("# protected: \".envrc\"") && text.matches("# wide: \"").count() == 5, "{text}");
     }
 
     #[test]

@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 /// what it was refused, until it is refused nothing more. What it changes in places that the policy opens it
 /// changes each time. Its input is empty, and its output is thrown away until the last run, which proves the policy.
 ///
-/// No line opens by itself what is on the built-in list of secrets, what other tools run later, a whole home
-/// directory, or the network: such lines stand in the file as comments, marked with what they are.
+/// What it asks to read outside the workspace it is shown in the next run, unless it is on the built-in list of
+/// secrets. No line opens by itself a secret, what other tools run later, a whole home directory, a device, the
+/// network, or changes outside the workspace: such lines stand in the file as comments, marked with what they are.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit code 0 when the program ends with 0 under what was written, 1 when it does not.\n\nExamples:\n  \
@@ -48,6 +49,9 @@ pub(crate) struct Learn {
     /// The directory that is worked in; the current one unless given.
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
+    /// Let it come to change this path and what lies beneath it, if it asks; else only the workspace.
+    #[arg(long, value_name = "PATH")]
+    write: Vec<PathBuf>,
     /// Start in this directory; the workspace unless given.
     #[arg(long, value_name = "DIR")]
     workdir: Option<PathBuf>,

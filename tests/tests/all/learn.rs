@@ -103,7 +103,8 @@ fn a_pipeline_is_learned_in_both_tiers() {
             format!("set -e; cat {place}/in | {place}/bin/tool > {place}/out/result; test -s {place}/out/result");
         let file = inside.join("learned.toml").display().to_string();
         let learn = if without { learn_without_namespaces } else { learn };
-        let output = learn(inside.path(), &["--output", &file], &["sh", "-c", &line]);
+        let consent = outside.join("out").display().to_string();
+        let output = learn(inside.path(), &["--output", &file, "--write", &consent], &["sh", "-c", &line]);
         let policy = fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(output.status.code(), Some(0), "{}\n{policy}", text(&output.stderr));
         assert!(policy.contains(&format!("\"{place}/out\",  # sh")), "{policy}");
@@ -148,6 +149,32 @@ fn a_secret_is_never_proposed_unmarked() {
     let again = run(inside.path(), &["--policy", &file.display().to_string()], &["sh", "-c", &line]);
     let again = { again }.env("HOME", home.path()).output().unwrap();
     assert!(!text(&again.stdout).contains("SECRET") && !home.join(".ssh/new").exists(), "{again:?}");
+}
+
+#[test]
+fn a_program_that_is_learned_from_changes_nothing_outside_the_workspace() {
+    for without in [false, true] {
+        let (inside, home) = (Scratch::new(), Scratch::new());
+        home.write(".bashrc", "own");
+        home.write("Documents/letter", "own");
+        inside.write(".git/hooks/pre-push", "own");
+        let place = home.path().display();
+        let line = format!(
+            "echo evil >> {place}/.bashrc; rm -rf {place}/Documents; echo evil > {place}/Documents/new; \
+             mv {place}/Documents gone; chmod 777 {place}/.bashrc; echo evil > .git/hooks/pre-push; echo x > .git/hooks/new; \
+             echo fine > result; exit 1"
+        );
+        let learn = if without { learn_without_namespaces } else { learn };
+        let output = learn(inside.path(), &[], &["sh", "-c", &line]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(fs::read_to_string(home.join(".bashrc")).unwrap(), "own", "{output:?}");
+        assert_eq!(fs::read_to_string(home.join("Documents/letter")).unwrap(), "own", "{output:?}");
+        assert_eq!(fs::read_to_string(inside.join(".git/hooks/pre-push")).unwrap(), "own", "{output:?}");
+        assert!(!inside.join(".git/hooks/new").exists() && !home.join("Documents/new").exists(), "{output:?}");
+        let policy = text(&output.stdout);
+        assert!(policy.contains(&format!("# outside: \"{place}/Documents\"")), "{policy}");
+        assert!(policy.contains(&format!("# protected: \"{place}/.bashrc\"")), "{policy}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Round after round: run, take what was refused, run again.
 
 use super::{Learn, say};
-use crate::compose::{self, Places};
+use crate::compose::{self, Places, absolute};
 use crate::exit_code;
 use crate::failure::Failure;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -51,6 +51,9 @@ impl Learn {
     /// Runs the program until nothing more is to be learned.
     pub(super) fn learn(&self, kernel: &Kernel, places: &Places) -> Result<Learned, Failure> {
         let mut lesson = Lesson::new(self.base()?, places.placeholders());
+        for path in &self.write {
+            lesson = lesson.may_write(absolute(path)?);
+        }
         if let Some(tier) = self.isolation {
             lesson = lesson.require(tier.tier());
         }

@@ -92,6 +92,7 @@ fn line(path: &str, need: &Need) -> Line {
     Line { path: path.to_owned(), who: need.who(), note: need.note.clone() }
 }
 
-fn is_beneath(path: &str, above: &str) -> bool {
+/// Whether `path` lies beneath `above`, by components.
+pub(super) fn is_beneath(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }

@@ -1,21 +1,24 @@
 //! What refusals teach: the least policy under which a program works, as a file that a person reviews.
 //!
 //! A [`Lesson`] takes the refusals of one run after the other and writes the policy for the next one. It opens only what was
-//! refused, and by itself never a secret, a protected name, a place as wide as a home directory, or the network: those lines stand
-//! in the file as comments, each marked with what it is.
+//! refused, and by itself never a secret, a protected name, a place as wide as a home directory, the network, or a change outside the
+//! workspace that nobody consented to: those lines stand in the file as comments, each marked with what it is. A program that is
+//! learned from is one that nobody trusts, and what it asks for it may do in the next run.
 
 mod fold;
 mod need;
 mod text;
 
-use super::builtin::SECRETS;
+use super::builtin::{PROTECTED, SECRETS};
 use super::compile::secret;
 use super::document::Document;
 use super::entry::Placeholders;
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::path_pattern::CompiledPattern;
+use cofferdam_bridge::profile::PathPattern;
 use cofferdam_bridge::verdict::Denial;
+use fold::is_beneath;
 use need::{Key, Need, Standing};
 use std::collections::BTreeMap;
 
@@ -27,6 +30,9 @@ pub struct Lesson {
     base: String,
     places: Placeholders,
     secrets: Vec<CompiledPattern>,
+    protected: Vec<CompiledPattern>,
+    /// Where it may come to write, besides the workspace.
+    consented: Vec<String>,
     require: Option<Tier>,
     needs: BTreeMap<(Key, String), Need>,
     addresses: BTreeMap<String, Need>,
@@ -41,9 +47,12 @@ impl Lesson {
     pub fn new(base: impl Into<String>, places: Placeholders) -> Self {
         let patterns = SECRETS.iter().flat_map(|entry| secret(entry, &places));
         let secrets = patterns.filter_map(|pattern| CompiledPattern::new(&pattern).ok()).collect();
+        let protected = PROTECTED.iter().map(|name| PathPattern::Glob(format!("/**/{name}")));
         Self {
             base: base.into(),
             secrets,
+            protected: protected.filter_map(|pattern| CompiledPattern::new(&pattern).ok()).collect(),
+            consented: Vec::new(),
             places,
             require: None,
             needs: BTreeMap::new(),
@@ -52,6 +61,13 @@ impl Lesson {
             raised: BTreeMap::new(),
             takes_looks: false,
         }
+    }
+
+    /// Whoever learns consents to changes of `path` and of what lies beneath it. Without that only the workspace may come to be changed.
+    #[must_use]
+    pub fn may_write(mut self, path: impl Into<String>) -> Self {
+        self.consented.push(path.into());
+        self
     }
 
     /// The least isolation that will do.
@@ -151,7 +167,14 @@ impl Lesson {
             Key::Unprotect => Standing::Protected,
             Key::Pass => Standing::Needed,
             _ if denial.secret || secret() => Standing::Secret,
+            Key::Write if self.protected.iter().any(|pattern| pattern.matches(path)) => Standing::Protected,
+            Key::Write if self.consented.iter().any(|place| place == path || is_beneath(path, place)) => {
+                Standing::Needed
+            }
             _ if self.is_wide(path) => Standing::Wide,
+            Key::Write if !self.places.workspace.as_deref().is_some_and(|own| own == path || is_beneath(path, own)) => {
+                Standing::Outside
+            }
             Key::Read if need::only_looks(denial) => Standing::Looked,
             _ => Standing::Needed,
         }
@@ -259,8 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_outside_the_workspace_comes_to_be_changed_without_consent() {
+        let write = |path: &str| denial(&format!("filesystem.write = [\"{path}\"]"), path, "openat");
+        let places_written = ["/home/u/.bashrc", "/home/u/Documents", "/srv/data", "/home/u/project/out", "/srv/own/x"];
+        let mut lesson = Lesson::new("strict", places()).may_write("/srv/own");
+        lesson.take(&places_written.map(write));
+        lesson.take(&[write("/home/u/project/.git/hooks"), write("/home/u/project/.envrc"), write("/srv/own/.vscode")]);
+        let text = text(&lesson);
+        assert_eq!(active(&text).len(), 2, "{text}");
+        assert!(text.matches("# outside: \"").count() == 2 && text.matches("# protected: \"").count() == 4, "{text}");
+    }
+
+    #[test]
     fn a_program_that_lies_where_the_run_writes_may_be_made_anew() {
         let mut lesson = Lesson::new("strict", places());
+        lesson = lesson.may_write("/srv/build");
         let write = denial("filesystem.write = [\"/srv/build\"]", "/srv/build/out", "openat");
         let execute = denial("commands.allow = [\"/srv/build/out\"]", "/srv/build/out", "execve");
         lesson.take(&[write, execute]);

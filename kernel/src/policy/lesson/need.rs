@@ -24,6 +24,8 @@ pub(super) enum Standing {
     Looked,
     /// It is in force.
     Needed,
+    /// It lets change what lies outside the workspace.
+    Outside,
     /// It opens so much that a person must want it.
     Wide,
     /// It lets change what other tools run later.
@@ -38,6 +40,7 @@ impl Standing {
         match self {
             Self::Looked => "looked at",
             Self::Needed => "needed",
+            Self::Outside => "outside",
             Self::Wide => "wide",
             Self::Protected => "protected",
             Self::Secret => "secret",

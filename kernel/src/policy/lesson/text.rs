@@ -26,6 +26,7 @@ const HEAD: &str = "\
 # Read each line before you use this. What is commented out was asked for as well and is yours to decide:
 #   secret     it is on the built-in list of secrets
 #   wide       it opens a whole home directory, one of the machine's top directories, or a device
+#   outside    it lets change what lies outside the workspace
 #   protected  other tools run what stands there
 #   looked at  it was asked about and never opened; the program came to its end without
 # Not learned: which variables of the environment the program reads (name them under environment.pass), and what it

@@ -9,7 +9,7 @@ use std::process::Stdio;
 const USER: &str = "tester";
 
 /// The end-to-end tests once more with every run explained, which must change no outcome.
-const EXPLAINED: [&str; 11] = [
+const EXPLAINED: [&str; 13] = [
     "cargo",
     "test",
     "--package",
@@ -19,6 +19,8 @@ const EXPLAINED: [&str; 11] = [
     "--",
     "--skip",
     "explain::",
+    "--skip",
+    "explained_effects::",
     "--skip",
     "learn::",
 ];

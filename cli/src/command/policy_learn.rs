@@ -58,6 +58,9 @@ pub(crate) struct Learn {
     /// Set a variable, or hand on the one of that name. The policy does not hold it.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// End each run after this time, such as 30s or 5m, in place of the base's limit.
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
     /// Learn from one run alone, and prove nothing.
     #[arg(long)]
     once: bool,
@@ -119,7 +122,12 @@ impl Learn {
         explain: Explain,
         output: StreamMode,
     ) -> Result<Round, Failure> {
-        let vm = compose::vm(kernel, self.policy(text)?, places, explain)?;
+        let mut policy = self.policy(text)?;
+        if let Some(time) = &self.timeout {
+            let lines = serde_json::json!({ "version": 1, "limits": { "wall": time } });
+            policy = policy.with_lines(&lines.to_string(), "command line")?;
+        }
+        let vm = compose::vm(kernel, policy, places, explain)?;
         let (program, arguments) = self.program.split_first().ok_or_else(no_program)?;
         let program = if program.contains('/') { absolute_unresolved(program)? } else { program.clone() };
         let stdout = if self.output.is_some() { output } else { StreamMode::Null };

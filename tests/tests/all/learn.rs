@@ -236,6 +236,33 @@ fn a_file_that_exists_is_left_and_one_that_the_program_rewrites_is_not_trusted()
 }
 
 #[test]
+fn what_did_not_help_is_taken_back() {
+    let (inside, outside) = (Scratch::new(), Scratch::new());
+    inside.write("words", "words");
+    let flag = outside.write("flag", "").display().to_string();
+    // It only asks about the flag, and fails for want of the workspace.
+    let policy = assert_learned(&inside, &[], &["sh", "-c", &format!("test -e {flag}; cat words")]);
+    assert_eq!(active(&policy), ["{workspace}"], "{policy}");
+    assert!(policy.contains(&format!("# looked at: \"{flag}\"")), "{policy}");
+    // It needs both.
+    let policy = assert_learned(&inside, &[], &["sh", "-c", &format!("test -e {flag} && cat words")]);
+    assert_eq!(active(&policy), ["{workspace}".to_owned(), flag], "{policy}");
+}
+
+#[test]
+fn a_base_of_one_s_own_is_extended_and_a_time_is_kept() {
+    let (inside, aside) = (Scratch::new(), Scratch::new());
+    let base = aside.write("base.toml", "version = 1\nextends = \"strict\"\n[filesystem]\ndeny = [\"/srv\"]\n");
+    let data = aside.write("data", "words").display().to_string();
+    let base = base.display().to_string();
+    let policy = assert_learned(&inside, &["--base", &base], &["cat", &data]);
+    assert!(policy.contains(&format!("extends = \"{base}\"")), "{policy}");
+    let output = learn(inside.path(), &["--timeout", "300ms"], &["sleep", "60"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("exit code 124") && !text(&output.stdout).contains("\nwall ="), "{output:?}");
+}
+
+#[test]
 fn one_run_alone_proves_nothing_and_a_program_that_fails_by_itself_is_told() {
     let (inside, outside) = (Scratch::new(), Scratch::new());
     let data = outside.write("data", "words").display().to_string();

@@ -6,6 +6,7 @@ mod attacks;
 mod containment;
 mod doctor;
 mod explain;
+mod explained_effects;
 mod host_plane;
 mod job_control;
 mod landlock_tier;

@@ -93,11 +93,10 @@ impl Learn {
     /// Takes what a run was refused. Answers whether another run would differ.
     fn learn_from(&self, learned: &mut Learned, report: &ExecutionReport, places: &Places) -> Result<bool, Failure> {
         let success = report.cause.success();
-        if let Some(Some(resort)) = learned.without.take() {
-            // It came to work before. If it does not without this, it is what it needs.
-            let again = !success && self.resort(learned, resort, true);
+        if let Some(Some(resort)) = learned.without {
             learned.without = Some(None);
-            return Ok(again);
+            // It came to work before. If it does not without this, it is what it needs.
+            return Ok(!success && self.resort(learned, resort, true));
         }
         learned.usage = report.usage.clone();
         let more = learned.lesson.take(&report.denials);
@@ -109,6 +108,8 @@ impl Learn {
                 return Err(Failure::new(ErrorCode::InvalidState, "interrupted; nothing is written"));
             }
             ExitCause::Limit { limit, value, .. } => return Ok(learned.lesson.raise(*limit, *value) || more),
+            // Whoever names a time wants the program ended then.
+            ExitCause::TimedOut { .. } if self.timeout.is_some() => return Ok(more),
             ExitCause::TimedOut { limit_ms } => return Ok(learned.lesson.raise(LimitName::Wall, *limit_ms) || more),
             _ if more => return Ok(true),
             _ => {}

@@ -40,9 +40,14 @@ impl Automounts {
 
     /// Where `path` leads. `None`: to nothing, or to where nothing is looked up.
     pub(super) fn canonical(&self, path: &Path) -> Option<PathBuf> {
+        self.walk(path).map(|(canonical, _)| canonical)
+    }
+
+    /// The same, with the links on the way.
+    pub(super) fn walk(&self, path: &Path) -> Option<(PathBuf, Vec<PathBuf>)> {
         let mut rest = parts(path);
         let mut at = PathBuf::from("/");
-        let mut links = 0;
+        let mut links = Vec::new();
         while let Some(part) = rest.pop() {
             if part == ".." {
                 at.pop();
@@ -57,17 +62,17 @@ impl Automounts {
                 at = next;
                 continue;
             }
-            links += 1;
-            if links > MOST_LINKS {
+            let target = fs::read_link(&next).ok()?;
+            links.push(next);
+            if links.len() > MOST_LINKS {
                 return None;
             }
-            let target = fs::read_link(&next).ok()?;
             if target.is_absolute() {
                 at = PathBuf::from("/");
             }
             rest.extend(parts(&target));
         }
-        Some(at)
+        Some((at, links))
     }
 }
 

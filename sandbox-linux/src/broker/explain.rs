@@ -99,7 +99,7 @@ fn of_reading(named: &Path, outside: &Outside, judge: &Judge) -> Option<Denial> 
         return None;
     }
     let mut denial = subject("filesystem.read", named, outside);
-    remedy::of_file(&mut denial, &decision, "filesystem.read", named);
+    remedy::of_file(&mut denial, &decision, "filesystem.read", proposed(named, outside, judge));
     if denial.remedy.is_some() && outside.is_directory() {
         denial.note = Some("it is a directory: the line opens everything beneath it".to_owned());
     }
@@ -118,13 +118,14 @@ fn of_writing(want: Want, named: &Path, outside: &Outside, judge: &Judge) -> Opt
     }
     let mut denial = subject("filesystem.write", named, outside);
     if entry && !by_rule {
-        let folder = if outside.follows { named.parent().unwrap_or(Path::new("/")) } else { above };
+        let named_above = named.parent().unwrap_or(Path::new("/"));
+        let folder = if outside.follows && proposed(named, outside, judge) == named { named_above } else { above };
         remedy::of_file(&mut denial, &decision, "filesystem.write", folder);
         let folder = folder.to_string_lossy();
         denial.note =
             Some(format!("names are made and removed in their directory: the line opens all of {folder} for writing"));
     } else {
-        remedy::of_file(&mut denial, &decision, "filesystem.write", named);
+        remedy::of_file(&mut denial, &decision, "filesystem.write", proposed(named, outside, judge));
     }
     Some(denial)
 }
@@ -136,8 +137,17 @@ fn of_program(named: &Path, outside: &Outside, judge: &Judge, watch: &Watch) -> 
         return None;
     }
     let mut denial = subject(EXECUTE, named, outside);
-    remedy::of_program(&mut denial, &decision, &visible, named, &outside.canonical);
+    remedy::of_program(&mut denial, &decision, &visible, proposed(named, outside, judge), &outside.canonical);
     Some(denial)
+}
+
+/// What a line names: the path as the program named it, so that links on the way are there, too; but where it leads if all of them are
+/// there already, or if one may be changed by the run, which would make the line mean something else.
+fn proposed<'a>(named: &'a Path, outside: &'a Outside, judge: &Judge) -> &'a Path {
+    let may = |link: &Path, access: FileAccess| decide(judge, link, access).is_some_and(|decision| decision.allowed);
+    let is_changeable = outside.links.iter().any(|link| may(link, FileAccess::Write));
+    let are_there = outside.links.iter().all(|link| may(link, FileAccess::Read));
+    if is_changeable || are_there { &outside.canonical } else { named }
 }
 
 /// A service of the host behind a path socket.

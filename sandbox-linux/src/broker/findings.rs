@@ -70,6 +70,7 @@ impl Findings {
         self.refused(thread, "socket.connect", path, None);
         if let Some(denial) = self.denials.last_mut().filter(|denial| denial.access == "socket.connect") {
             denial.remedy = None;
+            denial.note = Some("a service of the host listens there; no rule lets a run reach it".to_owned());
         }
     }
 

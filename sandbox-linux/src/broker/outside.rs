@@ -14,6 +14,8 @@ use std::path::{Component, Path, PathBuf};
 pub(super) struct Outside {
     /// Where it leads, as far as that is there.
     pub(super) canonical: PathBuf,
+    /// The links on the way there.
+    pub(super) links: Vec<PathBuf>,
     /// Whether the name itself leads on to `canonical`, and is not meant as a link.
     pub(super) follows: bool,
     /// Whether something is there.
@@ -28,9 +30,12 @@ impl Outside {
     pub(super) fn look(want: Want, named: &Path, automounts: &Automounts) -> Option<Self> {
         let entry = matches!(want, Want::Make | Want::Remove);
         let follows = !entry && want != Want::LookAtLink;
-        let canonical = match automounts.canonical(named).filter(|_| follows) {
-            Some(canonical) => canonical,
-            None => automounts.canonical(named.parent()?)?.join(named.file_name()?),
+        let (canonical, links) = match automounts.walk(named).filter(|_| follows) {
+            Some(found) => found,
+            None => {
+                let (above, links) = automounts.walk(named.parent()?)?;
+                (above.join(named.file_name()?), links)
+            }
         };
         // Where a link is left at the end, it leads nowhere, or is meant itself.
         let found = fs::symlink_metadata(&canonical).ok();
@@ -51,7 +56,7 @@ impl Outside {
             Want::Execute => (exists, may(&canonical, AccessFlags::X_OK)),
         };
         let kind = found.map(|found| found.file_type());
-        sense.then_some(Self { canonical, follows, exists, would_do, kind })
+        sense.then_some(Self { canonical, links, follows, exists, would_do, kind })
     }
 
     pub(super) fn is_directory(&self) -> bool {

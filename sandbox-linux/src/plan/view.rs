@@ -3,6 +3,7 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
+use crate::plan::brokered::literal_prefix;
 use crate::plan::resolve::{self, Found, Resolved, Resolver};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -92,11 +93,14 @@ impl View {
         resolver: &mut Resolver,
     ) -> Result<Effects, BridgeError> {
         let mut effects = Effects::new();
+        let writable = written_places(profile, resolver);
         for rule in &profile.filesystem.rules {
             let places = match (&rule.pattern, rule.effect) {
-                (PathPattern::Literal(path), _) => self.literal(path, rule, resolver),
+                (PathPattern::Literal(path), _) => self.literal(path, rule, resolver, &writable)?,
                 (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
-                    let objects = resolve::glob(pattern, rule, resolver)?;
+                    let mut objects = resolve::glob(pattern, rule, resolver)?;
+                    // A pattern means what is there: what a run put there is not meant.
+                    objects.retain(|object| changeable_link(&object.links, &writable).is_none());
                     for object in &objects {
                         self.rule_about(&object.path, rule);
                     }
@@ -133,12 +137,27 @@ impl View {
         Ok(effects)
     }
 
-    fn literal(&mut self, path: &str, rule: &PathRule, resolver: &mut Resolver) -> Vec<Resolved> {
-        let found = resolve::literal(Path::new(path), resolver);
-        for one in &found {
+    fn literal(
+        &mut self,
+        path: &str,
+        rule: &PathRule,
+        resolver: &mut Resolver,
+        writable: &[PathBuf],
+    ) -> Result<Vec<Resolved>, BridgeError> {
+        let mut objects = Vec::new();
+        for one in resolve::literal(Path::new(path), resolver) {
+            if matches!(rule.effect, PathEffect::Read | PathEffect::Write)
+                && let Some(link) = changeable_link(one.links(), writable)
+            {
+                if rule.rule.source.starts_with("built-in") {
+                    continue;
+                }
+                return Err(leads_astray(rule, link, one.path()));
+            }
             self.rule_about(one.path(), rule);
+            objects.extend(one.object());
         }
-        found.into_iter().filter_map(Found::object).collect()
+        Ok(objects)
     }
 
     /// A path that is no text can be named by no rule but one above it.
@@ -194,6 +213,35 @@ impl View {
         let Resolved { directory, device, inode, .. } = *object;
         self.nodes.insert(path.into(), Node::Bind { access, executable, directory, device, inode });
     }
+}
+
+/// Where runs may write, by canonical paths.
+fn written_places(profile: &ExecutionProfile, resolver: &mut Resolver) -> Vec<PathBuf> {
+    let written = profile.filesystem.rules.iter().filter(|rule| rule.effect == PathEffect::Write);
+    let literal = written.flat_map(|rule| match &rule.pattern {
+        PathPattern::Literal(path) => resolve::literal(Path::new(path), resolver),
+        pattern => vec![Found::Absent(literal_prefix(pattern).into(), Vec::new())],
+    });
+    literal.map(|found| found.path().to_path_buf()).filter(|place| place != Path::new(TEMPORARY)).collect()
+}
+
+/// A link on the way that runs may change: the next one would be shown whatever it leads to by then.
+fn changeable_link<'a>(links: &'a [(PathBuf, PathBuf)], writable: &[PathBuf]) -> Option<&'a Path> {
+    links
+        .iter()
+        .map(|(link, _)| link.as_path())
+        .find(|link| writable.iter().any(|place| link.starts_with(place) && link != place))
+}
+
+fn leads_astray(rule: &PathRule, link: &Path, to: &Path) -> BridgeError {
+    let message = format!(
+        "`{}` ({}) leads through the link `{}`, which a run may change to lead anywhere; name where it is to lead, now `{}`",
+        rule.rule.text,
+        rule.rule.place(),
+        link.display(),
+        to.display()
+    );
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message).with("link", link.to_string_lossy().into_owned())
 }
 
 /// The effect of the most specific rule. `protect` gives reading only where something above it gives it.

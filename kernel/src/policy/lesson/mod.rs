@@ -151,13 +151,21 @@ impl Lesson {
         ];
         for (key, entries) in lists {
             for entry in entries {
-                let path = entry.text.strip_prefix("literal:").unwrap_or(&entry.text).to_owned();
+                let path = entry.text.strip_prefix("literal:").unwrap_or(&entry.text);
+                let path = self.without_changeable_links(path, denial).to_owned();
                 let standing = self.standing(key, &path, denial);
                 let need = self.needs.entry((key, path)).or_default();
                 need.standing = need.standing.max(standing);
                 need.asked(denial);
             }
         }
+    }
+
+    /// A path that leads on by a link in a place that may come to be written would mean, in a later run, whatever the program makes of
+    /// that link: where it leads now is what is meant.
+    fn without_changeable_links<'a>(&self, path: &'a str, denial: &'a Denial) -> &'a str {
+        let changeable = self.consented.iter().chain(&self.places.workspace).any(|place| is_beneath(path, place));
+        denial.resolved.as_deref().filter(|_| changeable && path == denial.subject).unwrap_or(path)
     }
 
     fn standing(&self, key: Key, path: &str, denial: &Denial) -> Standing {
@@ -291,6 +299,16 @@ mod tests {
         let text = text(&lesson);
         assert_eq!(active(&text).len(), 2, "{text}");
         assert!(text.matches("# outside: \"").count() == 2 && text.matches("# protected: \"").count() == 4, "{text}");
+    }
+
+    #[test]
+    fn a_link_that_may_come_to_be_changed_stands_in_no_line() {
+        let mut lesson = Lesson::new("strict", places());
+        let mut link = read("/home/u/project/link/config");
+        link.resolved = Some("/srv/data/config".to_owned());
+        lesson.take(&[link]);
+        assert_eq!(active(&text(&lesson)).len(), 1);
+        assert!(text(&lesson).contains("\"/srv/data/config\"") && !text(&lesson).contains("link"));
     }
 
     #[test]

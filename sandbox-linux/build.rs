@@ -26,6 +26,7 @@ fn main() {
     let Some(out) = env::var_os("OUT_DIR").map(PathBuf::from) else { fail("cargo sets no OUT_DIR") };
     filters(&out.join("seccomp_filters.rs"));
     profiles(&out.join("seccomp_profiles.rs"));
+    calls(&out.join("seccomp_calls.rs"));
     let launcher = out.join("launcher");
     let skip = env::var_os("COFFERDAM_TYPE_CHECK_ONLY").is_some();
     if skip || env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
@@ -81,6 +82,14 @@ fn profiles(to: &Path) {
     }
     text.push_str("]\n");
     write(to, &text);
+}
+
+/// Writes the target's calls in the order of numbers: number, name, and whether it may go on after it was looked at.
+fn calls(to: &Path) {
+    let calls = architecture().map(Architecture::calls).unwrap_or_default();
+    let told: Vec<_> =
+        calls.iter().map(|(name, number)| (*number, *name, compiler::observed::is_observed(name))).collect();
+    write(to, &format!("&{told:?}"));
 }
 
 /// The target, if there are tables for it.

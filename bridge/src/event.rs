@@ -34,7 +34,7 @@ pub enum ExecutionEvent {
     /// The plane refused something at run time.
     Violation {
         /// The refusal.
-        denial: Denial,
+        denial: Box<Denial>,
     },
     /// A guest calls the kernel.
     GuestRequest {
@@ -59,7 +59,8 @@ pub struct ExecutionReport {
     pub usage: Usage,
     /// What held.
     pub enforcement: Enforcement,
-    /// What was refused at run time, as far as it is known for certain; at most 64 distinct ones.
+    /// What was refused at run time, as far as it is known for certain; at most 64 distinct ones, or
+    /// 512 where everything is explained.
     pub denials: Vec<Denial>,
     /// Files made or changed during the run that another tool may execute later; at most 256.
     pub executable_later: Vec<String>,

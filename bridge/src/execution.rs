@@ -135,7 +135,8 @@ pub enum Explain {
     /// What the plane hears of without slowing anything down.
     #[default]
     Known,
-    /// As much as the plane can find out, at a price for each file that is opened.
+    /// As much as the plane can find out, at a price for each call that names a path or an address. It changes what is told, and
+    /// nothing of what is refused.
     Everything,
 }
 

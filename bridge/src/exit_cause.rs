@@ -45,7 +45,7 @@ pub enum ExitCause {
     /// The policy refused it before it ran.
     RefusedByPolicy {
         /// The refusal.
-        denial: Denial,
+        denial: Box<Denial>,
     },
     /// The plane failed.
     PlaneFault {

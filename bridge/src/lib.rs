@@ -33,6 +33,7 @@ mod operations;
 pub mod path_pattern;
 pub mod permission;
 pub mod persistence;
+pub mod policy_line;
 pub mod profile;
 pub mod random;
 mod request;

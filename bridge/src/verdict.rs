@@ -52,17 +52,51 @@ pub struct Denial {
     /// The rule that refused; absent when no rule allowed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleRef>,
-    /// What to write in the policy to allow it; absent when nothing would.
+    /// What to write in the policy to allow it, one line for each rule; absent when nothing would.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
     /// The program inside that asked, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// Where that program lies, inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_path: Option<String>,
+    /// The system call that was refused, such as `openat`, where it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// The path as the program named it, where `subject` says it in another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// Where the subject leads on the host when its links are followed, where that is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<String>,
+    /// How often it was asked, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+    /// The remedy opens something on the built-in list of secrets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
+    /// What else is to be known before the remedy is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Denial {
     /// A refusal of `access` to `subject`.
     pub fn new(access: impl Into<String>, subject: impl Into<String>) -> Self {
-        Self { access: access.into(), subject: subject.into(), rule: None, remedy: None, program: None }
+        Self {
+            access: access.into(),
+            subject: subject.into(),
+            rule: None,
+            remedy: None,
+            program: None,
+            program_path: None,
+            operation: None,
+            asked: None,
+            resolved: None,
+            times: None,
+            secret: false,
+            note: None,
+        }
     }
 }

@@ -48,7 +48,8 @@ impl Failure {
 impl From<BridgeError> for Failure {
     fn from(error: BridgeError) -> Self {
         let remedy = error.denial().and_then(|denial| denial.remedy);
-        let hints = remedy.map(|remedy| format!("to allow it, write in the policy: {remedy}")).into_iter().collect();
+        let lines = remedy.iter().flat_map(|remedy| remedy.lines());
+        let hints = lines.map(|line| format!("to allow it, write in the policy: {line}")).collect();
         Self { error, hints }
     }
 }

@@ -42,7 +42,12 @@ pub(crate) fn find(name: &str) -> Result<Policy, Failure> {
 
 /// The policy in that file.
 pub(crate) fn from_file(path: &str) -> Result<Policy, BridgeError> {
-    Policy::parse(&text_of(Path::new(path))?, path, &Files::default())
+    parse(&text_of(Path::new(path))?, path)
+}
+
+/// The policy that `text` is, as if it stood in the file `name`.
+pub(crate) fn parse(text: &str, name: &str) -> Result<Policy, BridgeError> {
+    Policy::parse(text, name, &Files::default())
 }
 
 fn text_of(path: &Path) -> Result<String, BridgeError> {

@@ -1,6 +1,6 @@
 //! A profile compiled for one VM: worked out once, used by each start.
 
-use crate::broker;
+use crate::broker::{self, Watch};
 use crate::changes::OverlayPlace;
 use crate::format::{account, op, proof, run};
 use crate::launcher::Launcher;
@@ -53,14 +53,14 @@ pub(crate) struct Context {
     pub(crate) rules: Option<Arc<FilesystemRules>>,
     /// What leads to the places that the policy shows, where there are no mounts.
     pub(crate) ways: Arc<BTreeSet<PathBuf>>,
+    /// What looking at more calls needs, where refusals are to be explained.
+    pub(crate) watch: Option<Watch>,
     /// Empty where each start has an overlay of its own.
     before_terminal: Plan,
     /// Without namespaces it depends on where temporary storage is: made for each start.
     after_terminal: Option<Plan>,
     landlock: Option<Rights>,
     filter: &'static [u8],
-    /// Everything that fails is looked at.
-    explains: bool,
 }
 
 impl Context {
@@ -75,7 +75,7 @@ impl Context {
     ) -> Result<Self, BridgeError> {
         let Prepared { view, mut brokered, .. } = prepared;
         if explains {
-            brokered = Brokered::everything();
+            brokered = brokered.explained();
         }
         if tier != Tier::Full {
             brokered = brokered.without_mounts();
@@ -85,10 +85,12 @@ impl Context {
         brokered.names |= brokered.moves;
         let host_network = profile.network.mode == NetworkMode::Inherit;
         let own_programs = view.has_own_programs();
-        let filter = match tier {
+        let plain = match tier {
             Tier::Full => Variant::Full { asked: asked(brokered), sockets: brokered.sockets, own_programs },
             _ => Variant::Landlock { host_network, own_programs },
         };
+        let watch = brokered.explains.then(|| Watch { plain, commands: profile.commands.clone(), host_network });
+        let filter = if watch.is_some() { plain.watched() } else { plain };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         let mut context = Self {
             vm_id,
@@ -102,7 +104,7 @@ impl Context {
             after_terminal: None,
             landlock: offer.landlock,
             filter: seccomp::filter(filter),
-            explains,
+            watch,
             profile,
             view,
         };
@@ -119,7 +121,7 @@ impl Context {
     pub(crate) fn anew(&self, offer: &Offer) -> Result<Self, BridgeError> {
         let profile = self.profile.clone();
         let prepared = Prepared::new(&profile)?;
-        Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.explains)
+        Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.brokered.explains)
     }
 
     /// The places on the host that a run can write to, each with its device.
@@ -164,7 +166,7 @@ impl Context {
 
     /// Whether launchers for it can be confined before there is a program to run.
     pub(crate) fn can_be_pooled(&self) -> bool {
-        self.tier == Tier::Full && !self.explains && !self.keeps_changes_apart()
+        self.tier == Tier::Full && !self.brokered.explains && !self.keeps_changes_apart()
     }
 
     /// Everything that comes before the program itself and is the same for all that run without a terminal.

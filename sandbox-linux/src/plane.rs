@@ -199,7 +199,8 @@ impl LinuxPlane {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
                         let shares_network = context.shares_network();
-                        broker = Some(Broker::start(listener, root, judge, context.brokered, shares_network)?);
+                        let watch = context.watch.clone();
+                        broker = Some(Broker::start(listener, root, judge, context.brokered, shares_network, watch)?);
                     }
                     Ok(())
                 },

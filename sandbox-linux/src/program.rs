@@ -3,6 +3,7 @@
 use crate::plan::view::{Access, View};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::profile::CommandProfile;
 use cofferdam_bridge::verdict::Denial;
 use nix::unistd::{AccessFlags, access};
@@ -49,6 +50,11 @@ fn in_sight(path: &Path, view: &View) -> bool {
     std::fs::canonicalize(path).is_ok_and(|canonical| view.access(&canonical) != Access::None)
 }
 
+/// The line that shows a program under the name that it is started by.
+fn shown(path: &Path) -> Option<String> {
+    path_line("filesystem.read", path.to_str()?)
+}
+
 fn visible(path: &Path, view: &View, commands: &CommandProfile) -> Result<(), BridgeError> {
     let canonical = std::fs::canonicalize(path);
     let object = canonical.as_deref().unwrap_or(path);
@@ -56,16 +62,20 @@ fn visible(path: &Path, view: &View, commands: &CommandProfile) -> Result<(), Br
     let decision = commands.decide(&subject);
     if !decision.allowed {
         let mut denial = Denial::new("command.execute", subject.clone());
-        denial.remedy = Some(match &decision.rule {
-            Some(rule) => format!("remove `{}` ({})", rule.text, rule.place()),
-            None => format!("commands.allow = [\"{subject}\"]"),
-        });
+        denial.remedy = match &decision.rule {
+            Some(rule) => Some(format!("remove `{}` ({})", rule.text, rule.place())),
+            None => path_line("commands.allow", &subject).and_then(|line| {
+                let seen = view.access(object) != Access::None;
+                let read = if seen { None } else { Some(shown(path)?) };
+                Some([Some(line), read].into_iter().flatten().collect::<Vec<_>>().join("\n"))
+            }),
+        };
         denial.rule = decision.rule;
         return Err(BridgeError::denied(&denial));
     }
     if view.access(object) == Access::None {
         let mut denial = Denial::new("filesystem.read", subject.clone());
-        denial.remedy = Some(format!("filesystem.read = [\"{subject}\"]"));
+        denial.remedy = shown(path);
         return Err(BridgeError::denied(&denial));
     }
     let Ok(canonical) = canonical else {

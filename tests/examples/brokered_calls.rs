@@ -1,6 +1,6 @@
 //! How long calls take that the broker may answer: `cargo xtask bench calls` runs it outside and inside sandboxes.
 //!
-//! `brokered_calls names|open|look|connect PLACE ROUNDS` prints the median of a round, in nanoseconds a call.
+//! `brokered_calls names|open|look|missing|read|connect PLACE ROUNDS` prints the median of a round, in nanoseconds a call.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,6 +17,8 @@ fn main() -> std::io::Result<()> {
     let mut times = match what.as_str() {
         "open" => open(place, rounds)?,
         "look" => look(place, rounds)?,
+        "missing" => missing(rounds),
+        "read" => read(place, rounds)?,
         "connect" => connect(place, rounds)?,
         _ => names(place, rounds)?,
     };
@@ -70,6 +72,35 @@ fn look(place: &Path, rounds: usize) -> std::io::Result<Vec<u128>> {
         }
     }
     fs::remove_file(&file)?;
+    Ok(times)
+}
+
+/// Looks for what is there outside and which no policy shows.
+fn missing(rounds: usize) -> Vec<u128> {
+    let hidden = Path::new("/etc/machine-id");
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let start = Instant::now();
+        // Outside it is found, inside it is not: either way somebody had to look.
+        drop(fs::metadata(hidden));
+        times.push(start.elapsed().as_nanos());
+    }
+    times
+}
+
+/// Reads a byte of an open file, which nobody is ever asked about.
+fn read(place: &Path, rounds: usize) -> std::io::Result<Vec<u128>> {
+    use std::os::unix::fs::FileExt;
+    let path = place.join("bench-file");
+    fs::write(&path, "words")?;
+    let file = fs::File::open(&path)?;
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let start = Instant::now();
+        file.read_exact_at(&mut [0], 0)?;
+        times.push(start.elapsed().as_nanos());
+    }
+    fs::remove_file(&path)?;
     Ok(times)
 }
 

@@ -19,10 +19,17 @@ pub fn binary() -> PathBuf {
     })
 }
 
+/// With `COFFERDAM_EXPLAIN` every run is an explained one, as far as it is not anyway: explaining changes nothing that a test looks at.
+fn explained(options: &[&str]) -> Option<&'static str> {
+    let already = options.contains(&"--explain");
+    std::env::var_os("COFFERDAM_EXPLAIN").filter(|_| !already).map(|_| "--explain")
+}
+
 /// `cofferdam run` with `options`, in `workspace`, of `program` and its arguments.
 pub fn run(workspace: &Path, options: &[&str], program: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    command.arg("run").arg("--workspace").arg(workspace).args(options).arg("--").args(program).current_dir(workspace);
+    command.arg("run").arg("--workspace").arg(workspace).args(explained(options)).args(options);
+    command.arg("--").args(program).current_dir(workspace);
     command
 }
 
@@ -46,7 +53,7 @@ pub fn run_without_namespaces(workspace: &Path, options: &[&str], program: &[&st
                           exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--map-current-user", "--keep-caps", "sh", "-c", REFUSE, "sh"]);
-    command.arg(binary()).arg("run").arg("--workspace").arg(workspace).args(options).arg("--").args(program);
-    command.current_dir(workspace);
+    command.arg(binary()).arg("run").arg("--workspace").arg(workspace).args(explained(options)).args(options);
+    command.arg("--").args(program).current_dir(workspace);
     command
 }

@@ -8,6 +8,23 @@ use std::process::Stdio;
 /// The unprivileged user as whom root runs the end-to-end tests once more.
 const USER: &str = "tester";
 
+/// The end-to-end tests once more with every run explained, which must change no outcome.
+const EXPLAINED: [&str; 13] = [
+    "cargo",
+    "test",
+    "--package",
+    "cofferdam-tests",
+    "--test",
+    "all",
+    "--",
+    "--skip",
+    "explain::",
+    "--skip",
+    "explained_effects::",
+    "--skip",
+    "learn::",
+];
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
     passed: u64,
@@ -42,6 +59,7 @@ fn run_all(log: &std::path::Path) -> Result<Tally, String> {
     let mut tally = Tally::default();
     let log = format!("COFFERDAM_SKIP_LOG={}", log.display());
     add(&mut tally, &[&log, "cargo", "test", "--workspace", "--all-features", "--no-fail-fast"])?;
+    add(&mut tally, &[&[log.as_str(), "COFFERDAM_EXPLAIN=1"][..], &EXPLAINED].concat())?;
     if is_root()? {
         unprivileged(&mut tally, &log)?;
     } else {

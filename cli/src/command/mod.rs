@@ -11,6 +11,7 @@ pub(crate) mod policy;
 mod policy_check;
 mod policy_explain;
 mod policy_init;
+mod policy_learn;
 mod policy_schema;
 mod policy_show;
 pub(crate) mod run;

@@ -6,6 +6,7 @@ use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
 use crate::{exit_code, policy_file};
 use clap::{Args, ValueEnum};
+use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
@@ -70,7 +71,8 @@ pub(crate) struct Run {
     /// Give it no terminal of its own.
     #[arg(long)]
     no_tty: bool,
-    /// When it fails, tell also which files it could not read, at a price for each file it opens.
+    /// Tell each file, program, address and call that was refused, by which rule, and what to write to allow it. Costs
+    /// time for each call that names a path or an address.
     #[arg(long)]
     explain: bool,
     /// Where it runs; never without isolation unless `host` is given here.
@@ -89,7 +91,7 @@ pub(crate) struct Run {
 
 /// A tier that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Isolation {
+pub(super) enum Isolation {
     /// Namespaces, Landlock and seccomp together.
     Full,
     /// Landlock, seccomp and the broker; namespaces too where there are some.
@@ -121,6 +123,14 @@ impl Isolation {
         match self {
             Self::Full => "full",
             Self::Landlock => "landlock",
+        }
+    }
+
+    /// As policies have it.
+    pub(super) fn tier(self) -> Tier {
+        match self {
+            Self::Full => Tier::Full,
+            Self::Landlock => Tier::Landlock,
         }
     }
 }
@@ -177,7 +187,7 @@ impl Run {
         if self.json {
             return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured));
         }
-        human::print(report);
+        human::print(report, self.explain);
         Ok(())
     }
 
@@ -262,13 +272,13 @@ fn entries(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
 }
 
 /// A program's path as it was typed: links are followed by the plane, which decides by where they lead.
-fn absolute_unresolved(program: &str) -> Result<String, Failure> {
+pub(super) fn absolute_unresolved(program: &str) -> Result<String, Failure> {
     let path =
         std::path::absolute(program).map_err(|error| io(&format!("the path `{program}` cannot be used"), &error))?;
     compose::utf8(path)
 }
 
-fn host_value(name: &str) -> Result<String, Failure> {
+pub(super) fn host_value(name: &str) -> Result<String, Failure> {
     std::env::var(name).map_err(|_| {
         Failure::new(ErrorCode::RequestInvalid, format!("the variable `{name}` is not set here, or is no text"))
             .hint(format!("give it a value: --env {name}=VALUE"))

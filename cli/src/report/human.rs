@@ -9,9 +9,9 @@ use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::verdict::Denial;
 use std::io::{IsTerminal, Write};
 
-/// Prints what there is to tell.
-pub(crate) fn print(report: &ExecutionReport) {
-    print_lines(&lines(report));
+/// Prints what there is to tell. `explained`: refusals were asked for, so they are told after a success, too.
+pub(crate) fn print(report: &ExecutionReport, explained: bool) {
+    print_lines(&lines(report, explained));
 }
 
 /// Prints one line about a danger, before the run.
@@ -36,9 +36,9 @@ fn print_lines(lines: &[String]) {
     }
 }
 
-fn lines(report: &ExecutionReport) -> Vec<String> {
+fn lines(report: &ExecutionReport, explained: bool) -> Vec<String> {
     let mut lines = cause(&report.cause);
-    if !report.cause.success() {
+    if explained || !report.cause.success() {
         lines.extend(report.denials.iter().flat_map(denial));
     }
     if !report.executable_later.is_empty() {
@@ -115,11 +115,31 @@ fn denial(denial: &Denial) -> Vec<String> {
         |rule| format!("refused by `{}` ({})", shown(&rule.text), shown(&rule.place())),
     );
     let program = denial.program.as_ref().map(|program| format!(" for {}", shown(program))).unwrap_or_default();
-    let mut lines = vec![format!("cofferdam: {} of {}{program}: {by}", shown(&denial.access), shown(&denial.subject))];
-    lines.extend(
-        denial.remedy.as_ref().map(|remedy| format!("hint: to allow it, write in the policy: {}", sentences(remedy))),
-    );
+    let leads = denial.resolved.as_ref().map(|path| format!(" (it leads to {})", shown(path))).unwrap_or_default();
+    let subject = shown(&denial.subject);
+    let mut lines = vec![format!("cofferdam: {} of {subject}{leads}{program}: {by}", shown(&denial.access))];
+    lines.extend(looked_at(denial));
+    let hint = if denial.secret {
+        "it is on the list of secrets; to open it all the same, write in the policy"
+    } else {
+        "to allow it, write in the policy"
+    };
+    let remedies = denial.remedy.iter().flat_map(|remedy| remedy.lines());
+    lines.extend(remedies.map(|line| format!("hint: {hint}: {}", sentences(line))));
+    lines.extend(denial.note.as_ref().map(|note| format!("  {}", sentences(note))));
     lines
+}
+
+/// Which program asked in which words and how often, where the calls were looked at.
+fn looked_at(denial: &Denial) -> Option<String> {
+    let operation = shown(denial.operation.as_ref()?);
+    let asked = denial.asked.as_ref().map(|asked| format!(" as {}", shown(asked))).unwrap_or_default();
+    let times = match denial.times {
+        Some(times) if times > 1 => format!(", {times} times"),
+        _ => String::new(),
+    };
+    let by = denial.program_path.as_ref().map(|path| format!(" by {}", shown(path))).unwrap_or_default();
+    Some(format!("  asked{asked}{by} ({operation}{times})"))
 }
 
 #[cfg(test)]
@@ -140,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_tells_what_was_refused_by_which_line_and_what_to_write() {
-        let text = lines(&report(ExitCause::Exited { code: 1 })).join("\n");
+        let text = lines(&report(ExitCause::Exited { code: 1 }), false).join("\n");
         assert_eq!(
             text,
             "cofferdam: filesystem.write of /srv/\\u{1b}[2J\\u{a}x: refused by `filesystem.deny \"/srv\"` (ci.toml:7)\n\
@@ -149,8 +169,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_looked_at_tells_who_asked_how_and_marks_a_secret() {
+        let mut denial = Denial::new("command.execute", "/srv/tool");
+        denial.remedy = Some("commands.allow = [\"/srv/tool\"]\nfilesystem.read = [\"/srv/tool\"]".to_owned());
+        denial.program = Some("sh".to_owned());
+        denial.program_path = Some("/usr/bin/\u{1b}dash".to_owned());
+        (denial.operation, denial.asked) = (Some("execve".to_owned()), Some("../tool".to_owned()));
+        (denial.times, denial.secret, denial.resolved) = (Some(2), true, Some("/opt/tool".to_owned()));
+        denial.note = Some("a note".to_owned());
+        assert_eq!(
+            super::denial(&denial).join("\n"),
+            "cofferdam: command.execute of /srv/tool (it leads to /opt/tool) for sh: no rule allows it\n  \
+             asked as ../tool by /usr/bin/\\u{1b}dash (execve, 2 times)\n\
+             hint: it is on the list of secrets; to open it all the same, write in the policy: commands.allow = [\"/srv/tool\"]\n\
+             hint: it is on the list of secrets; to open it all the same, write in the policy: filesystem.read = [\"/srv/tool\"]\n  \
+             a note"
+        );
+    }
+
+    #[test]
     fn a_run_that_succeeds_is_silent() {
-        assert!(lines(&report(ExitCause::Exited { code: 0 })).is_empty());
+        let report = report(ExitCause::Exited { code: 0 });
+        assert!(lines(&report, false).is_empty());
+        assert!(!lines(&report, true).is_empty(), "unless it was asked for");
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Policy {
 }
 
 /// What an entry of the secrets list stands for. Without a home directory, everybody's is meant.
-fn secret(text: &str, places: &Placeholders) -> Vec<PathPattern> {
+pub(super) fn secret(text: &str, places: &Placeholders) -> Vec<PathPattern> {
     match (places.pattern(text), text.strip_prefix("{home}")) {
         (Ok(pattern), _) => vec![pattern],
         (Err(_), Some(rest)) => {

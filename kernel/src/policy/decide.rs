@@ -5,6 +5,7 @@ use super::entry::TEMPORARY;
 use super::network_rule;
 use cofferdam_bridge::decide::{FileAccess, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::profile::{NetworkMode, PathEffect, Temporary};
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
 
@@ -85,7 +86,7 @@ impl CompiledPolicy {
             Access::Write(path) => self.file(path, FileAccess::Write, "write")?,
             Access::Execute(path) => {
                 let decision = self.profile.commands.decide(path);
-                from_rule(decision, || format!("commands.allow = [\"{path}\"]"))
+                from_rule(decision, || line("commands.allow", path))
             }
             Access::Connect(host, port) => self.connect(host, *port),
             Access::Environment(name) => match self.environment.contains_key(name) {
@@ -105,7 +106,7 @@ impl CompiledPolicy {
         let name = decision.rule.as_ref().filter(|_| protected).and_then(protected_name).map(str::to_owned);
         Ok(from_rule(decision, || match name {
             Some(name) => format!("filesystem.unprotect = [\"{name}\"]"),
-            None => format!("filesystem.{key} = [\"{path}\"]"),
+            None => line(&format!("filesystem.{key}"), path),
         }))
     }
 
@@ -148,6 +149,11 @@ fn from_rule(decision: RuleDecision, remedy: impl FnOnce() -> String) -> Decisio
         _ => remedy(),
     };
     Decision::deny(decision.rule, remedy)
+}
+
+/// The line that names `path`, or what to do where no entry can.
+fn line(key: &str, path: &str) -> String {
+    path_line(key, path).unwrap_or_else(|| format!("name a directory above it under {key}: no entry can say this path"))
 }
 
 /// The entry of the protect list that a rule comes from.

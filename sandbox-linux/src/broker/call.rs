@@ -81,16 +81,23 @@ pub(crate) enum Call {
     ChangeDescriptorMode { descriptor: i32, mode: u32 },
 }
 
+/// Its `AUDIT_ARCH_…` (linux/audit.h), which notifications carry.
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
+/// Its `AUDIT_ARCH_…` (linux/audit.h), which notifications carry.
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// Whether a notification's number means what it means on this architecture.
+pub(crate) fn is_native(notification: &Notification) -> bool {
+    notification.architecture == ARCHITECTURE
+}
 
 impl Call {
     /// The call of a notification; `None` for one the broker does not know, and for calls of another architecture,
     /// whose numbers mean something else.
     pub(crate) fn of(notification: &Notification) -> Option<Self> {
-        if notification.architecture != ARCHITECTURE {
+        if !is_native(notification) {
             return None;
         }
         let arguments = &notification.arguments;
@@ -223,20 +230,20 @@ fn older(_: i64, _: &[u64; 6]) -> Option<Call> {
     None
 }
 
-fn here(arguments: &[u64; 6], at: usize) -> PathArgument {
+pub(super) fn here(arguments: &[u64; 6], at: usize) -> PathArgument {
     PathArgument { directory: libc::AT_FDCWD, address: argument(arguments, at) }
 }
 
-fn argument(arguments: &[u64; 6], at: usize) -> u64 {
+pub(super) fn argument(arguments: &[u64; 6], at: usize) -> u64 {
     arguments.get(at).copied().unwrap_or(0)
 }
 
 /// The kernel looks at the low half of an argument that is an `int`.
-fn unsigned(arguments: &[u64; 6], at: usize) -> u32 {
+pub(super) fn unsigned(arguments: &[u64; 6], at: usize) -> u32 {
     (argument(arguments, at) & 0xffff_ffff) as u32
 }
 
-fn int(arguments: &[u64; 6], at: usize) -> i32 {
+pub(super) fn int(arguments: &[u64; 6], at: usize) -> i32 {
     unsigned(arguments, at).cast_signed()
 }
 

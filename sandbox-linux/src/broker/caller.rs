@@ -54,6 +54,12 @@ pub(crate) fn program_of(thread: i32) -> Option<String> {
     Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
 }
 
+/// Where a thread's program lies, as the sandbox sees it, for messages.
+pub(crate) fn program_path_of(thread: i32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{thread}/exe")).ok()?;
+    Some(path.to_string_lossy().into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

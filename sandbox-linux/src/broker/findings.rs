@@ -1,6 +1,8 @@
 //! What the broker has to tell at the end: what it refused, and what another tool may execute later.
 
 use super::caller::program_of;
+use super::remedy;
+use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::profile::PathEffect;
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::borrow::Cow;
@@ -10,6 +12,9 @@ use std::path::Path;
 
 /// As many distinct refusals as a report holds.
 const MOST_DENIALS: usize = 64;
+
+/// As many as it holds where everything is explained.
+const MOST_EXPLAINED: usize = 512;
 
 /// As many files as a report holds.
 const MOST_FILES: usize = 256;
@@ -32,10 +37,35 @@ impl Findings {
             return;
         }
         let mut denial = Denial::new(access, subject);
-        denial.remedy = Some(remedy(access, subject, rule.as_ref()));
+        (denial.remedy, denial.secret) = remedy(access, path, rule.as_ref());
         denial.rule = rule.map(|(_, rule)| rule);
         denial.program = program_of(thread);
         self.denials.push(denial);
+    }
+
+    /// Adds what was explained afterwards. What is known of the same subject already gets what was found out about it.
+    pub(crate) fn explained(&mut self, denials: Vec<Denial>) {
+        // What no rule refuses was looked into once more: of that only what would have come to something outside is left.
+        self.denials.retain(|known| known.rule.is_some() || known.access == "socket.connect");
+        let own = self.denials.len();
+        for denial in denials {
+            let leads = |one: &Denial, other: &Denial| one.resolved.as_ref() == Some(&other.subject);
+            let same = |known: &&mut Denial| {
+                known.access == denial.access && (known.subject == denial.subject || leads(&denial, known))
+            };
+            let room = self.denials.len() < MOST_EXPLAINED;
+            match self.denials.iter_mut().take(own).find(same) {
+                Some(known) if denial.rule.is_some() => *known = denial,
+                // The broker knows a rule that the path alone does not tell: that one stays.
+                Some(known) => {
+                    let (rule, remedy, secret) = (known.rule.take(), known.remedy.take(), known.secret);
+                    *known = denial;
+                    (known.rule, known.remedy, known.secret, known.note) = (rule, remedy, secret, None);
+                }
+                None if room => self.denials.push(denial),
+                None => {}
+            }
+        }
     }
 
     /// Notes that `thread` was kept from a socket that somebody outside bound. No rule opens it.
@@ -43,6 +73,7 @@ impl Findings {
         self.refused(thread, "socket.connect", path, None);
         if let Some(denial) = self.denials.last_mut().filter(|denial| denial.access == "socket.connect") {
             denial.remedy = None;
+            denial.note = Some("a service of the host listens there; no rule lets a run reach it".to_owned());
         }
     }
 
@@ -57,7 +88,7 @@ impl Findings {
 }
 
 /// A path as a report tells it: bytes that are no text are told by number, so that two such names are not told as one.
-fn told(path: &Path) -> Cow<'_, str> {
+pub(super) fn told(path: &Path) -> Cow<'_, str> {
     let bytes = path.as_os_str().as_bytes();
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
@@ -70,16 +101,16 @@ fn told(path: &Path) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-fn remedy(access: &str, subject: &str, rule: Option<&(PathEffect, RuleRef)>) -> String {
+/// The line that allows `path`, and whether that opens a secret.
+fn remedy(access: &str, path: &Path, rule: Option<&(PathEffect, RuleRef)>) -> (Option<String>, bool) {
+    // A path that is no text can be said by no line.
+    let line = || path.to_str().and_then(|path| path_line(access, path));
     match rule {
-        Some((PathEffect::Protect, rule)) => {
-            let name = rule.text.split('"').nth(1).unwrap_or(subject);
-            format!("filesystem.unprotect = [\"{name}\"]")
-        }
+        Some((PathEffect::Protect, rule)) => (Some(remedy::unprotect(rule, &told(path))), false),
         // A secret is shown to whoever names the very file.
-        Some((_, rule)) if rule.source == "built-in secrets" => format!("{access} = [\"{subject}\"]"),
-        Some((_, rule)) => format!("remove `{}` ({})", rule.text, rule.place()),
-        None => format!("{access} = [\"{subject}\"]"),
+        Some((_, rule)) if remedy::is_secret(rule) => (line(), true),
+        Some((_, rule)) => (Some(remedy::removal(rule)), false),
+        None => (line(), false),
     }
 }
 

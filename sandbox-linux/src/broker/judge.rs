@@ -10,10 +10,8 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use nix::errno::Errno;
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What a refused call is answered.
@@ -188,18 +186,14 @@ impl Judge {
         }
     }
 
-    /// Notes that something was looked for in vain that is there on the host, where the rules say why it is not here.
-    pub(crate) fn explain_absence(&mut self, thread: i32, absolute: &[u8]) {
-        let path = normalised(Path::new(OsStr::from_bytes(absolute)));
-        let text = path.to_string_lossy();
-        if path.symlink_metadata().is_err() {
-            return;
-        }
-        if let Ok(decision) = self.rules.decide(&text, FileAccess::Read)
-            && !decision.allowed
-        {
-            self.findings.refused(thread, "filesystem.read", &path, rule_of(decision));
-        }
+    /// What the rules say to a canonical path; `None` for what is none.
+    pub(crate) fn decide(&self, path: &str, access: FileAccess) -> Option<RuleDecision> {
+        self.rules.decide(path, access).ok()
+    }
+
+    /// Whether `path` lies in temporary storage that is on the host.
+    pub(crate) fn is_temporary(&self, path: &Path) -> bool {
+        self.own.as_ref().is_some_and(|own| own.is_temporary(path))
     }
 
     /// Whether a rule takes changing `path` away, whoever made it.
@@ -261,18 +255,6 @@ fn is_run_later(path: &Path) -> bool {
     let repository = name == "HEAD" && !path.iter().any(|part| part == ".git");
     let path_file = path.extension().is_some_and(|extension| extension == "pth");
     repository || path_file || RUN_LATER.iter().any(|own| name == *own)
-}
-
-/// `path` without `.`, `..` and doubled slashes. Links are not followed: this serves messages alone.
-fn normalised(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut normal, component| {
-        match component {
-            Component::ParentDir => drop(normal.pop()),
-            Component::CurDir => {}
-            other => normal.push(other),
-        }
-        normal
-    })
 }
 
 fn rule_of(decision: RuleDecision) -> Option<(PathEffect, RuleRef)> {

@@ -4,29 +4,38 @@
 //! descriptors in the guest's root, judges canonical paths, and does the operation itself, on those descriptors and with no more
 //! rights than the guest has. It never lets a call go on after looking at memory that the guest can change.
 
+mod attempts;
 mod attributes;
+mod automounts;
 mod call;
 mod caller;
+mod explain;
 mod findings;
 mod guest_memory;
 mod guest_path;
 mod judge;
 mod known;
+mod listening;
 mod look;
 mod made;
 mod names;
 mod notify;
+mod observe;
 mod open;
+mod outside;
 mod overlay_rename;
 mod own_places;
 mod own_terminals;
 mod raw_attribute;
 mod raw_call;
+mod remedy;
 mod rename;
 mod serve;
 mod sockets;
+mod sought;
 
 use crate::plan::brokered::Brokered;
+use attempts::Attempts;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
@@ -41,6 +50,7 @@ use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
 
 pub(crate) use judge::{Judge, rules};
+pub(crate) use observe::Watch;
 pub(crate) use own_places::{OwnPlaces, ways};
 
 /// Room for a walk through as many levels of directories as are looked at. What is not touched costs nothing.
@@ -56,20 +66,22 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Begins to answer the calls that arrive at `listener` from the sandbox whose root directory is `root`. `shares_network`: it has
-    /// no network namespace of its own.
+    /// no network namespace of its own. `watch`: more is asked, so that it can be explained.
     pub(crate) fn start(
         listener: OwnedFd,
         root: OwnedFd,
         judge: Judge,
         brokered: Brokered,
         shares_network: bool,
+        watch: Option<Watch>,
     ) -> Result<Self, BridgeError> {
         let server = Server {
             files: GuestFiles::new(root),
             judge,
             judges_reads: brokered.reads,
-            explains: brokered.explains,
             moves: brokered.moves,
+            watch,
+            attempts: Attempts::default(),
             sockets: OwnSockets::new(shares_network),
         };
         let (theirs, stop) =

@@ -80,6 +80,15 @@ impl Listener {
         unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, std::ptr::from_mut(&mut response)) };
     }
 
+    /// Lets a call go on as if nobody had been asked (seccomp_unotify(2)). Only for calls whose verdict depends on nothing that was
+    /// looked at: the memory that they name may be another by now.
+    pub(crate) fn let_go_on(&self, id: u64) {
+        let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
+        let mut response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags };
+        // SAFETY: as above.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, std::ptr::from_mut(&mut response)) };
+    }
+
     /// Puts a copy of `descriptor` into the caller's table and answers with its number, both at once.
     pub(crate) fn hand_over(&self, id: u64, descriptor: BorrowedFd<'_>, close_on_exec: bool) -> Result<(), Errno> {
         let mut request = libc::seccomp_notif_addfd {

@@ -74,11 +74,7 @@ impl Server {
     pub(super) fn open(&mut self, thread: i32, path: PathArgument, flags: i32, mode: u32) -> Result<Answer, Errno> {
         let wish = Wish { flags: OFlag::from_bits_retain(flags), mode };
         let absolute = self.absolute(thread, path)?;
-        let answer = self.open_path(thread, absolute.clone(), wish);
-        if self.explains && matches!(answer, Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES)) {
-            self.judge.explain_absence(thread, &absolute);
-        }
-        answer
+        self.open_path(thread, absolute, wish)
     }
 
     fn open_path(&mut self, thread: i32, mut absolute: Vec<u8>, wish: Wish) -> Result<Answer, Errno> {

@@ -38,6 +38,11 @@ impl Facts {
         self.mode & libc::S_IFMT == libc::S_IFLNK
     }
 
+    /// Whether it is a regular file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+
     /// Whether it is a directory.
     pub(crate) fn is_directory(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFDIR

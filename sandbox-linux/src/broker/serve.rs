@@ -1,11 +1,14 @@
 //! The broker's thread: takes calls one after the other, and answers each.
 
+use super::attempts::Attempts;
 use super::call::Call;
+use super::explain;
 use super::findings::Findings;
 use super::guest_memory;
 use super::guest_path::GuestFiles;
 use super::judge::Judge;
 use super::notify::{Listener, Notification};
+use super::observe::Watch;
 use super::open::{open_fifo, release_fifo};
 use super::raw_call::{SocketAddress, connect, drop_capabilities, own_file_mode_mask};
 use super::sockets::{OwnSockets, does_not_block, release_socket};
@@ -23,6 +26,8 @@ pub(super) enum Answer {
     Done,
     /// It is done, and the caller finds these bytes at `to`.
     Memory { to: u64, bytes: Vec<u8>, value: i64 },
+    /// It goes on: it would not have been asked about but for the sake of explaining.
+    GoOn,
     /// The caller gets this descriptor.
     Descriptor { file: OwnedFd, close_on_exec: bool },
     /// A socket that is to be connected, and what the address leads to where that is a file.
@@ -37,10 +42,12 @@ pub(super) struct Server {
     pub(super) judge: Judge,
     /// Whether opens for reading are judged, too.
     pub(super) judges_reads: bool,
-    /// Whether opens that find nothing are told, where the policy hides something.
-    pub(super) explains: bool,
     /// Whether directories that overlayfs does not rename are moved name by name.
     pub(super) moves: bool,
+    /// What looking at more calls needs, where refusals are to be explained.
+    pub(super) watch: Option<Watch>,
+    /// What was asked for in vain, as far as that is looked at.
+    pub(super) attempts: Attempts,
     /// The sockets with a path that the guest bound.
     pub(super) sockets: OwnSockets,
 }
@@ -93,7 +100,7 @@ pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Fin
         waiter.release();
         let _ = thread.join();
     }
-    server.judge.findings
+    server.findings()
 }
 
 /// Whether a call waits. Not when everybody who could call has ended.
@@ -131,6 +138,7 @@ fn give(
                 Err(errno) => listener.answer(id, Err(errno)),
             }
         }
+        Ok(Answer::GoOn) => listener.let_go_on(id),
         Ok(Answer::Descriptor { file, close_on_exec }) => hand_over(listener, id, &file, close_on_exec),
         Ok(Answer::Fifo { object, flags, close_on_exec }) => {
             let object = Arc::new(object);
@@ -186,6 +194,24 @@ fn hand_over(listener: &Listener, id: u64, file: &OwnedFd, close_on_exec: bool) 
 
 impl Server {
     fn answer(&mut self, listener: &Listener, notification: &Notification) -> Result<Answer, Errno> {
+        let plain = self.watch.as_ref().map(|watch| watch.verdict(notification));
+        match plain {
+            Some(plain) => self.watched(plain, listener, notification),
+            None => self.served(listener, notification),
+        }
+    }
+
+    /// All that was found, with what was asked for in vain explained.
+    fn findings(mut self) -> Findings {
+        if let Some(watch) = &self.watch {
+            let denials = explain::denials(&mut self.attempts, &self.judge, watch);
+            self.judge.findings.explained(denials);
+        }
+        self.judge.findings
+    }
+
+    /// Does what the guest asked for, if it may be.
+    pub(super) fn served(&mut self, listener: &Listener, notification: &Notification) -> Result<Answer, Errno> {
         let call = Call::of(notification).ok_or(Errno::ENOSYS)?;
         // The thread's number may have passed to another one, whose memory and directories are not the caller's.
         let thread = notification.thread;

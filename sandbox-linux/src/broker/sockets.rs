@@ -33,7 +33,7 @@ const LONGEST_PATH: usize = 108;
 const MOST_SOCKETS: usize = 65_536;
 
 /// A relative path starts at the caller's working directory.
-const HERE: PathArgument = PathArgument { directory: libc::AT_FDCWD, address: 0 };
+pub(super) const HERE: PathArgument = PathArgument { directory: libc::AT_FDCWD, address: 0 };
 
 /// The sockets that one guest bound to paths.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ pub(crate) struct Brokered {
     pub(crate) names: bool,
     /// Every open.
     pub(crate) reads: bool,
-    /// Opens that find nothing are told, where the policy hides something there.
+    /// Whatever may be refused, so that it can be explained. It changes no answer.
     pub(crate) explains: bool,
     /// Directories are moved name by name, where overlayfs refuses to rename them.
     pub(crate) moves: bool,
@@ -45,9 +45,9 @@ impl Brokered {
         brokered
     }
 
-    /// Everything that can be asked, so that it can be explained.
-    pub(crate) fn everything() -> Self {
-        Self { names: true, reads: true, explains: true, sockets: true, moves: false }
+    /// The same, with all that is looked at so that it can be explained.
+    pub(crate) fn explained(self) -> Self {
+        Self { explains: true, ..self }
     }
 
     /// What must be asked about where there are no mounts: Landlock can allow a place, but not take away what lies in it.
@@ -57,7 +57,7 @@ impl Brokered {
 
     /// Whether anything is asked.
     pub(crate) fn any(self) -> bool {
-        self.names || self.reads || self.sockets
+        self.names || self.reads || self.sockets || self.explains
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) struct Resolved {
 pub(crate) enum Found {
     /// An object.
     Object(Resolved),
-    /// Nothing yet; the canonical path it would have, if it were made.
-    Absent(PathBuf),
+    /// Nothing yet; the canonical path it would have, if it were made, and the links on the way there.
+    Absent(PathBuf, Vec<(PathBuf, PathBuf)>),
 }
 
 /// As many links as path_resolution(7) lets a path follow.
@@ -38,7 +38,7 @@ impl Found {
     pub(crate) fn object(self) -> Option<Resolved> {
         match self {
             Self::Object(object) => Some(object),
-            Self::Absent(_) => None,
+            Self::Absent(..) => None,
         }
     }
 
@@ -46,7 +46,15 @@ impl Found {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Object(object) => &object.path,
-            Self::Absent(place) => place,
+            Self::Absent(place, _) => place,
+        }
+    }
+
+    /// The links on the way to it, and what each points to.
+    pub(crate) fn links(&self) -> &[(PathBuf, PathBuf)] {
+        match self {
+            Self::Object(object) => &object.links,
+            Self::Absent(_, links) => links,
         }
     }
 }
@@ -71,11 +79,11 @@ impl Resolver {
         };
         let object = match above? {
             Found::Object(object) => object,
-            Found::Absent(place) => return Some(Found::Absent(place.join(name))),
+            Found::Absent(place, links) => return Some(Found::Absent(place.join(name), links)),
         };
         let place = object.path.join(name);
         match fs::symlink_metadata(&place) {
-            Err(_) => Some(Found::Absent(place)),
+            Err(_) => Some(Found::Absent(place, object.links)),
             Ok(metadata) if metadata.is_symlink() => walk(path),
             Ok(metadata) => Some(Found::Object(Resolved::new(place, object.links, &metadata))),
         }
@@ -189,7 +197,7 @@ fn walk(path: &Path) -> Option<Found> {
         let Ok(metadata) = fs::symlink_metadata(&place) else {
             rest.reverse();
             let possible = !rest.iter().any(|part| part == Path::new(".."));
-            return possible.then(|| Found::Absent(rest.iter().fold(place, |place, part| place.join(part))));
+            return possible.then(|| Found::Absent(rest.iter().fold(place, |place, part| place.join(part)), links));
         };
         if metadata.is_symlink() {
             let target = fs::read_link(&place).ok()?;

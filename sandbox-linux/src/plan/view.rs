@@ -63,10 +63,8 @@ impl View {
         let mut view = Self::default();
         let mut objects = BTreeMap::new();
         let mut resolver = Resolver::default();
-        let mut linked = Vec::new();
-        let effects = view.effects(profile, &mut objects, &mut resolver, &mut linked)?;
-        let executables = view.executables(profile, &mut objects, &mut resolver, &mut linked);
-        planted::check(&view.rules, &linked)?;
+        let effects = view.effects(profile, &mut objects, &mut resolver)?;
+        let executables = view.executables(profile, &mut objects, &mut resolver);
         folding::check(&view.rules)?;
         if profile.filesystem.temporary == Temporary::Private {
             let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
@@ -178,21 +176,44 @@ impl View {
         profile: &ExecutionProfile,
         objects: &mut BTreeMap<PathBuf, Resolved>,
         resolver: &mut Resolver,
-        linked: &mut Vec<Linked>,
     ) -> Result<Effects, BridgeError> {
         let mut effects = Effects::new();
+        for (rule, resolved) in self.meant(profile, resolver)? {
+            let path = resolved.path.clone();
+            if OWN.iter().any(|own| path == Path::new(own)) {
+                continue;
+            }
+            self.links.extend(resolved.links.iter().cloned());
+            let effect = effects.entry(path.clone()).or_insert(rule.effect);
+            if strength(rule.effect) > strength(*effect) {
+                *effect = rule.effect;
+            }
+            objects.insert(path, resolved);
+        }
+        Ok(effects)
+    }
+
+    /// What is on the host that each rule means. Links that a run may have planted lead to nothing.
+    fn meant<'a>(
+        &mut self,
+        profile: &'a ExecutionProfile,
+        resolver: &mut Resolver,
+    ) -> Result<Vec<(&'a PathRule, Resolved)>, BridgeError> {
+        let mut linked = program_links(profile, resolver);
+        let mut found = Vec::new();
         for rule in &profile.filesystem.rules {
-            let places = match (&rule.pattern, rule.effect) {
-                (PathPattern::Literal(path), _) => self.literal(path, rule, resolver),
+            let (places, named) = match (&rule.pattern, rule.effect) {
+                (PathPattern::Literal(path), _) => {
+                    (resolve::literal(Path::new(path), resolver), !rule.rule.source.starts_with("built-in"))
+                }
                 (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
-                    let objects = resolve::glob(pattern, rule, resolver)?;
-                    objects.into_iter().map(|object| (self.rule_about(&object.path, rule), object)).collect()
+                    (resolve::glob(pattern, rule, resolver)?.into_iter().map(Found::Object).collect(), false)
                 }
                 // A pattern that takes away is held by the broker, name by name.
                 (PathPattern::Glob(pattern), _) => {
                     let pattern = PathPattern::Glob(resolve::canonical_pattern(pattern, resolver));
                     self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
-                    Vec::new()
+                    (Vec::new(), false)
                 }
                 (_, _) => {
                     let message = format!(
@@ -203,33 +224,26 @@ impl View {
                     return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
                 }
             };
-            for (number, resolved) in places {
-                let path = resolved.path.clone();
+            for place in places {
+                let number = self.rule_about(place.path(), rule);
                 let access = match rule.effect {
                     PathEffect::Read => Some(FileAccess::Read),
                     PathEffect::Write => Some(FileAccess::Write),
                     _ => None,
                 };
-                linked.extend(access.and_then(|access| leads(&resolved, number, &rule.rule, access)));
-                if OWN.iter().any(|own| path == Path::new(own)) {
-                    continue;
-                }
-                self.links.extend(resolved.links.iter().cloned());
-                let effect = effects.entry(path.clone()).or_insert(rule.effect);
-                if strength(rule.effect) > strength(*effect) {
-                    *effect = rule.effect;
-                }
-                objects.insert(path, resolved);
+                let one = access.and_then(|access| leads(&place, number, &rule.rule, access, named));
+                let at = one.is_some().then_some(linked.len());
+                linked.extend(one);
+                found.push((rule, place, at));
             }
         }
-        Ok(effects)
-    }
-
-    /// The objects that a path leads to, each with the number of its canonical rule.
-    fn literal(&mut self, path: &str, rule: &PathRule, resolver: &mut Resolver) -> Vec<(Option<usize>, Resolved)> {
-        let found = resolve::literal(Path::new(path), resolver);
-        let numbered = found.into_iter().map(|one| (self.rule_about(one.path(), rule), one));
-        numbered.filter_map(|(number, one)| one.object().map(|object| (number, object))).collect()
+        let passed_over = planted::check(&self.rules, &linked, profile.filesystem.temporary)?;
+        let numbers: Vec<usize> =
+            passed_over.iter().filter_map(|at| linked.get(*at).and_then(|one| one.number)).collect();
+        let mut number = 0..;
+        self.rules.retain(|_| number.next().is_none_or(|number| !numbers.contains(&number)));
+        found.retain(|(.., at)| at.is_none_or(|at| !passed_over.contains(&at)));
+        Ok(found.into_iter().filter_map(|(rule, place, _)| place.object().map(|object| (rule, object))).collect())
     }
 
     /// A path that is no text can be named by no rule but one above it.
@@ -244,13 +258,11 @@ impl View {
         profile: &ExecutionProfile,
         objects: &mut BTreeMap<PathBuf, Resolved>,
         resolver: &mut Resolver,
-        linked: &mut Vec<Linked>,
     ) -> Executables {
         let mut executables = Executables::new();
         let rules = profile.commands.allow.iter().map(|rule| (rule, true));
         for (rule, allowed) in rules.chain(profile.commands.deny.iter().map(|rule| (rule, false))) {
             for resolved in resolve::literal(Path::new(&rule.prefix), resolver).into_iter().filter_map(Found::object) {
-                linked.extend(leads(&resolved, None, &rule.rule, FileAccess::Read).filter(|_| allowed));
                 let verdict = executables.entry(resolved.path.clone()).or_insert(allowed);
                 *verdict = *verdict && allowed;
                 objects.entry(resolved.path.clone()).or_insert(resolved);
@@ -288,11 +300,21 @@ impl View {
     }
 }
 
+/// The links that lead to programs which may be executed.
+fn program_links(profile: &ExecutionProfile, resolver: &mut Resolver) -> Vec<Linked> {
+    let mut linked = Vec::new();
+    for rule in &profile.commands.allow {
+        let found = resolve::literal(Path::new(&rule.prefix), resolver);
+        linked.extend(found.iter().filter_map(|found| leads(found, None, &rule.rule, FileAccess::Read, true)));
+    }
+    linked
+}
+
 /// What a rule's path led through, if it were links.
-fn leads(resolved: &Resolved, number: Option<usize>, rule: &RuleRef, access: FileAccess) -> Option<Linked> {
-    let links: Vec<PathBuf> = resolved.links.iter().map(|(place, _)| place.clone()).collect();
-    let target = resolved.path.clone();
-    (!links.is_empty()).then(|| Linked { number, rule: rule.clone(), links, target, access })
+fn leads(found: &Found, number: Option<usize>, rule: &RuleRef, access: FileAccess, named: bool) -> Option<Linked> {
+    let links: Vec<PathBuf> = found.links().iter().map(|(place, _)| place.clone()).collect();
+    let target = found.path().to_owned();
+    (!links.is_empty()).then(|| Linked { number, rule: rule.clone(), links, target, access, named })
 }
 
 /// The effect of the most specific rule. `protect` gives reading only where something above it gives it.

@@ -30,22 +30,33 @@ pub(crate) enum Variant {
         /// The policy lets the run execute something that it may write.
         own_programs: bool,
     },
+    /// Any of them, where refusals are to be explained: the supervisor is asked about whatever may be refused, and answers as the
+    /// filter of the run itself would. One does for all that share what it must leave to the kernel.
+    Watched {
+        /// Behind namespaces and mounts.
+        namespaces: bool,
+        /// The policy lets the run execute something that it may write.
+        own_programs: bool,
+    },
 }
+
+/// As many variants as there are with and without programs of the run's own.
+const HALF: usize = 10;
 
 impl Variant {
     /// All of them, in the order in which the built filters lie.
-    pub(crate) const ALL: [Self; 16] = {
+    pub(crate) const ALL: [Self; 2 * HALF] = {
         let halves = [Self::each(false), Self::each(true)];
-        let mut all = [halves[0][0]; 16];
+        let mut all = [halves[0][0]; 2 * HALF];
         let mut at = 0;
         while at < all.len() {
-            all[at] = halves[at / 8][at % 8];
+            all[at] = halves[at / HALF][at % HALF];
             at += 1;
         }
         all
     };
 
-    const fn each(own_programs: bool) -> [Self; 8] {
+    const fn each(own_programs: bool) -> [Self; HALF] {
         [
             Self::Full { asked: Asked::Nothing, sockets: false, own_programs },
             Self::Full { asked: Asked::Nothing, sockets: true, own_programs },
@@ -55,6 +66,8 @@ impl Variant {
             Self::Full { asked: Asked::NamesAndOpens, sockets: true, own_programs },
             Self::Landlock { host_network: false, own_programs },
             Self::Landlock { host_network: true, own_programs },
+            Self::Watched { namespaces: true, own_programs },
+            Self::Watched { namespaces: false, own_programs },
         ]
     }
 }

@@ -244,3 +244,38 @@ fn what_could_not_be_read_is_explained_when_asked_for() {
     assert!(told.contains("built-in secrets") && told.contains("/etc/hostname for cat"), "{told}");
     assert!(!told.contains("of /no/such/file"), "what is not there was not refused: {told}");
 }
+
+#[test]
+fn a_rule_that_leads_through_a_link_of_the_guest_s_opens_nothing() {
+    let (home, aside) = (Scratch::new(), Scratch::new());
+    home.write(".ssh/config", "SECRET-CANARY");
+    let workspace = home.join("project");
+    fs::create_dir(&workspace).unwrap();
+    let rules = [
+        "read = [\"{workspace}/conf/config\"]",
+        "read = [\"{workspace}/con[f]/config\"]",
+        "write = [\"{workspace}/conf/config\", \"{workspace}\"]",
+        "write = [\"{workspace}/conf/new\", \"{workspace}\"]",
+    ];
+    for (rule, without) in rules.iter().flat_map(|rule| [(rule, false), (rule, true)]) {
+        let tier = if without { "landlock" } else { "full" };
+        let policy = format!("version = 1\nextends = \"dev\"\nisolation.require = \"{tier}\"\n[filesystem]\n{rule}\n");
+        let policy = aside.write("p.toml", &policy).display().to_string();
+        let _ = fs::remove_file(workspace.join("conf"));
+        let sandboxed = |program: &[&str]| {
+            let start = if without { cofferdam_tests::command::run_without_namespaces } else { run };
+            start(&workspace, &["--policy", &policy], program).env("HOME", home.path()).output().unwrap()
+        };
+        let output = sandboxed(&["ln", "-s", "../.ssh", "conf"]);
+        if rule.starts_with("read") {
+            assert_eq!(output.status.code(), Some(0), "{rule}: {output:?}");
+        } else {
+            // What protects names keeps the guest from it; it may come from an archive that was unpacked elsewhere.
+            symlink("../.ssh", workspace.join("conf")).unwrap();
+        }
+        let output = sandboxed(&["sh", "-c", "cat conf/config; echo evil > conf/config; echo evil > conf/new"]);
+        assert!(!text(&output.stdout).contains("SECRET") && output.status.code() != Some(0), "{rule}: {output:?}");
+        assert_eq!(fs::read_to_string(home.join(".ssh/config")).unwrap(), "SECRET-CANARY", "{rule} {tier}");
+        assert!(!home.join(".ssh/new").exists(), "{rule} {tier}");
+    }
+}

@@ -1,8 +1,11 @@
-//! What the broker costs: calls that it answers, outside, in a sandbox, and in one without namespaces, one after the other in turn.
+//! What the broker costs: calls that it answers, outside, in a sandbox, in one whose refusals are explained, and in one without
+//! namespaces, one after the other in turn.
 
-use crate::workspace::{built, fresh_folder, output, run as tool, say};
+use super::rounds::{Subject, measure as turns, quartiles};
+use super::table::{Cell, Table};
+use crate::workspace::{built, fresh_folder, output, run as tool};
 
-/// Rounds of each subject, whose medians' median is told.
+/// Rounds of each subject, whose medians' quartiles are told.
 const TURNS: usize = 5;
 
 /// Runs what follows where no namespace can be made.
@@ -33,37 +36,52 @@ fn measure(command: &str, folder: &str, rounds: usize) -> Result<(), String> {
     let full = [&[command][..], &run, &["--", &program]].concat();
     let bare = [&["unshare"][..], &WITHOUT_NAMESPACES, &[command], &run, &["--isolation", "landlock", "--", &program]]
         .concat();
-    let subjects = [("outside", outside), ("workspace", full), ("workspace without namespaces", bare)];
-    say("| calls | where | median ns a call | × outside |");
-    say("| --- | --- | --- | --- |");
+    let explained = [&[command][..], &run, &["--explain", "--", &program]].concat();
+    let subjects = [
+        ("outside", outside),
+        ("workspace", full),
+        ("workspace, explained", explained),
+        ("workspace without namespaces", bare),
+    ];
+    let head = ["calls", "where", "median", "p25–p75", "× outside"];
+    let mut table = Table::new("calls", "What calls take, ns each", &head);
     for (what, calls) in [
         ("names", "create, rename, remove, mkdir"),
         ("open", "open for reading"),
         ("look", "look for a file that is there and one that is not"),
+        ("missing", "look for a file that is hidden"),
+        ("read", "read from an open file"),
         ("connect", "connect to one's own socket"),
     ] {
-        let mut times = vec![Vec::new(); subjects.len()];
-        for _ in 0..TURNS {
-            for ((name, line), times) in subjects.iter().zip(&mut times) {
-                times.push(once(line, what, folder, &rounds).map_err(|why| format!("{name}: {why}"))?);
-            }
-        }
-        let median = |times: &mut Vec<f64>| {
-            times.sort_by(f64::total_cmp);
-            times.get(TURNS / 2).copied().unwrap_or(0.0)
+        let subject = |(name, line): &(&'static str, Vec<&str>)| {
+            let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            Subject::new(*name, {
+                let rounds = rounds.clone();
+                move || once(&line, what, folder, &rounds)
+            })
         };
-        let medians: Vec<f64> = times.iter_mut().map(median).collect();
-        let own = medians.first().copied().unwrap_or(1.0).max(1.0);
-        for ((name, _), time) in subjects.iter().zip(medians) {
-            say(&format!("| {calls} | {name} | {time:.0} | {:.1} |", time / own));
+        let all = turns(subjects.iter().map(subject).collect(), TURNS, 0)?;
+        let own = all.first().map_or(1.0, |outside| quartiles(&outside.rounds)[1]).max(1.0);
+        for one in &all {
+            let [low, median, high] = quartiles(&one.rounds);
+            let cells = vec![
+                calls.into(),
+                one.name.as_str().into(),
+                Cell::Number(median, 0),
+                Cell::Spread(low, high, 0),
+                Cell::Number(median / own, 1),
+            ];
+            table.row(cells);
         }
     }
-    Ok(())
+    table.emit()
 }
 
-fn once(line: &[&str], what: &str, folder: &str, rounds: &str) -> Result<f64, String> {
+fn once(line: &[String], what: &str, folder: &str, rounds: &str) -> Result<f64, String> {
     let (program, arguments) = line.split_first().ok_or("nothing to run")?;
-    let told = output(program, &[arguments, &[what, folder, rounds]].concat())?;
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.extend([what, folder, rounds]);
+    let told = output(program, &arguments)?;
     let text = String::from_utf8_lossy(&told.stdout).trim().to_owned();
     text.parse().map_err(|_| format!("it printed `{text}`: {}", String::from_utf8_lossy(&told.stderr)))
 }

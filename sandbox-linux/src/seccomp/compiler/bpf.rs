@@ -157,6 +157,19 @@ impl Block {
         self.tests.is_empty() && matches!(self.otherwise, Verdict::Errno(_))
     }
 
+    /// Replaces each verdict by what `change` makes of it.
+    pub(crate) fn change_verdicts(&mut self, change: fn(Verdict) -> Verdict) {
+        for test in &mut self.tests {
+            test.verdict = change(test.verdict);
+        }
+        self.otherwise = change(self.otherwise);
+    }
+
+    /// Adds a test that is asked after the others.
+    pub(crate) fn put_last(&mut self, test: Test) {
+        self.tests.push(test);
+    }
+
     /// Adds a test that is asked before the others.
     pub(crate) fn put_first(&mut self, test: Test) {
         self.tests.insert(0, test);

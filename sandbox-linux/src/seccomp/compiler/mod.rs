@@ -4,6 +4,7 @@
 
 pub(crate) mod architecture;
 pub(crate) mod bpf;
+pub(crate) mod observed;
 pub(crate) mod profiles;
 mod rules;
 pub(crate) mod table;
@@ -16,7 +17,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The filter of `variant` for `architecture`.
 pub(crate) fn compile(architecture: Architecture, variant: Variant) -> Vec<BpfInstruction> {
-    bpf::filter(architecture.audit(), &leaves(&by_number(architecture, &verdicts(variant))), ENOSYS)
+    let verdicts = match variant {
+        Variant::Watched { namespaces, own_programs } => {
+            observed::asking(verdicts(strictest(namespaces, own_programs)))
+        }
+        plain => verdicts(plain),
+    };
+    bpf::filter(architecture.audit(), &leaves(&by_number(architecture, &verdicts)), ENOSYS)
+}
+
+/// Whatever another variant of its kind asks about or refuses, this one does. What only some refuse takes no names, see `observed`.
+fn strictest(namespaces: bool, own_programs: bool) -> Variant {
+    match namespaces {
+        true => Variant::Full { asked: Asked::NamesAndOpens, sockets: true, own_programs },
+        false => Variant::Landlock { host_network: false, own_programs },
+    }
 }
 
 /// Slips of the pen in the tables, each of which would leave a call unjudged or unexplained. A sentence each.
@@ -27,7 +42,8 @@ pub(crate) fn faults() -> Vec<String> {
         named.filter(|name| !known(name)).map(|name| format!("nothing has a call {name}")).collect();
     let mut seen = BTreeSet::new();
     let compute = table::COMPUTE.iter().flat_map(|group| group.calls);
-    faults.extend(compute.filter(|name| !known(name)).map(|name| format!("nothing has a call {name}")));
+    let observed = observed::NAMING.iter().chain(observed::BY_VARIANT);
+    faults.extend(compute.chain(observed).filter(|name| !known(name)).map(|name| format!("nothing has a call {name}")));
     for group in table::GROUPS.iter().flat_map(|(groups, _)| *groups) {
         if group.reason.len() < 10 {
             faults.push(format!("the group of {:?} has no reason", group.calls));
@@ -57,7 +73,7 @@ impl Variant {
 
     /// Whether namespaces hold what they can.
     fn has_namespaces(self) -> bool {
-        matches!(self, Self::Full { .. })
+        matches!(self, Self::Full { .. } | Self::Watched { namespaces: true, .. })
     }
 
     /// Whether a network socket reaches only what the policy lets it: a namespace of the run's own, or a network that is the host's
@@ -68,7 +84,9 @@ impl Variant {
 
     /// Whether something that the run may write may be executed.
     fn runs_its_own(self) -> bool {
-        let (Self::Full { own_programs, .. } | Self::Landlock { own_programs, .. }) = self;
+        let (Self::Full { own_programs, .. }
+        | Self::Landlock { own_programs, .. }
+        | Self::Watched { own_programs, .. }) = self;
         own_programs
     }
 }

@@ -39,11 +39,19 @@ fn shown(program: &[BpfInstruction], architecture: u32, number: u32) -> String {
 }
 
 fn table_of(architecture: Architecture) -> String {
-    let columns = [("full", FULL), ("no own programs", FOREIGN), ("full, all asked", EVERYTHING), ("landlock", ALONE)];
+    let columns = [
+        ("full", FULL),
+        ("no own programs", FOREIGN),
+        ("full, all asked", EVERYTHING),
+        ("landlock", ALONE),
+        ("full, watched", FULL.watched()),
+        ("landlock, watched", ALONE.watched()),
+    ];
     let mut programs = columns.map(|(_, variant)| compiler::compile(architecture, variant)).to_vec();
     programs.extend(Profile::ALL.map(|profile| profiles::compile(architecture, profile)));
     let line = |text: &mut String, cells: Vec<String>| {
-        let padded = cells.iter().zip([5, 24, 28, 28, 28, 28, 28, 28]).map(|(cell, width)| format!("{cell:<width$}"));
+        let padded =
+            cells.iter().zip([5, 24, 28, 28, 28, 28, 28, 28, 28, 28]).map(|(cell, width)| format!("{cell:<width$}"));
         writeln!(text, "{}", padded.collect::<Vec<_>>().join(" ").trim_end()).unwrap();
     };
     let mut text = String::new();

@@ -3,6 +3,7 @@
 mod every_number;
 mod interpreter;
 mod program_filters;
+mod watched;
 
 use super::compiler::architecture::Architecture;
 use super::compiler::bpf::BpfInstruction;

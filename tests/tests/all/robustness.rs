@@ -29,7 +29,10 @@ fn assert_right_or_told(what: &str, tier: &str, output: &Output) -> bool {
     if output.status.code().is_none() && what.starts_with("as ") && said.to_lowercase().contains("memory") {
         return false;
     }
-    assert!(!said.contains("panicked") && !text(&output.stdout).contains("SECRET"), "{what}: {output:?}");
+    // The runtime panics by itself where a new thread finds no memory for its signal stack; what started the thread tells of it.
+    let by_runtime = |line: &str| what.starts_with("as ") && line.contains("/unix/stack_overflow.rs:");
+    let panicked = said.lines().any(|line| line.contains("panicked") && !by_runtime(line));
+    assert!(!panicked && !text(&output.stdout).contains("SECRET"), "{what}: {output:?}");
     let told: Result<Value, _> = serde_json::from_slice(&output.stdout);
     let Ok(result) = told else {
         // Not even the loader had what it needs, or the one object could not be written: then nothing ran.

@@ -75,6 +75,7 @@ fn sys_15_explaining_refuses_just_what_is_refused_without_it() {
 const RACE: &str = "
 import ctypes, os, threading, sys
 outside, rounds = sys.argv[1], 1000
+sys.setswitchinterval(1e-4)
 libc = ctypes.CDLL(None, use_errno=True)
 good, bad = b'./harmless'.ljust(200, b'\\0'), outside.encode().ljust(200, b'\\0')
 path = ctypes.create_string_buffer(200)

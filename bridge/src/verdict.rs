@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The decision about one access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +74,9 @@ pub struct Denial {
     /// How often it was asked, where that was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
+    /// Each program that asked, by its name, and how often, where there was more than one; at most eight.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, u64>,
     /// The remedy opens something on the built-in list of secrets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
@@ -95,6 +99,7 @@ impl Denial {
             asked: None,
             resolved: None,
             times: None,
+            programs: BTreeMap::new(),
             secret: false,
             note: None,
         }

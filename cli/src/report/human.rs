@@ -139,7 +139,10 @@ fn looked_at(denial: &Denial) -> Option<String> {
         _ => String::new(),
     };
     let by = denial.program_path.as_ref().map(|path| format!(" by {}", shown(path))).unwrap_or_default();
-    Some(format!("  asked{asked}{by} ({operation}{times})"))
+    let others = denial.programs.keys().filter(|name| Some(*name) != denial.program.as_ref());
+    let others: Vec<String> = others.map(|name| shown(name)).collect();
+    let also = if others.is_empty() { String::new() } else { format!("; also by {}", others.join(", ")) };
+    Some(format!("  asked{asked}{by} ({operation}{times}){also}"))
 }
 
 #[cfg(test)]
@@ -177,10 +180,11 @@ mod tests {
         (denial.operation, denial.asked) = (Some("execve".to_owned()), Some("../tool".to_owned()));
         (denial.times, denial.secret, denial.resolved) = (Some(2), true, Some("/opt/tool".to_owned()));
         denial.note = Some("a note".to_owned());
+        denial.programs = [("sh".to_owned(), 1), ("make".to_owned(), 1)].into();
         assert_eq!(
             super::denial(&denial).join("\n"),
             "cofferdam: command.execute of /srv/tool (it leads to /opt/tool) for sh: no rule allows it\n  \
-             asked as ../tool by /usr/bin/\\u{1b}dash (execve, 2 times)\n\
+             asked as ../tool by /usr/bin/\\u{1b}dash (execve, 2 times); also by make\n\
              hint: it is on the list of secrets; to open it all the same, write in the policy: commands.allow = [\"/srv/tool\"]\n\
              hint: it is on the list of secrets; to open it all the same, write in the policy: filesystem.read = [\"/srv/tool\"]\n  \
              a note"

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// As many distinct attempts as are kept. A guest that makes more fills no memory of the host's; a line is missing then.
 const MOST: usize = 4096;
 
+/// As many programs as are told apart.
+pub(super) const MOST_PROGRAMS: usize = 8;
+
 /// What a call wanted of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Want {
@@ -56,6 +59,18 @@ pub(super) struct Attempt {
     pub(super) program: Option<String>,
     pub(super) program_path: Option<String>,
     pub(super) times: u64,
+    /// Each program by its name, and how often it asked.
+    pub(super) programs: BTreeMap<String, u64>,
+}
+
+impl Attempt {
+    fn count(&mut self, program: Option<String>) {
+        let Some(program) = program else { return };
+        if self.programs.len() < MOST_PROGRAMS || self.programs.contains_key(&program) {
+            let times = self.programs.entry(program).or_default();
+            *times = times.saturating_add(1);
+        }
+    }
 }
 
 /// The attempts of one run.
@@ -65,21 +80,25 @@ pub(super) struct Attempts(BTreeMap<Sought, Attempt>);
 impl Attempts {
     /// Notes that `thread` asked in vain, by the call `operation` and in the words `asked`.
     pub(super) fn note(&mut self, thread: i32, sought: Sought, operation: &'static str, asked: &[u8]) {
+        let program = program_of(thread);
         if let Some(known) = self.0.get_mut(&sought) {
             known.times = known.times.saturating_add(1);
+            known.count(program);
             return;
         }
         if self.0.len() >= MOST {
             return;
         }
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             order: self.0.len(),
             asked: asked.to_vec(),
             operation,
-            program: program_of(thread),
+            program: program.clone(),
             program_path: program_path_of(thread),
             times: 1,
+            programs: BTreeMap::new(),
         };
+        attempt.count(program);
         self.0.insert(sought, attempt);
     }
 

@@ -1,7 +1,7 @@
 //! From attempts to refusals, when the run has ended: what would have come to something outside, the rule that is in the way, and the
 //! line that takes it out of the way.
 
-use super::attempts::{Attempt, Attempts, Sought, Want};
+use super::attempts::{Attempt, Attempts, MOST_PROGRAMS, Sought, Want};
 use super::automounts::Automounts;
 use super::findings;
 use super::judge::Judge;
@@ -49,6 +49,9 @@ pub(super) fn denials(attempts: &mut Attempts, judge: &Judge, watch: &Watch) -> 
             None => denials.push(denial),
         }
     }
+    for denial in denials.iter_mut().filter(|denial| denial.programs.len() < 2) {
+        denial.programs.clear();
+    }
     denials
 }
 
@@ -62,6 +65,7 @@ fn told(mut denial: Denial, attempt: &Attempt) -> Denial {
     denial.program_path.clone_from(&attempt.program_path);
     denial.operation = Some(attempt.operation.to_owned());
     denial.times = Some(attempt.times);
+    denial.programs.clone_from(&attempt.programs);
     let asked = text_of(&attempt.asked);
     denial.asked = (!asked.is_empty() && asked != denial.subject).then_some(asked);
     denial
@@ -70,6 +74,12 @@ fn told(mut denial: Denial, attempt: &Attempt) -> Denial {
 /// Looking at a file and then opening it is one refusal; the later call says more.
 fn merge(known: &mut Denial, denial: Denial) {
     known.times = known.times.zip(denial.times).map(|(known, more)| known.saturating_add(more));
+    for (program, times) in &denial.programs {
+        if known.programs.len() < MOST_PROGRAMS || known.programs.contains_key(program) {
+            let known = known.programs.entry(program.clone()).or_default();
+            *known = known.saturating_add(*times);
+        }
+    }
     if denial.access != EXECUTE && denial.remedy.is_some() && known.remedy != denial.remedy {
         let operation = denial.operation.clone();
         (known.remedy, known.note, known.operation) = (denial.remedy, denial.note, operation);

@@ -198,6 +198,10 @@ fn who_asked_how_and_how_often_is_told() {
     assert!(denial["program_path"].as_str().unwrap().ends_with("/cat"), "{denial}");
     assert!(denial["times"].as_u64().unwrap() >= 2, "{denial}");
     assert!(denial["asked"].as_str().unwrap().starts_with("../.."), "{denial}");
+    let line = format!("cat {0}; head {0}; cat {0}; exit 1", path.display());
+    let (denials, told) = refusals(run(inside.path(), &["--explain", "--json"], &["sh", "-c", &line]));
+    let denial = find(&denials, "filesystem.read", &path.display().to_string()).unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(denial["programs"], serde_json::json!({ "cat": 2, "head": 1 }), "{denial}");
 }
 
 #[test]
@@ -266,7 +270,7 @@ fn the_schema_of_the_result_tells_what_explaining_adds() {
     let output = Command::new(binary()).args(["run", "--json-schema"]).output().unwrap();
     let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
     let denial = &schema["$defs"]["Denial"]["properties"];
-    for field in ["operation", "asked", "resolved", "program_path", "times", "secret", "note"] {
+    for field in ["operation", "asked", "resolved", "program_path", "times", "programs", "secret", "note"] {
         assert!(denial[field].is_object(), "{field}: {denial}");
     }
 }

@@ -75,14 +75,16 @@ fn sys_15_explaining_refuses_just_what_is_refused_without_it() {
 const RACE: &str = "
 import ctypes, os, threading, sys
 outside, rounds = sys.argv[1], 1000
+sys.setswitchinterval(1e-4)
 libc = ctypes.CDLL(None, use_errno=True)
 good, bad = b'./harmless'.ljust(200, b'\\0'), outside.encode().ljust(200, b'\\0')
 path = ctypes.create_string_buffer(200)
 stop = False
-def flip():
+# Each ends a turn with another one: on a busy machine it may be a while until the next.
+def flip(one, other):
     while not stop:
-        path.raw = good; path.raw = bad
-threads = [threading.Thread(target=flip) for _ in range(2)]
+        path.raw = one; path.raw = other
+threads = [threading.Thread(target=flip, args=order) for order in ((good, bad), (bad, good))]
 for thread in threads: thread.start()
 seen, met = set(), set()
 status = ctypes.create_string_buffer(512)
@@ -94,7 +96,7 @@ for _ in range(rounds):
     libc.syscall(76, path, 0)
     libc.syscall(90, path, 0o777)
     libc.syscall(87, path)
-    if not os.path.exists('harmless'): open('harmless', 'w').write('harmless')
+    with open('harmless', 'w') as file: file.write('harmless')
 stop = True
 for thread in threads: thread.join()
 print(sorted(seen), sorted(met))

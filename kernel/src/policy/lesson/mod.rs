@@ -25,6 +25,19 @@ use std::collections::BTreeMap;
 pub use text::Told;
 
 /// What was learned so far about one program.
+///
+/// ```
+/// use cofferdam_bridge::{usage::Usage, verdict::Denial};
+/// use cofferdam_kernel::policy::{Lesson, NoFiles, Placeholders, Policy, Told};
+/// // What a run under `VmSpec::explain(Explain::Everything)` reports.
+/// let mut denial = Denial::new("filesystem.read", "/srv/data/words");
+/// denial.remedy = Some("filesystem.read = [\"/srv/data/words\"]".to_owned());
+/// let mut lesson = Lesson::new("strict", Placeholders::default());
+/// assert!(lesson.take(&[denial]), "another run would differ");
+/// let text = lesson.text(&Told { program: "sort", arguments: 1, rounds: 1, usage: &Usage::default() });
+/// Policy::parse(&text, "learned.toml", &NoFiles)?;
+/// # Ok::<(), cofferdam_bridge::error::BridgeError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lesson {
     base: String,

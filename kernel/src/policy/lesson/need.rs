@@ -60,11 +60,14 @@ pub(super) struct Need {
 impl Need {
     /// Notes one refusal. A later run asks again what is still refused: the highest count stands.
     pub(super) fn asked(&mut self, denial: &Denial) {
-        let name = denial.program.clone().unwrap_or_else(|| "a program".to_owned());
-        let times = denial.times.unwrap_or(1);
-        if self.programs.len() < MOST_PROGRAMS || self.programs.contains_key(&name) {
-            let known = self.programs.entry(name).or_default();
-            *known = times.max(*known);
+        let alone = [(denial.program.clone().unwrap_or_else(|| "a program".to_owned()), denial.times.unwrap_or(1))];
+        let several = denial.programs.iter().map(|(name, times)| (name.clone(), *times));
+        let all = several.chain(alone.into_iter().filter(|_| denial.programs.is_empty()));
+        for (name, times) in all {
+            if self.programs.len() < MOST_PROGRAMS || self.programs.contains_key(&name) {
+                let known = self.programs.entry(name).or_default();
+                *known = times.max(*known);
+            }
         }
         self.note.clone_from(&denial.note);
     }

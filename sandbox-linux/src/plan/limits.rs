@@ -15,7 +15,7 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits, others: u64) {
     if let Some(processes) = limits.processes {
         // A hard stop above the limit, so that the supervisor sees the limit passed and can tell it. It does not bind root: there
         // a cgroup or the supervisor must.
-        let own = processes.saturating_add(processes / 4).saturating_add(8);
+        let own = processes.saturating_mul(2).saturating_add(BEFORE_A_LOOK);
         set("processes", libc::RLIMIT_NPROC, own.saturating_add(others));
     }
     if let Some(bytes) = limits.disk_bytes {
@@ -31,6 +31,9 @@ pub(crate) fn build(plan: &mut Plan, limits: &Limits, others: u64) {
         set("memory", libc::RLIMIT_DATA, hard_stop(bytes).saturating_add(64 << 20));
     }
 }
+
+/// As many processes as a program starts before the supervisor looks for the first time.
+const BEFORE_A_LOOK: u64 = 256;
 
 /// Where one process is stopped for sure, given the limit for the tree; what it maps before it uses it comes on top.
 pub(crate) fn hard_stop(bytes: u64) -> u64 {

@@ -36,7 +36,9 @@ pub const O_CLOEXEC: usize = 0o2_000_000;
 /// The descriptor only names a place.
 pub const O_PATH: usize = 0o10_000_000;
 /// A symbolic link in the last place is not followed.
-pub const O_NOFOLLOW: usize = 0o400_000;
+pub const O_NOFOLLOW: usize = if cfg!(target_arch = "aarch64") { 0o100_000 } else { 0o400_000 };
+/// Only a directory is opened. These two have numbers of their own on AArch64 (its `uapi/asm/fcntl.h`).
+pub const O_DIRECTORY: usize = if cfg!(target_arch = "aarch64") { 0o40_000 } else { 0o200_000 };
 
 /// Why an operation failed: the error number, and what tells its parts from each other.
 pub struct Failure {

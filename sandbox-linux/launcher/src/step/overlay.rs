@@ -1,11 +1,9 @@
 //! An overlay: what the guest changes lands in a directory of its own, and what lies beneath stays as it is.
 
 use super::root::compare;
-use super::{AT_FDCWD, Failure, O_CLOEXEC, O_NOFOLLOW, O_PATH, part};
+use super::{AT_FDCWD, Failure, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, part};
 use crate::plan_reader::{Cursor, Text};
 use crate::raw_call::{call, nr};
-
-const O_DIRECTORY: usize = if cfg!(target_arch = "aarch64") { 0o40_000 } else { 0o200_000 };
 
 /// Each directory is named by the descriptor that was compared, through the new root's own /proc: what is exchanged under its path
 /// meanwhile is not mounted. The working directory of the launcher is the new root.

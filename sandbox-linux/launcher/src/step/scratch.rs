@@ -3,11 +3,10 @@
 //! Nobody changes it meanwhile: every process of the run has ended. It needs no memory: it walks down by changing the working
 //! directory, and up by `..`, which leads back the way it came since nothing is moved.
 
-use super::{AT_FDCWD, Errno, O_CLOEXEC, O_NOFOLLOW, check};
+use super::{AT_FDCWD, Errno, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, check};
 use crate::plan_reader::Text;
 use crate::raw_call::{call, nr};
 
-const O_DIRECTORY: usize = 0o200_000;
 const AT_REMOVEDIR: usize = 0x200;
 const DT_DIR: u8 = 4;
 /// Where type and name stand in `struct linux_dirent64`.

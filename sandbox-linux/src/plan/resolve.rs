@@ -2,8 +2,10 @@
 
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::profile::PathRule;
+use cofferdam_bridge::path_pattern::CompiledPattern;
+use cofferdam_bridge::profile::{PathPattern, PathRule};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -99,7 +101,7 @@ impl Resolved {
 /// What is at `path`. The root stands for the directories in it, since the sandbox has a root of its own.
 pub(crate) fn literal(path: &Path, resolver: &mut Resolver) -> Vec<Found> {
     if path == Path::new("/") {
-        return children(path).iter().filter_map(|child| resolver.resolve(child)).collect();
+        return children(path, |_| true).iter().filter_map(|child| resolver.resolve(child)).collect();
     }
     resolver.resolve(path).into_iter().collect()
 }
@@ -120,10 +122,10 @@ pub(crate) fn glob(pattern: &str, rule: &PathRule, resolver: &mut Resolver) -> R
         let mut next = Vec::new();
         for place in &places {
             if part.contains(['*', '?', '[', '\\']) {
-                let matching = children(place).into_iter().filter(|child| {
-                    child.file_name().and_then(|name| name.to_str()).is_some_and(|name| component_matches(part, name))
-                });
-                next.extend(matching);
+                // A pattern that is none names nothing.
+                let pattern = CompiledPattern::new(&PathPattern::Glob(format!("/{part}"))).ok();
+                let named = |name: &str| pattern.as_ref().is_some_and(|own| own.matches(&format!("/{name}")));
+                next.extend(children(place, |name| name.to_str().is_some_and(named)));
             } else {
                 next.push(place.join(part));
             }
@@ -166,16 +168,10 @@ fn escaped_join(parts: &[&str]) -> String {
     if parts.is_empty() { String::new() } else { escaped(&format!("/{}", parts.join("/"))) }
 }
 
-fn component_matches(pattern: &str, name: &str) -> bool {
-    use cofferdam_bridge::path_pattern::CompiledPattern;
-    use cofferdam_bridge::profile::PathPattern;
-    CompiledPattern::new(&PathPattern::Glob(format!("/{pattern}")))
-        .is_ok_and(|compiled| compiled.matches(&format!("/{name}")))
-}
-
-fn children(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten();
-    let mut found: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+/// The entries of `directory` that `wanted` takes by their names, in the order of these.
+fn children(directory: &Path, wanted: impl Fn(&OsStr) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().filter(|entry| wanted(&entry.file_name()));
+    let mut found: Vec<_> = entries.map(|entry| entry.path()).collect();
     found.sort();
     found
 }

@@ -33,11 +33,16 @@ impl Afterwards {
         }
         Ok(started)
     }
+
+    /// Lets it begin; dropping this waits for its end.
+    pub(super) fn begin(&mut self) {
+        self.control = None;
+    }
 }
 
 impl Drop for Afterwards {
     fn drop(&mut self) {
-        self.control = None;
+        self.begin();
         if let Some(process) = self.process.take() {
             let _ = process.reap();
         }

@@ -6,7 +6,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
 use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
-use cofferdam_kernel::{Kernel, Vm, VmSpec};
+use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
 use cofferdam_sandbox_linux::LinuxPlane;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -129,4 +129,42 @@ pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Expl
         spec = spec.user(user);
     }
     Ok(kernel.create_vm(spec)?)
+}
+
+/// A command in `vm`. `environment`: `NAME=VALUE`, or the name alone for the value here; `directory`: where it starts.
+pub(crate) fn command(
+    vm: &Vm,
+    program: &str,
+    arguments: &[String],
+    environment: &[String],
+    directory: Option<&Path>,
+) -> Result<Command, Failure> {
+    let program = if program.contains('/') { absolute_unresolved(program)? } else { program.to_owned() };
+    let mut command = vm.command(program).args(arguments.iter().cloned());
+    for variable in environment {
+        let (name, value) = match variable.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => (variable.as_str(), host_value(variable)?),
+        };
+        command = command.env(name, value);
+    }
+    match directory {
+        Some(directory) => Ok(command.current_dir(absolute(directory)?)),
+        None => Ok(command),
+    }
+}
+
+/// A program's path as it was typed: links are followed by the plane, which decides by where they lead.
+fn absolute_unresolved(program: &str) -> Result<String, Failure> {
+    let path =
+        std::path::absolute(program).map_err(|error| io(&format!("the path `{program}` cannot be used"), &error))?;
+    utf8(path)
+}
+
+/// The value that a variable has here.
+fn host_value(name: &str) -> Result<String, Failure> {
+    std::env::var(name).map_err(|_| {
+        Failure::new(ErrorCode::RequestInvalid, format!("the variable `{name}` is not set here, or is no text"))
+            .hint(format!("give it a value: --env {name}=VALUE"))
+    })
 }

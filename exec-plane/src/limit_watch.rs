@@ -41,10 +41,7 @@ impl LimitWatch {
         if self.next.is_none_or(|next| now < next) {
             return None;
         }
-        let mut usage = self.tree.look();
-        if self.limits.memory_bytes.is_some_and(|value| usage.memory_bytes > value) {
-            usage.memory_bytes = self.tree.shared_out_memory().min(usage.memory_bytes);
-        }
+        let usage = self.tree.look_within(self.limits.memory_bytes);
         self.peak = self.peak.max(usage.memory_bytes);
         let pairs = self.pairs(&usage);
         let near = pairs.iter().any(|(_, value, seen)| value.is_some_and(|value| *seen > value / 4));

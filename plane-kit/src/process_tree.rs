@@ -1,6 +1,6 @@
 //! What processes that belong together use now, read from /proc: for limits of a whole tree where no cgroup counts.
 
-use crate::shared_memory::SharedMemory;
+use crate::shared_memory::{SharedMemory, field};
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ pub struct TreeUsage {
     /// Processes and threads.
     pub tasks: u64,
     /// Resident memory that no file of a disk backs, in bytes: private, shared, and files in memory. What processes share since one
-    /// forked the other counts for each of them: see [`ProcessTree::shared_out_memory`].
+    /// forked the other counts for each of them: see [`ProcessTree::look_within`].
     pub memory_bytes: u64,
     /// Processor time of living and ended processes, in milliseconds.
     pub cpu_ms: u64,
@@ -70,11 +70,21 @@ impl ProcessTree {
         }
     }
 
+    /// As [`look`](Self::look), but memory past `limit` is looked at once more, what processes share counted once. That takes longer: the
+    /// kernel walks every page table.
+    pub fn look_within(&self, limit: Option<u64>) -> TreeUsage {
+        let mut usage = self.look();
+        if limit.is_some_and(|limit| usage.memory_bytes > limit) {
+            usage.memory_bytes = self.shared_out_memory().min(usage.memory_bytes);
+        }
+        usage
+    }
+
     /// Adds up what is there now. Processes that end meanwhile are passed over.
     pub fn look(&self) -> TreeUsage {
         let (mut sum, mut ticks) = (TreeUsage::default(), 0_u64);
         let mut shared_memory = SharedMemory::default();
-        let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
+        let listed = self.listed();
         for (pid, stat) in &listed {
             match self.part(*pid, &listed) {
                 Part::Foreign => continue,
@@ -100,15 +110,14 @@ impl ProcessTree {
     }
 
     /// Resident memory that no file backs, what processes share counted once (`Pss_Anon` of smaps_rollup, proc_pid_smaps(5)).
-    /// Takes longer than a look: the kernel walks every page table.
-    pub fn shared_out_memory(&self) -> u64 {
-        let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
+    fn shared_out_memory(&self) -> u64 {
+        let listed = self.listed();
         let (mut sum, mut shared_memory) = (0_u64, SharedMemory::default());
         for pid in listed.keys().filter(|pid| matches!(self.part(**pid, &listed), Part::Counted)) {
             let directory = self.proc.join(pid.to_string());
             let (private, shared) = self.memory(&directory);
             // One that may not be looked at, or that a kernel before 5.0 shows, counts in full.
-            sum = sum.saturating_add(own_share(&directory).unwrap_or(private));
+            sum = sum.saturating_add(field(&directory.join("smaps_rollup"), "Pss_Anon:").unwrap_or(private));
             shared_memory.add(&directory, shared, open_files(&directory));
         }
         sum.saturating_add(shared_memory.bytes())
@@ -117,9 +126,13 @@ impl ProcessTree {
     /// Bytes that living and ended processes were to write to storage, those that were taken back before (a file that was shortened)
     /// not counted: `write_bytes` and `cancelled_write_bytes` of proc_pid_io(5). Memory-backed file systems do not count.
     pub fn stored_bytes(&self) -> u64 {
-        let listed: BTreeMap<u32, Stat> = processes(&self.proc).filter_map(stat).collect();
+        let listed = self.listed();
         let parts = listed.keys().filter(|pid| !matches!(self.part(**pid, &listed), Part::Foreign));
         parts.map(|pid| stored(&self.proc.join(pid.to_string()))).fold(0, u64::saturating_add)
+    }
+
+    fn listed(&self) -> BTreeMap<u32, Stat> {
+        processes(&self.proc).filter_map(stat).collect()
     }
 
     fn part(&self, pid: u32, listed: &BTreeMap<u32, Stat>) -> Part {
@@ -149,13 +162,6 @@ impl ProcessTree {
 /// How many descriptors a process has open. Linux 6.2 and later tell the count as the directory's size; before that it is 0.
 fn open_files(directory: &Path) -> u64 {
     fs::metadata(directory.join("fd")).map_or(0, |metadata| metadata.size())
-}
-
-/// A process's part of the memory that no file backs and that it may share with others, in bytes.
-fn own_share(directory: &Path) -> Option<u64> {
-    let text = fs::read_to_string(directory.join("smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
-    Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
 }
 
 /// As one process and those that it waited for have it.

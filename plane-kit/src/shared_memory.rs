@@ -28,9 +28,9 @@ impl SharedMemory {
     /// Adds what the process of the /proc directory `process` maps and holds. `shared`: its resident pages that are not private, in bytes;
     /// `descriptors`: how many it has open.
     pub(crate) fn add(&mut self, process: &Path, shared: u64, descriptors: u64) {
-        if shared >= WORTH_ASKING && field(&process.join("status"), "RssShmem:") >= WORTH_ASKING {
+        if shared >= WORTH_ASKING && field(&process.join("status"), "RssShmem:").unwrap_or(0) >= WORTH_ASKING {
             // Each process's part of what several map.
-            self.mapped = self.mapped.saturating_add(field(&process.join("smaps_rollup"), "Pss_Shmem:"));
+            self.mapped = self.mapped.saturating_add(field(&process.join("smaps_rollup"), "Pss_Shmem:").unwrap_or(0));
         }
         if descriptors > 3 {
             self.add_files(&process.join("fd"));
@@ -57,12 +57,11 @@ impl SharedMemory {
     }
 }
 
-/// A line of a file of /proc that tells kibibytes.
-fn field(path: &Path, name: &str) -> u64 {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    number.unwrap_or(0).saturating_mul(1024)
+/// What the line `name` of a file of /proc tells in kibibytes, in bytes; `None` where there is no such file or line.
+pub(crate) fn field(path: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(rest.split_ascii_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod execution;
 mod format;
 mod launcher;
 mod limit_watch;
+mod mountinfo;
 mod parked;
 mod plan;
 mod plane;

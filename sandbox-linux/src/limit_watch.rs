@@ -112,10 +112,7 @@ impl LimitWatch {
             self.next = Some(now + self.pause);
             return None;
         };
-        let (mut usage, lost) = (probe.look(), self.disk.lost());
-        if self.limits.memory_bytes.is_some_and(|value| usage.memory_bytes > value) {
-            usage.memory_bytes = probe.shared_out_memory().min(usage.memory_bytes);
-        }
+        let (usage, lost) = (probe.look_within(self.limits.memory_bytes), self.disk.lost());
         if let Some(taken) = self.disk.passed(lost, || probe.stored_bytes()) {
             return self.disk_struck(taken);
         }

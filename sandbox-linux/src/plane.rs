@@ -349,7 +349,7 @@ impl ExecutionBridge for LinuxPlane {
         let tier = self.tier(&request.profile);
         let context = Arc::new(Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?);
         if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {
-            pool.expect(&context);
+            pool.announce(&context);
         }
         let number = self.next_context.fetch_add(1, Ordering::Relaxed);
         let id = ContextId::new(format!("linux-{number}"));

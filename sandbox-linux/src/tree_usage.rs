@@ -47,9 +47,11 @@ impl TreeProbe {
         Self { processes: ProcessTree::beneath(pid, OVERSEERS), root: None }
     }
 
-    /// Adds up what is there now. Processes that end meanwhile are passed over.
-    pub(crate) fn look(&self) -> TreeUsage {
-        let (processes, temporary_bytes) = (self.processes.look(), self.temporary_bytes());
+    /// Adds up what is there now. Processes that end meanwhile are passed over. Memory past `limit` is looked at once more, what processes
+    /// share counted once.
+    pub(crate) fn look_within(&self, limit: Option<u64>) -> TreeUsage {
+        let temporary_bytes = self.temporary_bytes();
+        let processes = self.processes.look_within(limit.map(|limit| limit.saturating_sub(temporary_bytes)));
         TreeUsage {
             tasks: processes.tasks,
             memory_bytes: processes.memory_bytes.saturating_add(temporary_bytes),
@@ -57,11 +59,6 @@ impl TreeProbe {
             most_open_files: processes.most_open_files,
             temporary_bytes,
         }
-    }
-
-    /// Memory of its processes and private temporary storage, what they share counted once.
-    pub(crate) fn shared_out_memory(&self) -> u64 {
-        self.processes.shared_out_memory().saturating_add(self.temporary_bytes())
     }
 
     /// Bytes that its processes were to write to storage.

@@ -2,8 +2,10 @@
 
 use crate::command::{binary, text};
 use crate::scratch::Scratch;
+use serde_json::Value;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// A workspace, and a store of changes beside it.
 #[derive(Debug, Default)]
@@ -53,6 +55,36 @@ impl Apart {
         self.command(&[&["changes"], arguments].concat()).output().expect("cofferdam starts")
     }
 
+    /// The error of a refused commit.
+    ///
+    /// # Panics
+    /// When it is not refused, or does not say so.
+    #[track_caller]
+    #[expect(clippy::expect_used, reason = "a commit that should have been refused must fail loudly")]
+    pub fn refused(&self) -> Value {
+        let output = self.changes(&["commit", "--json"]);
+        assert_eq!(output.status.code(), Some(125), "{output:?}");
+        let told: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        assert_eq!(told["committed"], false);
+        told["error"].clone()
+    }
+
+    /// A run of a shell line whose changes are kept apart, once it has said `up`. Its input stays open.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    #[track_caller]
+    #[expect(clippy::expect_used, reason = "a run that does not start must fail loudly")]
+    pub fn under_way(&self, line: &str) -> Child {
+        let mut command = self.command(&["run", "--overlay", "--", "sh", "-c", line]);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("cofferdam starts");
+        let mut up = [0; 3];
+        child.stdout.as_mut().expect("its output").read_exact(&mut up).expect("a word of the run");
+        assert_eq!(&up, b"up\n");
+        child
+    }
+
     /// The letters and paths that `changes show` prints.
     pub fn shown(&self) -> Vec<String> {
         let output = text(&self.changes(&["show"]).stdout);
@@ -69,6 +101,15 @@ impl Apart {
         let entries = std::fs::read_dir(self.store()).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     }
+}
+
+/// It succeeded.
+///
+/// # Panics
+/// When it did not.
+#[track_caller]
+pub fn assert_fine(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// Everything beneath a folder, a line each: kind, mode, names of the same file, time if it lies far back, contents. It gives the user all

@@ -2,7 +2,7 @@
 
 mod rounds;
 
-use super::run::{Isolation, absolute_unresolved, host_value};
+use super::run::Isolation;
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::escape::{sentences, shown};
 use crate::failure::{Failure, io};
@@ -129,24 +129,10 @@ impl Learn {
         }
         let vm = compose::vm(kernel, policy, places, explain)?;
         let (program, arguments) = self.program.split_first().ok_or_else(no_program)?;
-        let program = if program.contains('/') { absolute_unresolved(program)? } else { program.clone() };
         let stdout = if self.output.is_some() { output } else { StreamMode::Null };
-        let mut command = vm.command(program).args(arguments.iter().cloned());
-        command = command.stdin(StreamMode::Null).stdout(stdout).stderr(output);
-        for variable in &self.env {
-            let (name, value) = match variable.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None => (variable.as_str(), host_value(variable)?),
-            };
-            command = command.env(name, value);
-        }
-        if let Some(directory) = &self.workdir {
-            command = command.current_dir(absolute(directory)?);
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| io("the run cannot be waited for", &error))?;
+        let command = compose::command(&vm, program, arguments, &self.env, self.workdir.as_deref())?;
+        let command = command.stdin(StreamMode::Null).stdout(stdout).stderr(output);
+        let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
         match runtime.block_on(relay::run(command, Mode::Captured)) {
             Ok((report, _)) => Ok(Round::Ended(Box::new(report))),
             Err(failure) => match failure.error().denial() {

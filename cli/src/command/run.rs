@@ -215,20 +215,8 @@ impl Run {
             Failure::new(ErrorCode::RequestInvalid, "no program is named").hint("cofferdam run -- PROGRAM ARGUMENTS")
         })?;
         let output = if *mode == Mode::Captured { StreamMode::Piped } else { StreamMode::Inherit };
-        let program = if program.contains('/') { absolute_unresolved(program)? } else { program.clone() };
-        let mut command = vm.command(program).args(arguments.iter().cloned());
-        command = command.stdin(StreamMode::Inherit).stdout(output).stderr(output);
-        for variable in &self.env {
-            let (name, value) = match variable.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None => (variable.as_str(), host_value(variable)?),
-            };
-            command = command.env(name, value);
-        }
-        if let Some(directory) = &self.workdir {
-            command = command.current_dir(absolute(directory)?);
-        }
-        Ok(command)
+        let command = compose::command(vm, program, arguments, &self.env, self.workdir.as_deref())?;
+        Ok(command.stdin(StreamMode::Inherit).stdout(output).stderr(output))
     }
 
     /// The policy with what the options say. Options are the host's own words, so they may widen it.
@@ -269,18 +257,4 @@ impl Run {
 /// Paths as entries that mean just what was typed: no wildcards.
 fn entries(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
     paths.iter().map(|path| Ok(format!("literal:{}", absolute(path)?))).collect()
-}
-
-/// A program's path as it was typed: links are followed by the plane, which decides by where they lead.
-pub(super) fn absolute_unresolved(program: &str) -> Result<String, Failure> {
-    let path =
-        std::path::absolute(program).map_err(|error| io(&format!("the path `{program}` cannot be used"), &error))?;
-    compose::utf8(path)
-}
-
-pub(super) fn host_value(name: &str) -> Result<String, Failure> {
-    std::env::var(name).map_err(|_| {
-        Failure::new(ErrorCode::RequestInvalid, format!("the variable `{name}` is not set here, or is no text"))
-            .hint(format!("give it a value: --env {name}=VALUE"))
-    })
 }

@@ -3,9 +3,9 @@
 //! Names come from the guest, and looking one up for it must tell nobody about it. So paths are walked here link by link, and
 //! nothing beneath such a place is touched.
 
+use crate::mountinfo;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 /// As many links as path_resolution(7) lets a path follow.
@@ -21,15 +21,9 @@ impl Automounts {
         Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
     }
 
-    /// By the fifth field and the type behind the hyphen (proc_pid_mountinfo(5)).
-    fn parse(mounts: &[u8]) -> Self {
-        let place = |line: &[u8]| {
-            let mut fields = line.split(|byte| *byte == b' ');
-            let place = unescaped(fields.nth(4)?);
-            let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-            Some((PathBuf::from(OsString::from_vec(place)), kind == b"autofs"))
-        };
-        Self(mounts.split(|byte| *byte == b'\n').filter_map(place).collect())
+    fn parse(text: &[u8]) -> Self {
+        let whole = mountinfo::mounts(text).filter(|mount| !mount.kind.is_empty());
+        Self(whole.map(|mount| (mount.place, mount.kind == b"autofs")).collect())
     }
 
     /// Whether looking `path` up may mount something. Not where that has happened already: the later mount covers the place.
@@ -80,26 +74,6 @@ impl Automounts {
 fn parts(path: &Path) -> Vec<OsString> {
     let telling = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
     telling.rev().map(|part| part.as_os_str().to_owned()).collect()
-}
-
-/// Blanks, tabs, line ends and backslashes stand as a backslash and three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(crate) enum Call {
     Truncate { path: PathArgument, length: i64 },
     /// chmod(2), fchmodat(2), fchmodat2(2).
     ChangeMode { path: PathArgument, mode: u32, flags: i32 },
-    /// utimensat(2). `times`: where they lie, 0 for now.
+    /// utimensat(2). `times`: where they lie; 0 stands for the present time.
     ChangeTimes { path: PathArgument, times: u64, flags: i32 },
     /// bind(2).
     Bind { socket: i32, address: u64, length: u32 },

@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, access};
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Where the hierarchies are mounted.
-pub(super) const MOUNTS: &str = "/sys/fs/cgroup";
+pub(crate) const MOUNTS: &str = "/sys/fs/cgroup";
 
 /// How often the removal of an emptied cgroup is tried; the kernel needs a moment after the last process.
 const REMOVAL_TRIES: u32 = 200;
@@ -44,40 +44,13 @@ impl Place {
     }
 
     fn unified(own: &str, mounts: &Path) -> Option<Self> {
-        let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-        let start = mounts.join(path.trim_start_matches('/'));
-        let mut parent = start.as_path();
-        loop {
-            if hands_down(parent)
-                && let Some(directory) = below(parent)
-            {
-                return Some(Self {
-                    layout: Layout::Unified,
-                    memory: Some(directory.clone()),
-                    processes: Some(directory),
-                });
-            }
-            // A limit on our own group would not hold for a group beside it.
-            if parent == mounts || bounded(parent) {
-                return None;
-            }
-            parent = parent.parent()?;
-        }
+        let directory = delegated(own, mounts).iter().find_map(|parent| below(parent))?;
+        Some(Self { layout: Layout::Unified, memory: Some(directory.clone()), processes: Some(directory) })
     }
 
     fn separate(own: &str, mounts: &Path) -> Option<Self> {
-        let parent = |controller: &str| {
-            let path = own.lines().find_map(|line| {
-                let mut fields = line.splitn(3, ':').skip(1);
-                let controllers = fields.next()?;
-                let path = fields.next()?;
-                controllers.split(',').any(|name| name == controller).then_some(path)
-            })?;
-            Some(mounts.join(controller).join(path.trim_start_matches('/')))
-        };
-        let memory = parent("memory").and_then(|parent| below(&parent));
-        let processes = parent("pids").and_then(|parent| below(&parent));
-        let place = Self { layout: Layout::Separate, memory, processes };
+        let directory = |controller: &str| own_of(own, controller, mounts).and_then(|parent| below(&parent));
+        let place = Self { layout: Layout::Separate, memory: directory("memory"), processes: directory("pids") };
         (place.memory.is_some() || place.processes.is_some()).then_some(place)
     }
 
@@ -119,6 +92,39 @@ impl Place {
             }
         }
     }
+}
+
+/// Our own group of version 2, for a process whose `/proc/self/cgroup` is `own`.
+pub(crate) fn own_unified(own: &str, mounts: &Path) -> Option<PathBuf> {
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some(mounts.join(path.trim_start_matches('/')))
+}
+
+/// The groups of version 2 below which there might be one of ours, the nearest first: our own, and those above it as far as no limit
+/// is left behind, that hand their controllers down.
+pub(crate) fn delegated(own: &str, mounts: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut at = own_unified(own, mounts);
+    while let Some(group) = at {
+        // A limit on our own group would not hold for a group beside it.
+        let last = group == mounts || bounded(&group);
+        at = group.parent().filter(|_| !last).map(Path::to_owned);
+        if hands_down(&group) {
+            found.push(group);
+        }
+    }
+    found
+}
+
+/// Our own group of a controller of version 1.
+pub(crate) fn own_of(own: &str, controller: &str, mounts: &Path) -> Option<PathBuf> {
+    let path = own.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let controllers = fields.next()?;
+        let path = fields.next()?;
+        controllers.split(',').any(|name| name == controller).then_some(path)
+    })?;
+    Some(mounts.join(controller).join(path.trim_start_matches('/')))
 }
 
 /// Whether groups below `group` have the controllers that limits need.

@@ -2,7 +2,7 @@
 //! root has the controllers (cgroups(7)). The kernel's counters in it are the evidence for limits.
 
 mod afterwards;
-mod home;
+pub(crate) mod home;
 
 use crate::launcher::Launcher;
 use afterwards::Afterwards;
@@ -77,14 +77,16 @@ impl Home {
         Ok(home)
     }
 
-    fn take(&mut self) -> io::Result<Place> {
+    /// A group, and what its counters are at: those of a new one have not moved.
+    fn take(&mut self) -> io::Result<(Place, Counters)> {
         if let Some(place) = self.free.pop() {
-            return Ok(place);
+            let before = Counters::of(&place);
+            return Ok((place, before));
         }
         let place = self.place.child(self.next);
         self.next += 1;
         place.make().inspect_err(|_| place.remove())?;
-        Ok(place)
+        Ok((place, Counters::default()))
     }
 }
 
@@ -103,7 +105,7 @@ impl Cgroups {
         if limits.memory_bytes.is_none() && limits.processes.is_none() {
             return None;
         }
-        let place = {
+        let (place, before) = {
             let mut state = self.lock();
             if matches!(*state, State::Untried) {
                 *state = Home::make(launcher).map_or(State::Refused, State::Ready);
@@ -111,7 +113,7 @@ impl Cgroups {
             let State::Ready(home) = &mut *state else { return None };
             home.take().ok()?
         };
-        let group = Cgroup { before: Counters::of(&place), place, all: self.clone() };
+        let group = Cgroup { place, all: self.clone(), before };
         group.limit(limits).ok()?;
         Some(group)
     }

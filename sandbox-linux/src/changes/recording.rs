@@ -12,6 +12,7 @@ use super::record::{self, Durable, RECORD, Record};
 use super::removal;
 use super::stamp::Stamp;
 use super::store::{ChangeStore, LOCK, OpenStore, UPPER, WORK};
+use crate::mountinfo::{self, Mount};
 use crate::plan::view::{Node, View};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
@@ -23,7 +24,6 @@ use nix::unistd::{FchownatFlags, Gid, Uid, fchownat};
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -218,37 +218,15 @@ fn nothing_mounted_in(workspace: &Path) -> Result<(), BridgeError> {
     let mounts = fs::read("/proc/self/mountinfo").map_err(|error| {
         io("cannot read", Path::new("/proc/self/mountinfo"), Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
     })?;
-    for line in mounts.split(|byte| *byte == b'\n') {
-        let Some(point) = line.split(|byte| *byte == b' ').nth(4) else { continue };
-        let point = PathBuf::from(std::ffi::OsStr::from_bytes(&unescaped(point)));
-        if point != workspace && point.starts_with(workspace) {
+    for Mount { place, .. } in mountinfo::mounts(&mounts) {
+        if place != workspace && place.starts_with(workspace) {
             return Err(unsuitable(format!(
                 "something is mounted at `{}`, inside the workspace, and an overlay cannot show it; unmount it, or use filesystem.changes = \"direct\"",
-                point.display()
+                place.display()
             )));
         }
     }
     Ok(())
-}
-
-/// A path as proc_pid_mountinfo(5) writes it: space, tab, newline and backslash as three octal digits.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if *first == b'\\' => {
-                plain.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            _ => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 /// A name that no other change set has.
@@ -275,12 +253,6 @@ pub(crate) fn is_id(name: &CStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mount_points_are_read_as_the_kernel_writes_them() {
-        assert_eq!(unescaped(br"/a\040b\134c"), b"/a b\\c");
-        assert_eq!(unescaped(br"/plain\"), br"/plain\");
-    }
 
     #[test]
     fn an_id_is_a_name_and_nothing_that_leads_elsewhere() {

@@ -3,11 +3,10 @@
 use super::Tried;
 use super::attempt::Outcome;
 use super::calls::errno_of;
+use crate::cgroup::home::{self, MOUNTS};
 use nix::errno::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-const MOUNTS: &str = "/sys/fs/cgroup";
 
 /// The step's name where version 2 is there without controllers handed down to us.
 pub(super) const NOT_DELEGATED: &str = "cgroup.subtree_control";
@@ -31,33 +30,21 @@ pub(super) fn limits() -> Tried {
     }
 }
 
-/// Version 2: below our own group, if its controllers are handed down.
+/// Version 2: below the nearest group that hands its controllers down and lets us.
 fn unified(own: &str) -> Outcome {
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else {
-        return Outcome::Refused { step: NOT_DELEGATED, errno: Errno::ENOENT };
-    };
-    let parent = Path::new(MOUNTS).join(path.trim_start_matches('/'));
-    let handed_down = match fs::read_to_string(parent.join("cgroup.subtree_control")) {
-        Ok(text) => text,
-        Err(error) => return Outcome::Refused { step: NOT_DELEGATED, errno: errno_of(&error) },
-    };
-    let has = |name: &str| handed_down.split_whitespace().any(|controller| controller == name);
-    if has("memory") && has("pids") {
-        make(&parent)
-    } else {
-        Outcome::Refused { step: NOT_DELEGATED, errno: Errno::ENOENT }
+    let mounts = Path::new(MOUNTS);
+    let tried: Vec<Outcome> = home::delegated(own, mounts).iter().map(|parent| make(parent)).collect();
+    if let Some(outcome) = tried.iter().find(|outcome| **outcome == Outcome::Worked).or(tried.first()) {
+        return *outcome;
     }
+    let own = home::own_unified(own, mounts);
+    let read = own.and_then(|own| fs::read_to_string(own.join("cgroup.subtree_control")).err());
+    Outcome::Refused { step: NOT_DELEGATED, errno: read.map_or(Errno::ENOENT, |error| errno_of(&error)) }
 }
 
 /// Version 1: `None` where the controller is not mounted.
 fn separate(own: &str, controller: &str) -> Option<Outcome> {
-    let path = own.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let controllers = fields.next()?;
-        let path = fields.next()?;
-        controllers.split(',').any(|name| name == controller).then_some(path)
-    })?;
-    let parent = Path::new(MOUNTS).join(controller).join(path.trim_start_matches('/'));
+    let parent = home::own_of(own, controller, Path::new(MOUNTS))?;
     parent.exists().then(|| make(&parent))
 }
 

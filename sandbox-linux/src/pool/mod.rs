@@ -98,7 +98,7 @@ impl Pool {
     }
 
     /// Says that starts in `context` are to be expected.
-    pub(crate) fn expect(&self, context: &Arc<Context>) {
+    pub(crate) fn announce(&self, context: &Arc<Context>) {
         lock(&self.stock).shelf(context).wanted = Instant::now();
         self.waker.wake_by_ref();
     }
@@ -157,11 +157,22 @@ struct Keeper {
     wakeup: Wakeup,
 }
 
+/// What one look at the stock comes to.
+struct Turn {
+    next: Next,
+    /// For which context one is to be made ready.
+    context: Option<Arc<Context>>,
+    /// What tells the ends of those that wait.
+    watches: Vec<Arc<OwnedFd>>,
+    /// Those that are to be ended.
+    gone: Vec<Waiting>,
+}
+
 impl Keeper {
     fn run(self) {
         loop {
             // What is ended here is reaped, which takes a moment: not with the lock held.
-            let (next, context, watches, gone) = {
+            let Turn { next, context, watches, gone } = {
                 let mut stock = lock(&self.stock);
                 if stock.ended {
                     let shelves = std::mem::take(&mut stock.shelves);
@@ -187,8 +198,7 @@ impl Keeper {
     }
 
     /// Decides, and takes out what is to be ended.
-    #[expect(clippy::type_complexity, reason = "four things that are only together under one lock")]
-    fn look(&self, stock: &mut Stock) -> (Next, Option<Arc<Context>>, Vec<Arc<OwnedFd>>, Vec<Waiting>) {
+    fn look(&self, stock: &mut Stock) -> Turn {
         let mut gone = Vec::new();
         stock.shelves.retain_mut(|shelf| {
             let (sound, broken) = shelf.ready.drain(..).partition(|waiting| waiting.parked.is_sound());
@@ -212,7 +222,7 @@ impl Keeper {
             Next::Wait(_) => {}
         }
         let watches = stock.shelves.iter().flat_map(|shelf| shelf.ready.iter().map(|waiting| waiting.watch.clone()));
-        (next, context, watches.collect(), gone)
+        Turn { next, context, watches: watches.collect(), gone }
     }
 
     fn fill(&self, context: &Arc<Context>) {

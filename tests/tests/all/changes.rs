@@ -1,29 +1,14 @@
 //! Changes that are kept apart: what a run sees, what is shown, committed and refused.
 
-use cofferdam_tests::changes::{Apart, tree};
+use cofferdam_tests::changes::{Apart, assert_fine, tree};
 use cofferdam_tests::command::text;
 use cofferdam_tests::skip;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-#[track_caller]
-fn assert_fine(output: &Output) {
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// The error of a refused commit.
-#[track_caller]
-fn refused(apart: &Apart) -> Value {
-    let output = apart.changes(&["commit", "--json"]);
-    assert_eq!(output.status.code(), Some(125), "{output:?}");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["committed"], false);
-    told["error"].clone()
-}
 
 #[test]
 fn a_run_sees_its_changes_and_the_workspace_does_not() {
@@ -164,7 +149,7 @@ fn a_conflict_names_the_path_and_changes_nothing() {
         apart.workspace.write("gone/inner", "x");
         assert_fine(&apart.shell("echo guest >> both; echo >> other; rm -r gone; echo x > made"));
         assert_fine(&Command::new("sh").args(["-c", host]).current_dir(apart.workspace.path()).output().unwrap());
-        let error = refused(&apart);
+        let error = apart.refused();
         assert_eq!(
             (&error["code"], &error["details"]["paths"][0]),
             (&"changes_conflict".into(), &path.into()),
@@ -201,19 +186,11 @@ fn a_change_right_after_the_start_of_a_run_is_a_conflict() {
     for _ in 0..10 {
         let file = apart.workspace.write("file", "before");
         // The guest tells that it runs; the host changes the file at once; the guest then changes it, too.
-        let mut child = apart
-            .command(&["run", "--overlay", "--", "sh", "-c", "echo up; read go; echo guest > file"])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut up = [0; 3];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        let mut child = apart.under_way("echo up; read go; echo guest > file");
         fs::write(&file, "after!").unwrap();
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert_eq!(refused(&apart)["code"], "changes_conflict");
+        assert_eq!(apart.refused()["code"], "changes_conflict");
         assert_eq!(fs::read_to_string(&file).unwrap(), "after!");
         assert_fine(&apart.changes(&["discard", "--yes"]));
     }
@@ -222,16 +199,8 @@ fn a_change_right_after_the_start_of_a_run_is_a_conflict() {
 #[test]
 fn a_set_in_use_is_neither_committed_nor_discarded() {
     let apart = Apart::new();
-    let mut child = apart
-        .command(&["run", "--overlay", "--", "sh", "-c", "echo x > made; echo up; read go; true"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut up = [0; 3];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
-    assert_eq!(refused(&apart)["code"], "changes_in_use");
+    let mut child = apart.under_way("echo x > made; echo up; read go; true");
+    assert_eq!(apart.refused()["code"], "changes_in_use");
     for arguments in [&["show"][..], &["discard", "--yes"]] {
         let output = apart.changes(arguments);
         assert!(!output.status.success() && text(&output.stderr).contains("in use"), "{output:?}");
@@ -246,14 +215,7 @@ fn a_set_in_use_is_neither_committed_nor_discarded() {
 #[test]
 fn what_a_killed_command_leaves_can_be_committed_or_discarded() {
     let apart = Apart::new();
-    let mut child = apart
-        .command(&["run", "--overlay", "--", "sh", "-c", "echo x > made; echo up; sleep 60"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut up = [0; 3];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+    let mut child = apart.under_way("echo x > made; echo up; sleep 60");
     child.kill().unwrap();
     child.wait().unwrap();
     let listed = || text(&apart.changes(&["list"]).stdout).contains("interrupted");
@@ -386,7 +348,7 @@ fn two_runs_have_two_sets_and_the_newest_is_meant() {
     assert_fine(&apart.changes(&["commit"]));
     assert_eq!(fs::read_to_string(apart.workspace.join("file")).unwrap(), "2\n");
     // What the first saw is not there any more.
-    assert_eq!(refused(&apart)["details"]["paths"][0], "file");
+    assert_eq!(apart.refused()["details"]["paths"][0], "file");
     assert!(!apart.workspace.join("one").exists());
 }
 

@@ -1,6 +1,6 @@
 //! Attacks on what is kept apart: by the guest, whose files and names a commit handles, and by whoever changes the workspace or the store.
 
-use cofferdam_tests::changes::{Apart, tree};
+use cofferdam_tests::changes::{Apart, assert_fine, tree};
 use cofferdam_tests::command::{run_without_namespaces, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
@@ -9,22 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::{Command, Output};
-
-#[track_caller]
-fn assert_fine(output: &Output) {
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// The error of a refused commit.
-#[track_caller]
-fn refused(apart: &Apart) -> Value {
-    let output = apart.changes(&["commit", "--json"]);
-    assert_eq!(output.status.code(), Some(125), "{output:?}");
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told["committed"], false);
-    told["error"].clone()
-}
+use std::process::Command;
 
 #[test]
 fn hostile_names_are_escaped_in_text_and_whole_in_json() {
@@ -124,7 +109,7 @@ fn links_that_a_guest_or_the_host_plants_lead_nowhere() {
     assert_fine(&apart.shell("echo y > folder/file; echo y > folder/new"));
     fs::remove_dir_all(apart.workspace.join("folder")).unwrap();
     symlink(victim.path(), apart.workspace.join("folder")).unwrap();
-    assert_eq!(refused(&apart)["code"], "changes_conflict");
+    assert_eq!(apart.refused()["code"], "changes_conflict");
     assert_eq!(tree(victim.path()).len(), 2);
     assert_eq!(fs::read_to_string(victim.join("file")).unwrap(), "precious");
 }
@@ -138,7 +123,7 @@ fn what_somebody_does_to_the_layer_itself_is_refused() {
     let script = "import os, sys; os.setxattr(sys.argv[1] + '/made', 'user.overlay.redirect', b'/etc')";
     let set = Command::new("python3").args(["-c", script]).arg(&upper).output().unwrap();
     assert_fine(&set);
-    assert_eq!(refused(&apart)["code"], "changes_damaged");
+    assert_eq!(apart.refused()["code"], "changes_damaged");
     assert_eq!(fs::read_to_string(apart.workspace.join("folder/file")).unwrap(), "x");
 }
 
@@ -240,7 +225,7 @@ fn a_tree_of_any_depth_harms_nobody() {
     let apart = Apart::new();
     let output = apart.run(&["python3", "-c", script, "600"]);
     assert!(output.status.success() && text(&output.stderr).contains("not counted"), "{output:?}");
-    assert_eq!(refused(&apart)["code"], "io_failed");
+    assert_eq!(apart.refused()["code"], "io_failed");
     assert_fine(&apart.changes(&["discard", "--yes"]));
     assert!(apart.sets().is_empty() && !apart.workspace.join("d").exists());
 }

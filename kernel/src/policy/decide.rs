@@ -2,9 +2,9 @@
 
 use super::compile::CompiledPolicy;
 use super::entry::TEMPORARY;
-use super::network_rule;
 use cofferdam_bridge::decide::{FileAccess, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::network_rules::NetworkRules;
 use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::profile::{NetworkMode, PathEffect, Temporary};
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
@@ -115,15 +115,10 @@ impl CompiledPolicy {
         let remedy = || format!("network.mode = \"allowlist\" and network.allow = [\"{host}:{port}\"]");
         match network.mode {
             NetworkMode::Inherit => Decision::allow(None),
-            NetworkMode::Allowlist => {
-                let matching = network.allow.iter().find(|rule| {
-                    (rule.port_first..=rule.port_last).contains(&port) && network_rule::names(&rule.host, host)
-                });
-                match matching {
-                    Some(rule) => Decision::allow(Some(rule.rule.clone())),
-                    None => Decision::deny(None, remedy()),
-                }
-            }
+            NetworkMode::Allowlist => match NetworkRules::new(network).host(host, port) {
+                Some(rule) => Decision::allow(Some(rule.clone())),
+                None => Decision::deny(None, remedy()),
+            },
             // A mode that is not known here never means allow.
             _ => Decision::deny(None, remedy()),
         }

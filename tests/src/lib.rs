@@ -4,6 +4,7 @@ pub mod attack;
 pub mod changes;
 pub mod command;
 pub mod host;
+pub mod https;
 pub mod observe;
 pub mod pseudo_terminal;
 pub mod scratch;

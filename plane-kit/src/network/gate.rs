@@ -2,13 +2,14 @@
 
 use super::address_book::AddressBook;
 use super::dial::{self, NotDialled};
+use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
 use super::resolver::{LookupFault, Resolve};
 use super::traffic::{Meter, Traffic};
 use cofferdam_bridge::address_class::AddressClass;
 use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::network_rules::{NetworkRules, canonical_name};
-use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_bridge::profile::{NetworkProfile, TlsCheck};
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -73,6 +74,7 @@ pub struct Gate {
     found: Mutex<HashMap<(String, u16), (Instant, Arc<OnceCell<Found>>)>>,
     traffic: Mutex<Traffic>,
     has_v6: bool,
+    tls: TlsCheck,
 }
 
 impl Gate {
@@ -85,6 +87,7 @@ impl Gate {
             found: Mutex::default(),
             traffic: Mutex::default(),
             has_v6,
+            tls: profile.tls,
         }
     }
 
@@ -183,6 +186,14 @@ impl Gate {
             }
         };
         dial::first_of(addresses).await
+    }
+
+    /// What is looked at of a connection to `target` before it is dialled, and the name that it goes to.
+    pub fn inspected<'a>(&self, target: &'a Target) -> Option<(&'a str, TlsCheck)> {
+        match target {
+            Target::Name(name, TLS_PORT) if self.tls != TlsCheck::Opaque => Some((name, self.tls)),
+            _ => None,
+        }
     }
 
     /// Notes that a connection was refused for `why`, a sentence.

@@ -6,8 +6,9 @@ use crate::format::message::socket;
 use crate::start::Message;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::profile::NetworkProfile;
-use cofferdam_plane_kit::network::carry::{carry, reset};
+use cofferdam_plane_kit::network::carry::{carry, reset, write_all};
 use cofferdam_plane_kit::network::gate::{Gate, canonical};
+use cofferdam_plane_kit::network::inspect::{self, ACCESS_DENIED, First};
 use cofferdam_plane_kit::network::name_message::Question;
 use cofferdam_plane_kit::network::name_server;
 use cofferdam_plane_kit::network::resolver::Resolve;
@@ -190,17 +191,40 @@ impl Serving {
             meter.failed();
             return reset(stream);
         }
-        match self.gate.dial(&target, program).await {
-            Ok(outer) => {
-                meter.connected();
-                carry(stream, outer, &meter, self.stop).await;
-            }
-            Err(_) => {
+        let first = match self.gate.inspected(&target) {
+            Some((name, check)) => inspect::first(&stream, name, check).await,
+            None => Ok(First::Passed(Vec::new())),
+        };
+        let first = match first {
+            Ok(First::Passed(bytes)) => bytes,
+            Ok(First::Refused { why, remedy, tls }) => {
+                self.gate.refuse_for(&target, &why, remedy, program());
                 meter.failed();
-                reset(stream);
+                return refuse(stream, tls).await;
             }
+            _ => return reset(stream),
+        };
+        let Ok(outer) = self.gate.dial(&target, program).await else {
+            meter.failed();
+            return reset(stream);
+        };
+        meter.connected();
+        if write_all(&outer, &first).await.is_err() {
+            reset(outer);
+            return reset(stream);
         }
+        meter.sent(first.len());
+        carry(stream, outer, &meter, self.stop).await;
     }
+}
+
+/// Says so in TLS where that is understood, and then breaks the connection.
+async fn refuse(stream: TcpStream, tls: bool) {
+    if tls && write_all(&stream, &ACCESS_DENIED).await.is_ok() {
+        // At its end rather than broken: a reset could overtake the alert.
+        return;
+    }
+    reset(stream);
 }
 
 fn is_short(error: &io::Error) -> bool {

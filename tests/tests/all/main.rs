@@ -39,6 +39,7 @@ mod limits_everywhere;
 mod names;
 mod network_by_name;
 mod network_denied;
+mod network_tls;
 mod pool;
 mod real_programs;
 mod refusals;

@@ -205,6 +205,13 @@ impl Gate {
         lock(&self.traffic).refused(denial);
     }
 
+    /// Notes that a datagram was not carried.
+    pub fn refuse_datagram(&self, target: &Target) {
+        let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
+        denial.note = Some("datagrams are not carried; what speaks HTTP/3 falls back to TCP by itself".to_owned());
+        lock(&self.traffic).refused(denial);
+    }
+
     /// What is told at the end.
     pub fn told(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
         lock(&self.traffic).told()

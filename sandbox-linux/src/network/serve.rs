@@ -2,7 +2,8 @@
 
 use super::asker::{Askers, Protocol};
 use super::datagrams::Datagrams;
-use crate::format::message::socket;
+use super::packets;
+use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::profile::NetworkProfile;
@@ -14,6 +15,7 @@ use cofferdam_plane_kit::network::name_server;
 use cofferdam_plane_kit::network::resolver::Resolve;
 use cofferdam_plane_kit::network::worker::{Worker, ended};
 use nix::sys::resource::{Resource, getrlimit};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -34,6 +36,8 @@ const CONNECTIONS: (u64, u64) = (16, 1024);
 pub(crate) struct Sockets {
     listeners: Vec<OwnedFd>,
     names: Option<OwnedFd>,
+    packets: Vec<OwnedFd>,
+    ports: BTreeSet<u16>,
     has_v6: bool,
 }
 
@@ -41,10 +45,16 @@ impl Sockets {
     /// Takes what came with a message of the launcher.
     pub(crate) fn take(&mut self, message: Message) {
         let Some(descriptor) = message.descriptor else { return };
+        if message.kind == PACKETS {
+            return self.packets.push(descriptor);
+        }
         self.has_v6 = message.values.get(socket::HAS_V6) == Some(&1);
         match message.values.get(socket::DATAGRAMS) {
             Some(1) => self.names = Some(descriptor),
-            _ => self.listeners.push(descriptor),
+            _ => {
+                self.listeners.push(descriptor);
+                self.ports.extend(message.values.first().and_then(|port| u16::try_from(*port).ok()));
+            }
         }
     }
 }
@@ -112,6 +122,17 @@ impl Serving {
         for listener in sockets.listeners {
             let listener = TcpListener::from_std(listener.into())?;
             tasks.spawn(self.clone().connections(listener));
+        }
+        let ports = Arc::new(sockets.ports);
+        for packets in sockets.packets {
+            let (gate, ports, mut stop) = (self.gate.clone(), ports.clone(), self.stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = packets::watch(packets, &gate, &ports) => {}
+                    () = ended(&mut stop) => {}
+                }
+            });
         }
         while tasks.join_next().await.is_some() {}
         Ok(())

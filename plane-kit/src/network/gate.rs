@@ -1,6 +1,6 @@
 //! The one place where a run's wishes for the network meet its policy.
 
-use super::address_book::AddressBook;
+use super::address_book::{AddressBook, MOST_NAMES};
 use super::dial::{self, NotDialled};
 use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
@@ -115,6 +115,12 @@ impl Gate {
             Kind::Service => return end(Outcome::Fine),
             Kind::Other(_) => return end(Outcome::Refused),
         }
+        // Before it is asked about outside: each question may carry something out.
+        let entered = lock(&self.book).enter(&name);
+        let Some((four, six)) = entered else {
+            self.refuse_more_names(&name, program());
+            return end(Outcome::Failed);
+        };
         let found = match self.lookup(&name, 0).await {
             Ok(found) => found,
             Err(LookupFault::NoSuchName) => return end(Outcome::NoSuchName),
@@ -125,7 +131,6 @@ impl Gate {
             self.refuse_name(&name, Some((address, class)), program());
             return end(Outcome::NoSuchName);
         }
-        let Some((four, six)) = lock(&self.book).enter(&name) else { return end(Outcome::Failed) };
         let has = |six: bool| found.iter().any(|address| address.ip().to_canonical().is_ipv6() == six);
         match question.kind {
             Kind::A if has(false) => question.answer(Outcome::Fine, &[four.into()]),
@@ -254,6 +259,16 @@ impl Gate {
                 denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
             }
         }
+        denial.program = program;
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// A name that is one too many.
+    fn refuse_more_names(&self, name: &str, program: Option<String>) {
+        let mut denial = Denial::new("network.resolve", name);
+        denial.note = Some(format!(
+            "a run may ask for {MOST_NAMES} names, and this one has; name what it needs without a wildcard"
+        ));
         denial.program = program;
         lock(&self.traffic).refused(denial);
     }

@@ -66,7 +66,8 @@ attempt('datagram', lambda: (lambda s: (s.connect(('127.0.0.1', {})), s.send(b'x
     let answers = inside(&attack, &host, &[]);
     for (name, answer) in answers.printed.lines().filter_map(|line| line.rsplit_once(' ')) {
         let refused = ["tls-resolver", "mdns", "llmnr", "datagram"].contains(&name);
-        let accepted = if refused { &["ECONNREFUSED", "EPERM", "ENETUNREACH", "EACCES", "EINVAL"][..] } else { &["ok"] };
+        let accepted =
+            if refused { &["ECONNREFUSED", "EPERM", "ENETUNREACH", "EACCES", "EINVAL"][..] } else { &["ok"] };
         assert!(accepted.contains(&answer), "{name} answered {answer}: {answers:?}");
     }
     assert!(answers.is_recorded("evil.test") && answers.is_recorded(".ok.test"), "{answers:?}");

@@ -72,6 +72,8 @@ codes! {
     DiskLimitExceeded, "disk_limit_exceeded", Limit, "The run wrote more than its limit.";
     WallTimeExceeded, "wall_time_exceeded", Limit, "The run took longer than its limit.";
     OutputLimitExceeded, "output_limit_exceeded", Limit, "The run printed more than its limit.";
+    OutputInvalidJson, "output_invalid_json", ParsingInput, "Output was to be JSON and is none; details hold the byte offset of the fault.";
+    OutputInvalidUtf8, "output_invalid_utf8", ParsingInput, "Output is no UTF-8; details hold the byte offset of the fault.";
     InputLimitExceeded, "input_limit_exceeded", Limit, "More was written to standard input than its limit.";
     QueueFull, "queue_full", Limit, "A bounded queue is full; try again when it has drained.";
     DeadlineExceeded, "deadline_exceeded", Limit, "A call was not answered within its time.";

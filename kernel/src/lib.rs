@@ -23,6 +23,7 @@ mod command;
 mod error;
 mod execution;
 mod kernel;
+pub mod output;
 pub mod policy;
 mod poller;
 mod queue;

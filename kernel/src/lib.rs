@@ -21,6 +21,7 @@
 
 mod command;
 mod error;
+pub mod exec;
 mod execution;
 mod kernel;
 pub mod output;

@@ -21,8 +21,10 @@
 
 mod command;
 mod error;
+pub mod exec;
 mod execution;
 mod kernel;
+pub mod output;
 pub mod policy;
 mod poller;
 mod queue;

@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod command;
 mod error;
 pub mod exec;

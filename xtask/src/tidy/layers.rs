@@ -13,7 +13,17 @@ const TABLE: [Row; 9] = [
     (
         "cofferdam-kernel",
         1,
-        &["cofferdam-bridge", "serde", "serde_json", "schemars", "thiserror", "tokio", "toml-span"],
+        &[
+            "cofferdam-bridge",
+            "ed25519-dalek",
+            "serde",
+            "serde_json",
+            "schemars",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "toml-span",
+        ],
     ),
     (
         "cofferdam-plane-kit",

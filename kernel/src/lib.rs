@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod dry_run;
 mod error;
 mod execution;
 mod kernel;
@@ -30,6 +31,7 @@ mod vm;
 mod wall_timer;
 
 pub use command::{Command, Output};
+pub use dry_run::{Decided, DryRun};
 pub use error::KernelError;
 pub use execution::{Controller, Execution};
 pub use kernel::{Kernel, KernelBuilder};

@@ -30,6 +30,7 @@ use cofferdam_bridge::execution::{
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
@@ -167,6 +168,15 @@ impl LinuxPlane {
         }
     }
 
+    /// The context that a start is to happen in.
+    fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        match context {
+            Some(context) if context.vm_id == request.vm_id => self.current(&request.context_id, context),
+            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
+        }
+    }
+
     /// The context, worked out anew where the host's objects are others by now.
     fn current(&self, id: &ContextId, context: Arc<Context>) -> Result<Arc<Context>, BridgeError> {
         if context.view.is_current() {
@@ -237,10 +247,7 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let directory = Path::new(&request.working_directory);
-        let search_path = request.environment.get("PATH").map(String::as_str);
-        let commands = &context.profile.commands;
-        let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
+        let program = program::find(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
@@ -362,13 +369,13 @@ impl ExecutionBridge for LinuxPlane {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let context = lock(&self.contexts).get(&request.context_id).cloned();
-        match context {
-            Some(context) if context.vm_id == request.vm_id => {
-                self.launch(&self.current(&request.context_id, context)?, &request, events)
-            }
-            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
-        }
+        self.launch(&self.context_of(&request)?, &request, events)
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let context = self.context_of(request)?;
+        let program = program::find(request, &context.view, &context.profile.commands)?;
+        Ok(Rehearsal::new(program.to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {

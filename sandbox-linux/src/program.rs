@@ -3,6 +3,7 @@
 use crate::plan::view::{Access, View};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::execution::StartExecutionRequest;
 use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::profile::CommandProfile;
 use cofferdam_bridge::verdict::Denial;
@@ -13,12 +14,13 @@ use std::path::{Path, PathBuf};
 ///
 /// Policy is asked before existence, so that no answer tells whether a file lies where the guest may not look.
 pub(crate) fn find(
-    program: &str,
-    search_path: Option<&str>,
-    directory: &Path,
+    request: &StartExecutionRequest,
     view: &View,
     commands: &CommandProfile,
 ) -> Result<PathBuf, BridgeError> {
+    let program = request.program.as_str();
+    let directory = Path::new(&request.working_directory);
+    let search_path = request.environment.get("PATH").map(String::as_str);
     if program.is_empty() || program.contains('\0') {
         return Err(BridgeError::new(ErrorCode::PathInvalid, "the program's name is empty or holds a NUL byte"));
     }

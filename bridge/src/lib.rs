@@ -39,6 +39,7 @@ pub mod persistence;
 pub mod policy_line;
 pub mod profile;
 pub mod random;
+pub mod rehearsal;
 mod request;
 pub mod telemetry;
 pub mod usage;

@@ -28,10 +28,14 @@ const TABLE: [Row; 9] = [
     (
         "cofferdam-plane-kit",
         1,
-        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
+        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json", "tokio"],
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
-    ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json"]),
+    (
+        "cofferdam-sandbox-linux",
+        2,
+        &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
+    ),
     (
         "cofferdam-cli",
         3,

@@ -9,7 +9,7 @@ type Row = (&'static str, u8, &'static [&'static str]);
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
 const TABLE: [Row; 9] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
-    ("cofferdam-contract", 1, &["cofferdam-bridge", "serde_json", "schemars"]),
+    ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
         "cofferdam-kernel",
         1,

@@ -8,8 +8,10 @@ use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
 use cofferdam_sandbox_linux::LinuxPlane;
+use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where programs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,8 +100,19 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
 
 /// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
 pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
+    kernel_where(plane, Vec::new())
+}
+
+/// The same, where `names` lead to where they say.
+pub(crate) fn kernel_where(plane: PlaneName, names: Vec<FixedName>) -> Result<Kernel, Failure> {
     match plane {
-        PlaneName::Linux => Ok(Kernel::builder(LinuxPlane::new()?.ahead()).build()?),
+        PlaneName::Linux => {
+            let mut plane = LinuxPlane::new()?.ahead();
+            if !names.is_empty() {
+                plane = plane.resolve_names_by(Arc::new(FixedNames::new(names, SystemResolver::default())));
+            }
+            Ok(Kernel::builder(plane).build()?)
+        }
         PlaneName::Host => kernel_at_rest(plane),
     }
 }

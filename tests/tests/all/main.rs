@@ -38,6 +38,7 @@ mod learn;
 mod limits;
 mod limits_everywhere;
 mod names;
+mod network_by_name;
 mod network_denied;
 mod pool;
 mod real_programs;

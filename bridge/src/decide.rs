@@ -1,7 +1,7 @@
 //! Deciding by a profile's rules: the one meaning that kernel and planes share.
 
 use crate::error::BridgeError;
-use crate::path_pattern::{CompiledPattern, Specificity, check_path};
+use crate::path_pattern::{CompiledPattern, check_path};
 use crate::profile::{CommandProfile, CommandRule, FilesystemProfile, PathEffect, PathRule};
 use crate::verdict::RuleRef;
 
@@ -58,7 +58,12 @@ impl FilesystemRules {
     /// `path_invalid` for any other path.
     pub fn decide(&self, path: &str, access: FileAccess) -> Result<RuleDecision, BridgeError> {
         check_path(path)?;
-        Ok(self.decide_from(path, access, None))
+        Ok(self.decide_from(path, access, 0))
+    }
+
+    /// The rules, most telling first: the first that matches a path decides about it.
+    pub fn in_order(&self) -> impl DoubleEndedIterator<Item = (&CompiledPattern, PathEffect, &RuleRef)> {
+        self.rules.iter().map(|(pattern, effect, rule)| (pattern, *effect, rule))
     }
 
     /// The rule that takes something away beneath a directory and would take something else away if the directory were
@@ -79,17 +84,15 @@ impl FilesystemRules {
         taking.map(|(pattern, _, rule)| (pattern, rule))
     }
 
-    fn decide_from(&self, path: &str, access: FileAccess, below: Option<Specificity>) -> RuleDecision {
-        let matching = self
-            .rules
-            .iter()
-            .find(|(pattern, _, _)| below.is_none_or(|below| pattern.specificity() < below) && pattern.matches(path));
-        let Some((pattern, effect, rule)) = matching else { return RuleDecision::nothing_matches() };
+    fn decide_from(&self, path: &str, access: FileAccess, first: usize) -> RuleDecision {
+        let mut rest = self.rules.iter().enumerate().skip(first);
+        let matching = rest.find(|(_, (pattern, _, _))| pattern.matches(path));
+        let Some((at, (_, effect, rule))) = matching else { return RuleDecision::nothing_matches() };
         let allowed = match (effect, access) {
             (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => true,
             // Protection takes writing away and leaves reading as it would be without it.
             (PathEffect::Protect, FileAccess::Read) => {
-                return self.decide_from(path, access, Some(pattern.specificity()));
+                return self.decide_from(path, access, at + 1);
             }
             // A new kind of effect or access never means allow.
             _ => false,
@@ -189,6 +192,18 @@ mod tests {
         assert!(allowed(&rules, "/ws/.git/hooks/x", FileAccess::Read));
         assert!(!allowed(&rules, "/ws/.git/hooks/x", FileAccess::Write));
         assert!(!allowed(&rules, "/other", FileAccess::Read));
+    }
+
+    #[test]
+    fn protect_of_a_place_that_is_written_or_read_by_the_same_words_leaves_reading() {
+        for giving in [PathEffect::Write, PathEffect::Read] {
+            for text in ["/ws", "/ws/**/x"] {
+                let rules = rules(&[(giving, text), (PathEffect::Protect, text)]);
+                assert!(allowed(&rules, "/ws/x", FileAccess::Read) && !allowed(&rules, "/ws/x", FileAccess::Write));
+            }
+        }
+        let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Protect, "/ws"), (PathEffect::Deny, "/ws")]);
+        assert!(!allowed(&denied, "/ws/x", FileAccess::Read));
     }
 
     #[test]

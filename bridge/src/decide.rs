@@ -71,6 +71,11 @@ impl FilesystemRules {
         Ok(self.decide_from(path, access, 0))
     }
 
+    /// The rules, most telling first: the first that matches a path decides about it.
+    pub fn in_order(&self) -> impl DoubleEndedIterator<Item = (&CompiledPattern, PathEffect, &RuleRef)> {
+        self.rules.iter().map(|(pattern, effect, rule)| (pattern, *effect, rule))
+    }
+
     /// The rule that takes something away beneath a directory and would take something else away if the directory were
     /// `to` instead of `from`; none where renaming it changes nothing.
     pub fn changed_by_rename(&self, from: &str, to: &str) -> Option<&RuleRef> {
@@ -93,16 +98,14 @@ impl FilesystemRules {
     fn decide_from(&self, path: &str, access: FileAccess, from: usize) -> RuleDecision {
         let covers = |rank: usize| self.rules.get(rank).is_some_and(|(pattern, ..)| pattern.matches(path));
         let rank = self.index.first(path, from, covers);
-        let Some((pattern, effect, rule)) = rank.and_then(|rank| self.rules.get(rank)) else {
+        let Some((rank, (_, effect, rule))) = rank.and_then(|rank| Some((rank, self.rules.get(rank)?))) else {
             return RuleDecision::nothing_matches();
         };
         let allowed = match (effect, access) {
             (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => true,
             // Protection takes writing away and leaves reading as it would be without it.
             (PathEffect::Protect, FileAccess::Read) => {
-                let specificity = pattern.specificity();
-                let less = self.rules.partition_point(|(other, ..)| other.specificity() >= specificity);
-                return self.decide_from(path, access, less);
+                return self.decide_from(path, access, rank + 1);
             }
             // A new kind of effect or access never means allow.
             _ => false,
@@ -202,6 +205,18 @@ mod tests {
         assert!(allowed(&rules, "/ws/.git/hooks/x", FileAccess::Read));
         assert!(!allowed(&rules, "/ws/.git/hooks/x", FileAccess::Write));
         assert!(!allowed(&rules, "/other", FileAccess::Read));
+    }
+
+    #[test]
+    fn protect_of_a_place_that_is_written_or_read_by_the_same_words_leaves_reading() {
+        for giving in [PathEffect::Write, PathEffect::Read] {
+            for text in ["/ws", "/ws/**/x"] {
+                let rules = rules(&[(giving, text), (PathEffect::Protect, text)]);
+                assert!(allowed(&rules, "/ws/x", FileAccess::Read) && !allowed(&rules, "/ws/x", FileAccess::Write));
+            }
+        }
+        let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Protect, "/ws"), (PathEffect::Deny, "/ws")]);
+        assert!(!allowed(&denied, "/ws/x", FileAccess::Read));
     }
 
     #[test]

@@ -7,8 +7,10 @@ mod component;
 use crate::error::BridgeError;
 use crate::error_code::ErrorCode;
 use crate::profile::PathPattern;
-use component::{Part, Token, component_of, extension_of, holds_two_stars};
+use component::{component_of, extension_of, holds_two_stars};
 use std::borrow::Cow;
+
+pub use component::{Part, Token};
 
 /// A pattern made ready for many matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +184,8 @@ impl CompiledPattern {
         name.or_else(extension).unwrap_or(Mark::None)
     }
 
-    fn parts(&self) -> Cow<'_, [Part]> {
+    /// The pattern, component by component; of the root there are none.
+    pub fn parts(&self) -> Cow<'_, [Part]> {
         match &self.kind {
             Kind::Glob(parts) => Cow::Borrowed(parts),
             Kind::Literal(literal) => {

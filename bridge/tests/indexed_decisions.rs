@@ -32,7 +32,7 @@ fn in_turn(
     rules: &[PathRule],
     path: &str,
     access: FileAccess,
-    below: Option<Specificity>,
+    below: Option<(Specificity, u8)>,
 ) -> (bool, Option<PathEffect>) {
     let strength = |effect| match effect {
         PathEffect::Deny => 3,
@@ -42,13 +42,13 @@ fn in_turn(
     };
     let compiled = rules.iter().map(|rule| (CompiledPattern::new(&rule.pattern).unwrap(), rule.effect));
     let matching = compiled.filter(|(pattern, _)| pattern.matches(path));
-    let matching = matching.filter(|(pattern, _)| below.is_none_or(|below| pattern.specificity() < below));
-    let Some((pattern, effect)) = matching.max_by_key(|(pattern, effect)| (pattern.specificity(), strength(*effect)))
-    else {
+    let ranked = matching.map(|(pattern, effect)| ((pattern.specificity(), strength(effect)), effect));
+    let ranked = ranked.filter(|(rank, _)| below.is_none_or(|below| *rank < below));
+    let Some((rank, effect)) = ranked.max_by_key(|(rank, _)| *rank) else {
         return (false, None);
     };
     match (effect, access) {
-        (PathEffect::Protect, FileAccess::Read) => in_turn(rules, path, access, Some(pattern.specificity())),
+        (PathEffect::Protect, FileAccess::Read) => in_turn(rules, path, access, Some(rank)),
         (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => (true, Some(effect)),
         _ => (false, Some(effect)),
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 type Row = (&'static str, u8, &'static [&'static str]);
 
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
-const TABLE: [Row; 9] = [
+const TABLE: [Row; 10] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
     ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
@@ -36,6 +36,7 @@ const TABLE: [Row; 9] = [
         2,
         &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
     ),
+    ("cofferdam-sandbox-macos", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     (
         "cofferdam-cli",
         3,

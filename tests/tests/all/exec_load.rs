@@ -24,8 +24,10 @@ json.dump({'totals': dict(totals), 'changes': base.total_changes}, sys.stdout)
 fn a_database_job_without_a_client_of_its_own() {
     let Some(python) = skip::python() else { return };
     let folder = std::path::Path::new(&python).parent().and_then(std::path::Path::parent).unwrap().display();
-    let programs =
-        Programs::also(&format!("read = [\"{{workspace}}\", \"{folder}\"]\nwrite = [\"{{workspace}}/data\"]"), &python);
+    let programs = Programs::also(
+        &format!("read = [\"{{workspace}}\", \"{folder}\"]\nwrite = [\"{{workspace}}/data\"]"),
+        &folder.to_string(),
+    );
     fs::create_dir(programs.path("data")).unwrap();
     for (plane, expected) in PLANES.into_iter().zip([3, 6]) {
         let vm = programs.vm(plane);
@@ -40,8 +42,11 @@ fn a_database_job_without_a_client_of_its_own() {
     }
 }
 
+/// Descriptors, threads, and what /proc tells of each child.
+type Held = (usize, usize, Vec<String>);
+
 /// What this process holds: descriptors, threads, and children, the dead ones included.
-fn held() -> (usize, usize, Vec<String>) {
+fn held() -> Held {
     let count = |folder: &str| fs::read_dir(folder).unwrap().count();
     let own = std::process::id().to_string();
     let is_ours = |status: &String| status.lines().any(|line| line == format!("PPid:\t{own}"));
@@ -80,15 +85,16 @@ fn a_thousand_one_shots_in_parallel_leave_no_descriptor_no_zombie_and_no_thread(
         };
         // What is made once and kept is made now.
         batch(10);
-        let settled = || within(Duration::from_secs(5), || held().2.is_empty());
-        assert!(settled());
+        let dead = || held().2.iter().filter(|status| status.contains("State:\tZ")).count();
+        assert!(within(Duration::from_secs(5), || dead() == 0), "{plane:?}: {:?}", held().2);
         let before = held();
         for _ in 0..50 {
             batch(20);
         }
-        assert!(settled(), "{plane:?}: children are left: {:?}", held().2);
+        // A plane may keep a process that clears up after it; more than before there are not.
+        let as_before = |now: &Held| now.0 <= before.0 && now.1 <= before.1 && now.2.len() <= before.2.len();
         assert!(
-            within(Duration::from_secs(5), || held().0 <= before.0 && held().1 <= before.1),
+            within(Duration::from_secs(5), || as_before(&held()) && dead() == 0),
             "{plane:?}: before {before:?}, after {:?}",
             held()
         );

@@ -28,7 +28,7 @@ const TABLE: [Row; 9] = [
     (
         "cofferdam-plane-kit",
         1,
-        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
+        &["cofferdam-bridge", "cap-std", "ed25519-dalek", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json"]),
@@ -39,6 +39,7 @@ const TABLE: [Row; 9] = [
             "cofferdam-bridge",
             "cofferdam-exec-plane",
             "cofferdam-kernel",
+            "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
             "clap",
             "clap_complete",

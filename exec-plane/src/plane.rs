@@ -13,7 +13,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
-    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
+    ProgramFile, StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::limits::LimitName;
@@ -120,8 +120,14 @@ impl ExecutionBridge for HostPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("host", env!("CARGO_PKG_VERSION"));
         descriptor.tiers = vec![Tier::None];
-        descriptor.features =
-            vec![Feature::Commands, Feature::Stdin, Feature::Signals, Feature::Terminal, Feature::InheritedStreams];
+        descriptor.features = vec![
+            Feature::Commands,
+            Feature::Stdin,
+            Feature::Signals,
+            Feature::Terminal,
+            Feature::InheritedStreams,
+            Feature::HeldPrograms,
+        ];
         descriptor.limits = vec![
             LimitName::Wall,
             LimitName::Cpu,
@@ -201,17 +207,35 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         return Err(BridgeError::new(ErrorCode::PathInvalid, message));
     }
     let environment = Environment::set(request.environment);
-    let program = program::find(&request.program, environment.search_path(), &directory, &profile.commands)?;
-    let mut arguments = vec![request.program];
-    arguments.extend(request.arguments);
+    let commands = &profile.commands;
+    let (program, held, arguments) = match request.program_file {
+        ProgramFile::ByPath => {
+            let program = program::find(&request.program, environment.search_path(), &directory, commands)?;
+            (program, None, [vec![request.program], request.arguments].concat())
+        }
+        ProgramFile::Held => {
+            let held = program::hold(&request.program, &directory, commands)?;
+            let arguments = ProgramPlan::held_arguments(&held, request.program, request.arguments);
+            (held.binary.path.clone(), Some(held), arguments)
+        }
+        // What is not known here is not run as something else.
+        _ => return Err(unknown_program_file()),
+    };
     Ok(ProgramPlan {
         program,
+        held,
         arguments,
         variables: environment.entries().collect(),
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
         limits: resource_limits::of(&profile.limits),
     })
+}
+
+fn unknown_program_file() -> BridgeError {
+    let message =
+        "this plane does not know how the program's file is to be found; use planes and kernel of one release";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
 fn no_resources(error: &io::Error) -> BridgeError {

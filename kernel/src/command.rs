@@ -10,7 +10,9 @@ use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_bridge::execution::{ExecutionRef, StartExecutionRequest, StreamMode, Streams, TerminalSize};
+use cofferdam_bridge::execution::{
+    ExecutionRef, ProgramFile, StartExecutionRequest, StreamMode, Streams, TerminalSize,
+};
 use cofferdam_bridge::verdict::{Denial, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +35,7 @@ pub struct Command {
     stderr: StreamMode,
     terminal: Option<TerminalSize>,
     timeout: Option<Duration>,
+    program_file: ProgramFile,
 }
 
 /// Arguments and values stay out of logs.
@@ -94,6 +97,7 @@ impl Command {
             stderr: StreamMode::Piped,
             terminal: None,
             timeout: None,
+            program_file: ProgramFile::ByPath,
         }
     }
 
@@ -151,19 +155,27 @@ impl Command {
         self
     }
 
+    /// Executes the very file that was checked, whatever its path leads to by then; the interpreter of a script is checked and held, too.
+    /// A script so gets its own path as a descriptor's, such as `/dev/fd/5`. Refused by planes without `Feature::HeldPrograms`.
+    pub fn held(mut self) -> Self {
+        self.program_file = ProgramFile::Held;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
     /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
-        let Self { vm, program, arguments, environment, working_directory, terminal, timeout, .. } = self;
+        let Self { vm, program, arguments, environment, working_directory, terminal, timeout, program_file, .. } = self;
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        decide(&vm, &program)?;
+        decide(&vm, &program, program_file)?;
         check_texts(&arguments, &environment)?;
         let id = vm.next_execution();
         let execution = ExecutionRef::new(vm.id.clone(), id.clone());
         let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
         request.arguments = arguments;
+        request.program_file = program_file;
         request.environment.clone_from(&vm.compiled.environment);
         request.environment.extend(environment);
         request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
@@ -194,7 +206,11 @@ impl Command {
 }
 
 /// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
-fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
+fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<(), KernelError> {
+    if file == ProgramFile::Held {
+        // Decided by the plane, about the file that it holds.
+        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(()) } else { Err(cannot_hold().into()) };
+    }
     if !program.starts_with('/') {
         return Ok(());
     }
@@ -209,6 +225,11 @@ fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
     denial.rule = decision.rule;
     denial.remedy = decision.remedy;
     Err(BridgeError::denied(&denial).into())
+}
+
+fn cannot_hold() -> BridgeError {
+    let message = "this plane cannot execute the very file that it has checked; run the program on one that can";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
 fn no_runtime() -> BridgeError {

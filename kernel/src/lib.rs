@@ -22,8 +22,10 @@
 pub mod audit;
 mod command;
 mod error;
+pub mod exec;
 mod execution;
 mod kernel;
+pub mod output;
 pub mod policy;
 mod poller;
 mod queue;

@@ -1,6 +1,7 @@
 //! What every plane that owns processes needs, so that planes neither copy it nor depend on each other.
 //!
 //! - [`standard_streams`], [`captured_output`], [`guest_input`]: the three streams; output is bounded, both drained together.
+//! - [`held_program`]: a program's file from its check to its execution, and the interpreters of scripts.
 //! - [`environment`]: what may cross from the host to a program.
 //! - [`process`]: a child by its pidfd; no signal ever meets a process id that was reaped.
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
@@ -19,6 +20,7 @@ pub mod deadline;
 pub mod environment;
 pub mod exit_status;
 pub mod guest_input;
+pub mod held_program;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod keeper;

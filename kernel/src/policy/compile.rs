@@ -3,10 +3,11 @@
 use super::builtin::{PROTECTED, SECRETS};
 use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
+use super::network_index::NetworkIndex;
 use super::overwritten;
 use super::tree::invalid;
 use super::validated::Policy;
-use cofferdam_bridge::decide::FilesystemRules;
+use cofferdam_bridge::decide::{CommandRules, FilesystemRules};
 use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::path_pattern::CompiledPattern;
@@ -26,6 +27,10 @@ pub struct CompiledPolicy {
     pub environment: BTreeMap<String, String>,
     /// The profile's file rules, made ready to decide by.
     pub(crate) files: FilesystemRules,
+    /// Its rules about programs, likewise.
+    pub(crate) programs: CommandRules,
+    /// Its rules about the network, likewise.
+    pub(super) hosts: NetworkIndex,
 }
 
 /// Environment values stay out of logs.
@@ -78,7 +83,8 @@ impl Policy {
         self.check_working_directory(&profile, places)?;
         let files = FilesystemRules::new(&profile.filesystem)?;
         overwritten::check(&profile, &files)?;
-        Ok(CompiledPolicy { profile, environment, files })
+        let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkIndex::new(&profile.network.allow));
+        Ok(CompiledPolicy { profile, environment, files, programs, hosts })
     }
 
     fn secrets(&self, profile: &mut ExecutionProfile, places: &Placeholders) {

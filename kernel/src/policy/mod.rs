@@ -10,6 +10,7 @@ mod document;
 mod entry;
 mod lesson;
 mod lint;
+mod network_index;
 mod network_rule;
 mod overwritten;
 mod quantity;

@@ -54,43 +54,59 @@ fn canonical_host(host: &str) -> Option<String> {
     fine.then(|| host.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Whether a host rule names `host`, a name or an address as a program would write it.
-///
-/// `*` is every name, `*.name` every name below, else equality. An address is reached only by a rule that names it or a range that it
-/// is in, never by `*`: what a name stands for is looked at when it is resolved.
-pub(super) fn names(rule: &str, host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return covers(rule, address.to_canonical());
-    }
-    let Some(host) = canonical_host(host).filter(|host| !host.contains(['*', '/'])) else { return false };
-    match rule.strip_prefix("*.") {
-        Some(below) => host.strip_suffix(below).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
-        None => rule == "*" || rule == host,
-    }
+/// What a program asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// An address, reached only by a rule that names it or a range that it is in, never by `*`: what a name stands for is looked at
+    /// when it is resolved.
+    Address(IpAddr),
+    /// A name in the form in which rules have it.
+    Name(String),
 }
 
-/// Whether an address is the rule's, or in its range.
-fn covers(rule: &str, address: IpAddr) -> bool {
-    let (network, length) = match rule.split_once('/') {
-        Some((network, length)) => (network, length.parse::<u32>().ok()),
-        None => (rule, Some(128)),
-    };
-    let (Ok(network), Some(length)) = (network.parse::<IpAddr>(), length) else { return false };
-    let (network, address, width) = match (network.to_canonical(), address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
-        _ => return false,
-    };
-    let ignored = width - length.min(width);
-    network.checked_shr(ignored).unwrap_or(0) == address.checked_shr(ignored).unwrap_or(0)
+/// What `host` is, a name or an address as a program would write it; `None` for what is neither.
+pub(super) fn asked(host: &str) -> Option<Asked> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Some(Asked::Address(address));
+    }
+    canonical_host(host).filter(|host| !host.contains(['*', '/'])).map(Asked::Name)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Whether a host rule names `host`: `*` is every name, `*.name` every name below, else equality. The definition, which the index is
+    /// held against.
+    pub(in super::super) fn names(rule: &str, host: &str) -> bool {
+        match asked(host) {
+            Some(Asked::Address(address)) => covers(rule, address.to_canonical()),
+            Some(Asked::Name(host)) => match rule.strip_prefix("*.") {
+                Some(below) => host.strip_suffix(below).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
+                None => rule == "*" || rule == host,
+            },
+            None => false,
+        }
+    }
+
+    /// Whether an address is the rule's, or in its range.
+    fn covers(rule: &str, address: IpAddr) -> bool {
+        let (network, length) = match rule.split_once('/') {
+            Some((network, length)) => (network, length.parse::<u32>().ok()),
+            None => (rule, Some(128)),
+        };
+        let (Ok(network), Some(length)) = (network.parse::<IpAddr>(), length) else { return false };
+        let (network, address, width) = match (network.to_canonical(), address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
+            _ => return false,
+        };
+        let ignored = width - length.min(width);
+        network.checked_shr(ignored).unwrap_or(0) == address.checked_shr(ignored).unwrap_or(0)
+    }
 
     #[test]
     fn hosts_and_ports() {

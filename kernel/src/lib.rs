@@ -29,6 +29,7 @@ pub mod output;
 pub mod policy;
 mod poller;
 mod queue;
+mod recording;
 mod vm;
 mod wall_timer;
 

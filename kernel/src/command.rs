@@ -14,6 +14,7 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{
     ExecutionRef, ProgramFile, StartExecutionRequest, StreamMode, Streams, TerminalSize,
 };
+use cofferdam_bridge::ids::ExecutionId;
 use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +27,7 @@ use crate::policy::Access;
 /// A program, its arguments and its surroundings.
 #[must_use]
 pub struct Command {
-    vm: Arc<SharedVm>,
+    pub(crate) vm: Arc<SharedVm>,
     program: String,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -173,23 +174,13 @@ impl Command {
     /// A refusal of the policy, `program_not_found`, what kept the plane from starting it, or `audit_unavailable` where the kernel records
     /// and cannot.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
-        let Self { vm, program, arguments, environment, working_directory, terminal, timeout, program_file, .. } = self;
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        let id = vm.next_execution();
-        let decided = decide(&vm, &program, program_file);
-        let rule = decided.and_then(|rule| check_texts(&arguments, &environment).map(|()| rule));
-        let rule = rule.inspect_err(|error| vm.recording.refused(&vm.id, &id, &program, error))?;
-        let execution = ExecutionRef::new(vm.id.clone(), id.clone());
-        let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
-        request.arguments = arguments;
-        request.program_file = program_file;
-        request.environment.clone_from(&vm.compiled.environment);
-        request.environment.extend(environment);
-        request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
-        request.streams = match terminal {
-            Some(size) => Streams::Terminal { size },
-            None => Streams::Separate { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr },
-        };
+        let id = self.vm.next_execution();
+        let refused = |error: &KernelError| self.vm.recording.refused(&self.vm.id, &id, &self.program, error);
+        let rule = self.check().inspect_err(refused)?;
+        let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
+        let (vm, timeout) = (self.vm.clone(), self.timeout);
+        let request = self.into_request(id);
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
         let record = vm.recording.start(Starting { vm: &vm, request: &request, rule, timeout }).await?;
@@ -209,6 +200,28 @@ impl Command {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
         Ok(Execution::new(vm, execution, queue, timer))
+    }
+
+    /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.
+    pub(crate) fn check(&self) -> Result<Option<RuleRef>, KernelError> {
+        let rule = decide(&self.vm, &self.program, self.program_file)?;
+        check_texts(&self.arguments, &self.environment).map(|()| rule)
+    }
+
+    /// What its plane is asked for.
+    pub(crate) fn into_request(self, id: ExecutionId) -> StartExecutionRequest {
+        let Self { vm, program, arguments, environment, working_directory, terminal, program_file, .. } = self;
+        let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
+        request.arguments = arguments;
+        request.program_file = program_file;
+        request.environment.clone_from(&vm.compiled.environment);
+        request.environment.extend(environment);
+        request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
+        request.streams = match terminal {
+            Some(size) => Streams::Terminal { size },
+            None => Streams::Separate { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr },
+        };
+        request
     }
 
     /// Runs it to its end and gathers what it printed.

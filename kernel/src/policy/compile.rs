@@ -3,13 +3,13 @@
 use super::builtin::{PROTECTED, SECRETS};
 use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
-use super::network_index::NetworkIndex;
 use super::overwritten;
 use super::tree::invalid;
 use super::validated::Policy;
 use cofferdam_bridge::decide::{CommandRules, FilesystemRules};
 use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::network_rules::NetworkRules;
 use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{
     CommandRule, ExecutionProfile, NetworkMode, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
@@ -30,7 +30,7 @@ pub struct CompiledPolicy {
     /// Its rules about programs, likewise.
     pub(crate) programs: CommandRules,
     /// Its rules about the network, likewise.
-    pub(super) hosts: NetworkIndex,
+    pub(super) hosts: NetworkRules,
 }
 
 /// Environment values stay out of logs.
@@ -83,7 +83,7 @@ impl Policy {
         self.check_working_directory(&profile, places)?;
         let files = FilesystemRules::new(&profile.filesystem)?;
         overwritten::check(&profile, &files)?;
-        let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkIndex::new(&profile.network.allow));
+        let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkRules::new(&profile.network));
         Ok(CompiledPolicy { profile, environment, files, programs, hosts })
     }
 

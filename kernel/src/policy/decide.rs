@@ -114,8 +114,8 @@ impl CompiledPolicy {
         let remedy = || format!("network.mode = \"allowlist\" and network.allow = [\"{host}:{port}\"]");
         match network.mode {
             NetworkMode::Inherit => Decision::allow(None),
-            NetworkMode::Allowlist => match self.hosts.first(&network.allow, host, port) {
-                Some(rule) => Decision::allow(Some(rule.rule.clone())),
+            NetworkMode::Allowlist => match self.hosts.host(host, port) {
+                Some(rule) => Decision::allow(Some(rule.clone())),
                 None => Decision::deny(None, remedy()),
             },
             // A mode that is not known here never means allow.

@@ -9,7 +9,7 @@ type Row = (&'static str, u8, &'static [&'static str]);
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
 const TABLE: [Row; 9] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
-    ("cofferdam-contract", 1, &["cofferdam-bridge", "serde_json", "schemars"]),
+    ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
         "cofferdam-kernel",
         1,
@@ -28,10 +28,25 @@ const TABLE: [Row; 9] = [
     (
         "cofferdam-plane-kit",
         1,
-        &["cofferdam-bridge", "cap-std", "ed25519-dalek", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
+        &[
+            "cofferdam-bridge",
+            "cap-std",
+            "ed25519-dalek",
+            "getrandom",
+            "nix",
+            "notify",
+            "libc",
+            "serde",
+            "serde_json",
+            "tokio",
+        ],
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
-    ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json"]),
+    (
+        "cofferdam-sandbox-linux",
+        2,
+        &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
+    ),
     (
         "cofferdam-cli",
         3,

@@ -30,6 +30,7 @@ pub mod output;
 pub mod policy;
 mod poller;
 mod queue;
+mod recording;
 mod vm;
 mod wall_timer;
 

@@ -41,6 +41,10 @@ pub enum Feature {
     OverlayChanges,
     /// Holds a profile of system calls (`CallProfile`).
     CallProfiles,
+    /// Lets the executions of one context share a network of their own (`NetworkScope`).
+    SharedNetwork,
+    /// Tells at which ports a run accepts connections (`is_listening`).
+    ListeningPorts,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

@@ -29,6 +29,7 @@ pub mod ids;
 pub mod in_memory;
 pub mod limits;
 pub mod module;
+pub mod network_scope;
 mod operations;
 pub mod path_pattern;
 pub mod permission;

@@ -176,12 +176,12 @@ impl Command {
         let queue = Arc::new(EventQueue::default());
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        vm.plane.start_execution(request, queue.clone())?;
+        let process_id = vm.plane.start_execution(request, queue.clone())?.process_id;
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer))
+        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
     }
 
     /// Runs it to its end and gathers what it printed.

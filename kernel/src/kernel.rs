@@ -55,7 +55,7 @@ impl Kernel {
     pub fn create_vm(&self, spec: VmSpec) -> Result<Vm, KernelError> {
         let number = self.next_vm.fetch_add(1, Ordering::Relaxed);
         let compiled = spec.compile()?;
-        let plane = self.choose(&compiled.profile)?;
+        let plane = self.choose(&compiled.profile, spec.has_shared_network())?;
         Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec)
     }
 
@@ -65,7 +65,7 @@ impl Kernel {
     }
 
     /// The first plane that runs programs and can enforce the whole profile. Nothing is ever dropped in silence.
-    fn choose(&self, profile: &ExecutionProfile) -> Result<Plane, KernelError> {
+    fn choose(&self, profile: &ExecutionProfile, meet: bool) -> Result<Plane, KernelError> {
         let mut refusals = Vec::new();
         for plane in self.planes.iter() {
             let descriptor = plane.describe();
@@ -74,6 +74,7 @@ impl Kernel {
             }
             let mut preflight = plane.preflight(profile);
             preflight.shortfalls.extend(beyond_plane(profile, &descriptor));
+            preflight.shortfalls.extend(meeting(&descriptor).filter(|_| meet));
             if preflight.accepted() {
                 return Ok(plane.clone());
             }
@@ -113,6 +114,15 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Opt
         let message = format!("this plane holds no profile of system calls (commands.calls = \"{}\")", calls.name());
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
+    })
+}
+
+/// Runs that are to reach each other need a plane that knows of it.
+fn meeting(descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    (!descriptor.has(Feature::SharedNetwork)).then(|| {
+        let message = "on this plane the commands of a session cannot reach each other over the network";
+        let fix = "run on a plane that has shared_network, such as linux_native";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
     })
 }
 

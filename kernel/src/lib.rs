@@ -27,6 +27,7 @@ pub mod output;
 pub mod policy;
 mod poller;
 mod queue;
+pub mod session;
 mod vm;
 mod wall_timer;
 

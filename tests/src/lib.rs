@@ -6,4 +6,5 @@ pub mod command;
 pub mod observe;
 pub mod pseudo_terminal;
 pub mod scratch;
+pub mod session;
 pub mod skip;

@@ -46,6 +46,7 @@ const TABLE: [Row; 9] = [
         4,
         &[
             "cofferdam-bridge",
+            "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",

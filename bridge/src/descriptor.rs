@@ -45,6 +45,8 @@ pub enum Feature {
     SharedNetwork,
     /// Tells at which ports a run accepts connections (`is_listening`).
     ListeningPorts,
+    /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.
+    HeldPrograms,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

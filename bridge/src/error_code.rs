@@ -78,6 +78,18 @@ codes! {
     QueueFull, "queue_full", Limit, "A bounded queue is full; try again when it has drained.";
     DeadlineExceeded, "deadline_exceeded", Limit, "A call was not answered within its time.";
     Cancelled, "cancelled", Protocol, "The caller cancelled the call.";
+    ExecRequestInvalid, "exec_request_invalid", ParsingInput, "A request to run a program cannot be read; details hold the JSON pointer or byte offset of the fault.";
+    ExecProgramNotAllowed, "exec_program_not_allowed", Refused, "The program does not lie where the policy allows programs; nothing is said about whether it is there.";
+    ExecProgramMissing, "exec_program_missing", Guest, "The program, or the interpreter that it names, is not there.";
+    ExecProgramNotExecutable, "exec_program_not_executable", Guest, "The program, or the interpreter that it names, is there but cannot be executed.";
+    ExecStdinTooLarge, "exec_stdin_too_large", Limit, "What is to go to standard input is larger than its limit; details hold both sizes.";
+    ExecStdinWriteFailed, "exec_stdin_write_failed", Host, "Standard input could not be written; details hold the kind of error.";
+    ExecStdoutTooLarge, "exec_stdout_too_large", Limit, "The program printed more than the limit, and was ended.";
+    ExecStderrTooLarge, "exec_stderr_too_large", Limit, "The program printed more to standard error than the limit, and was ended.";
+    ExecStdoutInvalidJson, "exec_stdout_invalid_json", ParsingInput, "What the program printed is no JSON; details hold the byte offset of the fault.";
+    ExecTimeout, "exec_timeout", Limit, "The program took longer than it may, and was ended with all that it started.";
+    ExecSpawnFailed, "exec_spawn_failed", Host, "The program could not be started; details hold the error number.";
+    ExecFailed, "exec_failed", Guest, "The program failed or was ended; details hold exit code, signal or limit.";
     ProgramNotFound, "program_not_found", Guest, "There is no such program where the run can see it.";
     ProgramNotExecutable, "program_not_executable", Guest, "The program is there but cannot be executed.";
     SpawnFailed, "spawn_failed", Host, "The operating system did not start the process.";
@@ -106,6 +118,8 @@ codes! {
     UnknownSession, "unknown_session", Protocol, "No session of that name is open.";
     SessionClosed, "session_closed", Protocol, "The session is closed, and everything in it has ended.";
     SessionUnreachable, "session_unreachable", Host, "The host process of a session does not answer, or is not who it should be.";
+    AuditUnavailable, "audit_unavailable", Host, "The audit log cannot be written or read, and nothing runs that is not recorded; the message says why.";
+    AuditDamaged, "audit_damaged", Host, "The audit log is not what its writers left there; `cofferdam audit verify` names the place.";
     UnknownVm, "unknown_vm", Protocol, "No VM of that id; it was never created or is forgotten.";
     UnknownExecution, "unknown_execution", Protocol, "No execution of that id; it was never started or its end was already told.";
     UnknownContext, "unknown_context", Protocol, "No context of that id.";

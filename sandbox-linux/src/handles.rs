@@ -1,13 +1,12 @@
-//! What of a sandbox that runs the host holds: its process, its control socket, its input, the ends of its terminal.
+//! What of a sandbox that runs the host holds: its process, its control socket, its input, a view of its processes.
 
 use crate::execution::{End, Shared};
 use crate::start::Running;
 use crate::tree_usage;
 use cofferdam_bridge::enforcement::Tier;
-use cofferdam_bridge::execution::{StreamMode, Streams};
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::process_tree::ProcessTree;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// The handles of a sandbox in `tier` that host threads act by.
 pub(crate) fn share(running: &Running, input: GuestInput, tier: Tier) -> std::io::Result<Shared> {
@@ -22,21 +21,4 @@ fn processes(tier: Tier, pid: i32) -> ProcessTree {
         Tier::Full => ProcessTree::of_namespace(format!("/proc/{pid}/root/proc")),
         _ => ProcessTree::beneath(pid, tree_usage::OVERSEERS),
     }
-}
-
-/// Streams as they stand beside a terminal, which is made inside and takes all three places.
-pub(crate) fn separate(streams: Streams) -> Streams {
-    match streams {
-        Streams::Terminal { .. } => {
-            Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null }
-        }
-        other => other,
-    }
-}
-
-/// The host's end of the guest's terminal, to type on and to read from. Neither blocks.
-pub(crate) fn ends(terminal: &OwnedFd) -> std::io::Result<(OwnedFd, OwnedFd)> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(terminal, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((terminal.try_clone()?, terminal.try_clone()?))
 }

@@ -7,17 +7,18 @@ use crate::context::Context;
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
 use crate::execution::Shared;
-use crate::handles::{ends, separate, share};
+use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
-use crate::program;
+use crate::program::Program;
 use crate::shared_network::SharedNetwork;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
+use crate::terminal_streams::{ends, separate};
 use crate::tree_usage::TreeProbe;
 use crate::underway::Underway;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -33,6 +34,7 @@ use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::network_scope::NetworkScope;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
@@ -171,6 +173,15 @@ impl LinuxPlane {
         }
     }
 
+    /// The context that a start is to happen in.
+    fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        match context {
+            Some(context) if context.vm_id == request.vm_id => self.current(&request.context_id, context),
+            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
+        }
+    }
+
     /// The context, worked out anew where the host's objects are others by now.
     fn current(&self, id: &ContextId, context: Arc<Context>) -> Result<Arc<Context>, BridgeError> {
         if context.view.is_current() {
@@ -186,7 +197,7 @@ impl LinuxPlane {
         &self,
         context: &Arc<Context>,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Begun, BridgeError> {
         loop {
@@ -241,10 +252,7 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let directory = Path::new(&request.working_directory);
-        let search_path = request.environment.get("PATH").map(String::as_str);
-        let commands = &context.profile.commands;
-        let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
@@ -330,6 +338,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::OverlayChanges,
             Feature::SharedNetwork,
             Feature::ListeningPorts,
+            Feature::HeldPrograms,
         ];
         descriptor.limits = vec![
             LimitName::Wall,
@@ -371,13 +380,13 @@ impl ExecutionBridge for LinuxPlane {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let context = lock(&self.contexts).get(&request.context_id).cloned();
-        match context {
-            Some(context) if context.vm_id == request.vm_id => {
-                self.launch(&self.current(&request.context_id, context)?, &request, events)
-            }
-            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
-        }
+        self.launch(&self.context_of(&request)?, &request, events)
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let context = self.context_of(request)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
+        Ok(Rehearsal::new(program.path().to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {

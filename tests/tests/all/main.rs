@@ -25,6 +25,7 @@ mod changes_property;
 mod commands;
 mod containment;
 mod doctor;
+mod dry_run;
 mod every_call;
 mod explain;
 mod explained_effects;

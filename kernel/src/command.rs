@@ -191,7 +191,7 @@ impl Command {
         if let (Err(error), Some(record)) = (&started, queue.record()) {
             record.not_started(error);
         }
-        started?;
+        let process_id = started?.process_id;
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
         if let (Some(timer), Some(record)) = (&timer, queue.record()) {
             record.limited_by(timer.watch());
@@ -199,7 +199,7 @@ impl Command {
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer))
+        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
     }
 
     /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.

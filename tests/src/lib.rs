@@ -8,4 +8,5 @@ pub mod observe;
 pub mod one_shot;
 pub mod pseudo_terminal;
 pub mod scratch;
+pub mod session;
 pub mod skip;

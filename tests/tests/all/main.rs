@@ -22,6 +22,7 @@ mod changes_attacks;
 mod changes_crash;
 mod changes_embedded;
 mod changes_property;
+mod commands;
 mod containment;
 mod doctor;
 mod dry_run;
@@ -49,6 +50,7 @@ mod real_programs;
 mod refusals;
 mod robustness;
 mod seccomp_profiles;
+mod sessions;
 mod sockets;
 mod terminal;
 

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address_class;
+pub mod audit;
 pub mod call;
 pub mod clock;
 pub mod contract;
@@ -22,6 +23,7 @@ pub mod error;
 pub mod error_code;
 pub mod event;
 pub mod exclusive;
+pub mod exec;
 pub mod execution;
 pub mod exit_cause;
 pub mod filesystem;
@@ -29,9 +31,11 @@ pub mod host;
 pub mod host_traffic;
 pub mod ids;
 pub mod in_memory;
+pub mod json_fault;
 pub mod limits;
 pub mod module;
 pub mod network_rules;
+pub mod network_scope;
 mod operations;
 pub mod path_pattern;
 pub mod permission;
@@ -39,6 +43,7 @@ pub mod persistence;
 pub mod policy_line;
 pub mod profile;
 pub mod random;
+pub mod rehearsal;
 mod request;
 pub mod telemetry;
 pub mod usage;

@@ -105,14 +105,22 @@ pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
 
 /// The same, where `names` lead to where they say.
 pub(crate) fn kernel_where(plane: PlaneName, names: Vec<FixedName>) -> Result<Kernel, Failure> {
-    Ok(match plane {
+    match plane {
         PlaneName::Linux => {
             let mut plane = LinuxPlane::new()?.ahead();
             if !names.is_empty() {
                 plane = plane.resolve_names_by(Arc::new(FixedNames::new(names, SystemResolver::default())));
             }
-            Kernel::builder(plane).build()?
+            Ok(Kernel::builder(plane).build()?)
         }
+        PlaneName::Host => kernel_at_rest(plane),
+    }
+}
+
+/// A kernel with `plane`, which starts nothing that it is not asked for.
+pub(crate) fn kernel_at_rest(plane: PlaneName) -> Result<Kernel, Failure> {
+    Ok(match plane {
+        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?).build()?,
         PlaneName::Host => {
             // Nobody comes here but by the option, which is the user's own word on this very run.
             let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
@@ -131,6 +139,11 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
+    Ok(kernel.create_vm(spec(policy, places, explain))?)
+}
+
+/// What a VM under `policy` is to be.
+pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec {
     let mut spec = VmSpec::new(policy).host_environment(host_environment()).explain(explain);
     if let Some(workspace) = &places.workspace {
         spec = spec.workspace(workspace);
@@ -141,7 +154,7 @@ pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Expl
     if let Some(user) = &places.user {
         spec = spec.user(user);
     }
-    Ok(kernel.create_vm(spec)?)
+    spec
 }
 
 /// A command in `vm`. `environment`: `NAME=VALUE`, or the name alone for the value here; `directory`: where it starts.

@@ -24,6 +24,7 @@ mod execution;
     reason = "the launcher includes the same file, where every item is public and used"
 )]
 mod format;
+mod handles;
 mod launcher;
 mod limit_watch;
 mod mountinfo;
@@ -36,11 +37,13 @@ mod preflight;
 mod prepared;
 mod program;
 mod seccomp;
+mod shared_network;
 mod spawn;
 mod start;
 mod step_report;
 mod supervise;
 mod temporary;
+mod terminal_streams;
 mod tree_usage;
 mod underway;
 

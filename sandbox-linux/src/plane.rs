@@ -6,7 +6,8 @@ use crate::changes::{ChangeStore, Recording};
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
-use crate::execution::{End, Shared};
+use crate::execution::Shared;
+use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::network::Network;
@@ -14,9 +15,11 @@ use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
-use crate::program;
+use crate::program::Program;
+use crate::shared_network::SharedNetwork;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
+use crate::terminal_streams::{ends, separate};
 use crate::tree_usage::TreeProbe;
 use crate::underway::Underway;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -26,17 +29,19 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal, Explain,
-    StartExecutionRequest, StartedExecution, StreamMode, Streams, TerminalSize,
+    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
+use cofferdam_bridge::network_scope::NetworkScope;
 use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::network::resolver::{Resolve, SystemResolver};
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,6 +154,7 @@ impl LinuxPlane {
         {
             return Ok(parked);
         }
+        // One that was started ahead has a network of its own, and so never the flags of a context whose runs share one.
         match self.ahead.take(context.namespaces) {
             Some(parked) => Ok(parked),
             None => context.park(&self.launcher),
@@ -178,6 +184,15 @@ impl LinuxPlane {
         }
     }
 
+    /// The context that a start is to happen in.
+    fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        match context {
+            Some(context) if context.vm_id == request.vm_id => self.current(&request.context_id, context),
+            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
+        }
+    }
+
     /// The context, worked out anew where the host's objects are others by now.
     fn current(&self, id: &ContextId, context: Arc<Context>) -> Result<Arc<Context>, BridgeError> {
         if context.view.is_current() {
@@ -193,7 +208,7 @@ impl LinuxPlane {
         &self,
         context: &Arc<Context>,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Begun, BridgeError> {
         loop {
@@ -248,10 +263,7 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let directory = Path::new(&request.working_directory);
-        let search_path = request.environment.get("PATH").map(String::as_str);
-        let commands = &context.profile.commands;
-        let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
@@ -277,8 +289,7 @@ impl LinuxPlane {
             let limit = context.profile.limits.stdout_bytes.unwrap_or(u64::MAX);
             outputs.push(CapturedOutput::new(shown, LimitName::Stdout, limit));
         }
-        let end = if context.tier == Tier::Full { End::Kill } else { End::HangUp };
-        let shared = Arc::new(share(&running, input, end).map_err(|error| no_streams(&error))?);
+        let shared = Arc::new(share(&running, input, context.tier).map_err(|error| no_streams(&error))?);
         let probe = match context.tier {
             Tier::Full => TreeProbe::of_namespace(running.process.pid()).ok(),
             _ => Some(TreeProbe::of_descendants(running.process.pid())),
@@ -349,6 +360,9 @@ impl ExecutionBridge for LinuxPlane {
             Feature::CommandRules,
             Feature::CallProfiles,
             Feature::OverlayChanges,
+            Feature::SharedNetwork,
+            Feature::ListeningPorts,
+            Feature::HeldPrograms,
         ];
         descriptor.limits = vec![
             LimitName::Wall,
@@ -371,7 +385,11 @@ impl ExecutionBridge for LinuxPlane {
         let prepared = self.prepared.take(&request.profile)?;
         let explains = request.explain == Explain::Everything && self.offer.broker;
         let tier = self.tier(&request.profile);
-        let context = Arc::new(Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?);
+        let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
+        if request.network_scope == NetworkScope::Context && context.has_own_network() {
+            context = context.meeting_in(Arc::new(SharedNetwork::new(&self.launcher)?));
+        }
+        let context = Arc::new(context);
         if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {
             pool.announce(&context);
         }
@@ -386,13 +404,13 @@ impl ExecutionBridge for LinuxPlane {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let context = lock(&self.contexts).get(&request.context_id).cloned();
-        match context {
-            Some(context) if context.vm_id == request.vm_id => {
-                self.launch(&self.current(&request.context_id, context)?, &request, events)
-            }
-            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
-        }
+        self.launch(&self.context_of(&request)?, &request, events)
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let context = self.context_of(request)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
+        Ok(Rehearsal::new(program.path().to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
@@ -410,6 +428,10 @@ impl ExecutionBridge for LinuxPlane {
 
     fn resize_terminal(&self, execution: &ExecutionRef, size: TerminalSize) -> Result<(), BridgeError> {
         self.find(execution)?.input().resize(size)
+    }
+
+    fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
+        Ok(self.find(execution)?.processes().is_listening(port))
     }
 
     fn forget_vm(&self, vm_id: &VmId) {
@@ -433,27 +455,6 @@ impl Drop for LinuxPlane {
             self.underway.wait(LAST_MOMENT);
         }
     }
-}
-
-fn share(running: &Running, input: GuestInput, end: End) -> std::io::Result<Shared> {
-    Ok(Shared::new(running.process.as_fd().try_clone_to_owned()?, running.control.try_clone()?, input, end))
-}
-
-/// Streams as they stand beside a terminal, which is made inside and takes all three places.
-fn separate(streams: Streams) -> Streams {
-    match streams {
-        Streams::Terminal { .. } => {
-            Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null }
-        }
-        other => other,
-    }
-}
-
-/// The host's end of the guest's terminal, to type on and to read from. Neither blocks.
-fn ends(terminal: &OwnedFd) -> std::io::Result<(OwnedFd, OwnedFd)> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(terminal, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((terminal.try_clone()?, terminal.try_clone()?))
 }
 
 fn no_streams(error: &std::io::Error) -> BridgeError {

@@ -6,6 +6,8 @@ pub mod command;
 pub mod host;
 pub mod https;
 pub mod observe;
+pub mod one_shot;
 pub mod pseudo_terminal;
 pub mod scratch;
+pub mod session;
 pub mod skip;

@@ -1,5 +1,8 @@
 //! `cofferdam run`: runs one program under a policy.
 
+#[path = "run_dry.rs"]
+mod dry;
+
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
 use crate::report::{human, json};
@@ -81,6 +84,10 @@ pub(crate) struct Run {
     /// time for each call that names a path or an address.
     #[arg(long)]
     explain: bool,
+    /// Start nothing, and tell what a start would come to: what is decided, what would hold, what is missing. With --overlay the program
+    /// runs, without a network, and what it would change is told and discarded.
+    #[arg(long)]
+    dry_run: bool,
     /// Where it runs; never without isolation unless `host` is given here.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
@@ -155,7 +162,8 @@ impl Calls {
 impl Run {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         if self.json_schema {
-            super::print(&json::schema())?;
+            let schema = if self.dry_run { crate::report::dry_run::schema() } else { json::schema() };
+            super::print(&schema)?;
             return Ok(0);
         }
         match self.run() {
@@ -168,12 +176,12 @@ impl Run {
     }
 
     fn run(&self) -> Result<u8, Failure> {
+        if self.dry_run {
+            return self.dry_run();
+        }
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
         let kernel = compose::kernel_where(self.plane, names)?;
-        let places = match (&self.policy, &self.workspace) {
-            (None, None) if !self.overlay => Places::without_workspace(),
-            (_, workspace) => Places::find(workspace.as_deref())?,
-        };
+        let places = self.places()?;
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(&kernel, policy, &places, explain)?;
@@ -188,6 +196,13 @@ impl Run {
         runtime.shutdown_background();
         self.tell(&vm, &report, &captured)?;
         Ok(exit_code::of_cause(&report.cause))
+    }
+
+    fn places(&self) -> Result<Places, Failure> {
+        match (&self.policy, &self.workspace) {
+            (None, None) if !self.overlay => Ok(Places::without_workspace()),
+            (_, workspace) => Places::find(workspace.as_deref()),
+        }
     }
 
     fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured) -> Result<(), Failure> {

@@ -290,28 +290,28 @@ pub(super) fn set_limit(limits: &mut Limits, name: &str, value: Option<u64>) {
     }
 }
 
-fn table(node: Node, source: &str) -> Result<Vec<(String, Option<Place>, Node)>, BridgeError> {
+pub(crate) fn table(node: Node, source: &str) -> Result<Vec<(String, Option<Place>, Node)>, BridgeError> {
     match node.kind {
         Kind::Table(entries) => Ok(entries),
         other => Err(invalid(source, node.place, &format!("a table is needed here, not {}", other.name()))),
     }
 }
 
-fn items(node: Node, source: &str) -> Result<Vec<Node>, BridgeError> {
+pub(crate) fn items(node: Node, source: &str) -> Result<Vec<Node>, BridgeError> {
     match node.kind {
         Kind::List(items) => Ok(items),
         other => Err(invalid(source, node.place, &format!("a list is needed here, not {}", other.name()))),
     }
 }
 
-fn text_of(node: Node, source: &str) -> Result<String, BridgeError> {
+pub(crate) fn text_of(node: Node, source: &str) -> Result<String, BridgeError> {
     match node.kind {
         Kind::Text(text) => Ok(text),
         other => Err(invalid(source, node.place, &format!("a text in quotes is needed here, not {}", other.name()))),
     }
 }
 
-fn unknown(source: &str, place: Option<Place>, key: &str, known: &[&str]) -> BridgeError {
+pub(crate) fn unknown(source: &str, place: Option<Place>, key: &str, known: &[&str]) -> BridgeError {
     let close = known.iter().min_by_key(|name| distance(name, key)).filter(|name| distance(name, key) <= 3);
     let hint =
         close.map_or_else(|| format!("known here: {}", known.join(", ")), |name| format!("did you mean `{name}`?"));

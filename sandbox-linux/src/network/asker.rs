@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_socket_of_this_process_is_found() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let own = std::fs::read_to_string("/proc/self/comm").unwrap();
+        let own = fs::read_to_string("/proc/self/comm").unwrap();
         let askers = Askers::new(i32::try_from(std::process::id()).unwrap());
         let found = askers.program(Protocol::Tcp, listener.local_addr().unwrap());
         assert_eq!(found.as_deref(), Some(own.trim_end()));

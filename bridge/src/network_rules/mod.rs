@@ -1,9 +1,12 @@
 //! Deciding about the network by a profile's rules: the one meaning that kernel, planes and guests share.
 
+mod index;
+
+use self::index::Index;
 use crate::address_class::AddressClass;
 use crate::profile::NetworkProfile;
 use crate::verdict::RuleRef;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 /// The host of a rule.
@@ -27,16 +30,15 @@ enum Host {
 /// reached only by a rule that names it or a block that it is in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkRules {
-    rules: Vec<(Host, RangeInclusive<u16>, RuleRef)>,
+    rules: Vec<(RangeInclusive<u16>, RuleRef)>,
+    index: Index,
 }
 
 impl NetworkRules {
     /// Makes the rules of `profile` ready.
     pub fn new(profile: &NetworkProfile) -> Self {
-        let ready = |rule: &crate::profile::NetworkRule| {
-            (Host::parse(&rule.host), rule.port_first..=rule.port_last, rule.rule.clone())
-        };
-        Self { rules: profile.allow.iter().map(ready).collect() }
+        let rules = profile.allow.iter().map(|rule| (rule.port_first..=rule.port_last, rule.rule.clone())).collect();
+        Self { rules, index: Index::new(profile.allow.iter().map(|rule| Host::parse(&rule.host))) }
     }
 
     /// The rule that lets `host` be connected to on `port`. `host`: a name or an address, as a program would write it.
@@ -50,14 +52,7 @@ impl NetworkRules {
 
     /// The rule that names `name`, which is canonical, on `port`; on any port where none is given.
     pub fn name(&self, name: &str, port: Option<u16>) -> Option<&RuleRef> {
-        self.find(port, |host| match host {
-            Host::EveryName => true,
-            Host::Below(above) => {
-                name.strip_suffix(above.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-            }
-            Host::Name(own) => own == name,
-            Host::Block(..) | Host::Nothing => false,
-        })
+        self.first(port, self.index.naming(name))
     }
 
     /// The rule that names `address`, or a block that it is in, on `port`. `localhost` names the loopback addresses.
@@ -71,14 +66,7 @@ impl NetworkRules {
     }
 
     fn address_on(&self, address: IpAddr, port: Option<u16>) -> Option<&RuleRef> {
-        let address = address.to_canonical();
-        self.find(port, |host| match host {
-            Host::Block(network, bits) => covers(*network, *bits, address),
-            Host::Name(name) if name == "localhost" => {
-                address == IpAddr::V4(Ipv4Addr::LOCALHOST) || address == IpAddr::V6(Ipv6Addr::LOCALHOST)
-            }
-            _ => false,
-        })
+        self.first(port, self.index.covering(address.to_canonical()))
     }
 
     /// Whether an address that a name led to may be dialled on `port`: one of the open internet, or one that a rule names.
@@ -94,12 +82,15 @@ impl NetworkRules {
 
     /// The ranges of ports that the rules name.
     pub fn ports(&self) -> impl Iterator<Item = RangeInclusive<u16>> {
-        self.rules.iter().map(|(_, ports, _)| ports.clone())
+        self.rules.iter().map(|(ports, _)| ports.clone())
     }
 
-    fn find(&self, port: Option<u16>, matches: impl Fn(&Host) -> bool) -> Option<&RuleRef> {
-        let on_port = |ports: &RangeInclusive<u16>| port.is_none_or(|port| ports.contains(&port));
-        self.rules.iter().find(|(host, ports, _)| on_port(ports) && matches(host)).map(|(_, _, rule)| rule)
+    /// The first rule in the list, of those in the lists given, that has `port`.
+    fn first<'a>(&self, port: Option<u16>, lists: impl Iterator<Item = &'a Vec<usize>>) -> Option<&RuleRef> {
+        let on_port =
+            |at: &usize| self.rules.get(*at).is_some_and(|(ports, _)| port.is_none_or(|port| ports.contains(&port)));
+        let at = lists.filter_map(|list| list.iter().copied().find(on_port)).min()?;
+        self.rules.get(at).map(|(_, rule)| rule)
     }
 }
 
@@ -135,18 +126,6 @@ pub fn canonical_name(text: &str) -> Option<String> {
     let hexadecimal = last.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit()) || hexadecimal;
     (name.len() <= 253 && name.split('.').all(label) && !numeric).then(|| name.to_ascii_lowercase())
-}
-
-fn covers(network: IpAddr, bits: u32, address: IpAddr) -> bool {
-    let (network, address, width) = match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
-        _ => return false,
-    };
-    let ignored = width - bits.min(width);
-    network.checked_shr(ignored).unwrap_or(0) == address.checked_shr(ignored).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::execution::Shared;
 use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::Network;
+use crate::network::OneNetwork;
 use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
@@ -34,7 +34,7 @@ use cofferdam_bridge::execution::{
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::network_scope::NetworkScope;
-use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
+use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
@@ -273,14 +273,9 @@ impl LinuxPlane {
             self.begin(context, request, &program, streams.guest())?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
-        let network = match context.profile.network.mode {
-            NetworkMode::Allowlist => {
-                let sockets = std::mem::take(&mut running.sockets);
-                let (rules, first) = (&context.profile.network, running.process.pid());
-                Some(Network::start(rules, self.resolver.clone(), sockets, first).map_err(|error| no_streams(&error))?)
-            }
-            _ => None,
-        };
+        let sockets = std::mem::take(&mut running.sockets);
+        let network = OneNetwork::of(context, sockets, &self.resolver, running.process.pid());
+        let network = network.map_err(|error| no_streams(&error))?;
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
@@ -387,7 +382,9 @@ impl ExecutionBridge for LinuxPlane {
         let tier = self.tier(&request.profile);
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
-            context = context.meeting_in(Arc::new(SharedNetwork::new(&self.launcher)?));
+            let (rules, resolver) = (&context.profile.network, self.resolver.clone());
+            let network = SharedNetwork::new(&self.launcher, rules, &context.ports, resolver)?;
+            context = context.meeting_in(Arc::new(network));
         }
         let context = Arc::new(context);
         if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {

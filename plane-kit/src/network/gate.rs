@@ -217,9 +217,9 @@ impl Gate {
         lock(&self.traffic).refused(denial);
     }
 
-    /// What is told at the end.
-    pub fn told(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
-        lock(&self.traffic).told()
+    /// What has happened since it was last taken.
+    pub fn take(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
+        lock(&self.traffic).take()
     }
 
     /// The rule that lets `target` through.

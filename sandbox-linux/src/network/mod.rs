@@ -6,9 +6,11 @@
 mod asker;
 mod datagrams;
 pub(crate) mod name_files;
+mod one;
 mod packets;
 mod ports;
 mod serve;
 
+pub(crate) use one::OneNetwork;
 pub(crate) use ports::{listen, ports};
 pub(crate) use serve::{Network, Sockets};

@@ -64,6 +64,7 @@ impl Sockets {
 pub(crate) struct Network {
     gate: Arc<Gate>,
     worker: Worker,
+    askers: Askers,
 }
 
 /// What each task needs.
@@ -76,28 +77,33 @@ struct Serving {
 }
 
 impl Network {
-    /// Starts answering on `sockets` by the rules of `profile`. `first`: the sandbox's first process.
-    pub(crate) fn start(
-        profile: &NetworkProfile,
-        resolver: Arc<dyn Resolve>,
-        sockets: Sockets,
-        first: i32,
-    ) -> io::Result<Self> {
+    /// Starts answering on `sockets` by the rules of `profile`.
+    pub(crate) fn start(profile: &NetworkProfile, resolver: Arc<dyn Resolve>, sockets: Sockets) -> io::Result<Self> {
         let gate = Arc::new(Gate::new(profile, resolver, sockets.has_v6));
-        let own = gate.clone();
+        let (own, askers) = (gate.clone(), Askers::default());
+        let known = askers.clone();
         let worker = Worker::start(move |stop| async move {
             let room = Arc::new(Semaphore::new(most_connections()));
-            let serving = Serving { gate: own, askers: Askers::new(first), room, stop };
+            let serving = Serving { gate: own, askers: known, room, stop };
             // Without one of its sockets the run has less than it was given, and nothing more.
             let _ = serving.all(sockets).await;
         })?;
-        Ok(Self { gate, worker })
+        Ok(Self { gate, worker, askers })
     }
 
-    /// Ends it, and tells what happened.
-    pub(crate) fn finish(self, report: &mut ExecutionReport) {
-        self.worker.finish();
-        let (traffic, denials) = self.gate.told();
+    /// Who may be asking.
+    pub(crate) fn askers(&self) -> &Askers {
+        &self.askers
+    }
+
+    /// Ends it, when what was sent has been handed on.
+    pub(crate) fn end(&mut self) {
+        self.worker.end();
+    }
+
+    /// Tells what happened, once.
+    pub(crate) fn tell(&self, report: &mut ExecutionReport) {
+        let (traffic, denials) = self.gate.take();
         report.network = traffic;
         let room = MOST_DENIALS.saturating_sub(report.denials.len());
         report.denials.extend(denials.into_iter().take(room));
@@ -149,7 +155,7 @@ impl Serving {
                 () = ended(&mut self.stop) => return,
             };
             let Ok(datagram) = datagram else { continue };
-            let (gate, askers, socket) = (self.gate.clone(), self.askers, socket.clone());
+            let (gate, askers, socket) = (self.gate.clone(), self.askers.clone(), socket.clone());
             under_way.spawn(async move {
                 let asker = || datagram.asker().and_then(|asker| askers.program(Protocol::Udp, asker));
                 let answer = match Question::read(&datagram.bytes) {

@@ -151,7 +151,7 @@ impl Parked {
                 message::FAILED => return Err(step_report::explain(&message, &self.stage.plans)),
                 message::ROOT => root = message.descriptor,
                 message::LISTENER => self.stage.listener = root.take().zip(message.descriptor),
-                message::SOCKET => self.stage.sockets.take(message),
+                message::SOCKET | message::PACKETS => self.stage.sockets.take(message),
                 _ => {}
             }
         }

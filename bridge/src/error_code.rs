@@ -107,6 +107,8 @@ codes! {
     ChangesConflict, "changes_conflict", Protocol, "The workspace was changed since the run began, where the run changed it, too; nothing was committed.";
     ChangesDamaged, "changes_damaged", Host, "The change set on disk is not what a run left there.";
     ChangesStoreUnsuitable, "changes_store_unsuitable", Unsupported, "Changes cannot be kept apart in that place or of that workspace; the message says why.";
+    AuditUnavailable, "audit_unavailable", Host, "The audit log cannot be written or read, and nothing runs that is not recorded; the message says why.";
+    AuditDamaged, "audit_damaged", Host, "The audit log is not what its writers left there; `cofferdam audit verify` names the place.";
     UnknownVm, "unknown_vm", Protocol, "No VM of that id; it was never created or is forgotten.";
     UnknownExecution, "unknown_execution", Protocol, "No execution of that id; it was never started or its end was already told.";
     UnknownContext, "unknown_context", Protocol, "No context of that id.";

@@ -6,6 +6,7 @@ use crate::error_code::ErrorCode;
 use crate::event::{ExecutionEvent, ExecutionEventSink};
 use crate::ids::{CallId, ContextId, ExecutionId, VmId};
 use crate::profile::ExecutionProfile;
+use crate::rehearsal::Rehearsal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -369,6 +370,15 @@ pub trait ExecutionBridge: BridgeTypes + Send + Sync {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, Self::Error>;
+
+    /// What `start_execution` would come to, by the same checks. Starts nothing and changes nothing.
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, Self::Error>
+    where
+        Self::Error: From<BridgeError>,
+    {
+        let _ = request;
+        Err(unsupported("rehearse_execution").into())
+    }
 
     /// Writes to standard input or types on the terminal. Blocks while the guest does not read, at most until it ends.
     /// Bytes for a guest that has closed its input are dropped, as a pipe's writer that ignores SIGPIPE sees it: `io_failed` with kind `broken_pipe`.

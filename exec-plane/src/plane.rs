@@ -18,6 +18,7 @@ use cofferdam_bridge::execution::{
 use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::environment::Environment;
 use cofferdam_plane_kit::keeper::{Keeper, ProgramPlan};
@@ -69,6 +70,14 @@ impl HostPlane {
             running: Arc::default(),
             next_context: AtomicU64::new(1),
         })
+    }
+
+    /// The context that a start is to happen in.
+    fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        context
+            .filter(|context| context.vm_id == request.vm_id)
+            .ok_or_else(|| BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first"))
     }
 
     fn launch(
@@ -163,11 +172,12 @@ impl ExecutionBridge for HostPlane {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let context = lock(&self.contexts).get(&request.context_id).cloned();
-        match context {
-            Some(context) if context.vm_id == request.vm_id => self.launch(&context.profile, request, events),
-            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
-        }
+        self.launch(&self.context_of(&request)?.profile, request, events)
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let plan = plan(&self.context_of(request)?.profile, request.clone())?;
+        Ok(Rehearsal::new(plan.program.to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {

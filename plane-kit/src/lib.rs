@@ -8,6 +8,7 @@
 //! - [`process_tree`]: what all descendants of a process use together.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
 //!
+//! - `network`, with the feature of that name: names, decisions and connections for planes that stand between a run and the network.
 //! - `host`, with the feature of that name: files, clock, random bytes and a log of the operating system, behind the small bridges.
 //!
 //! It decides nothing about policies and isolates nothing. It never forks the host, never makes it a subreaper, changes none of its
@@ -29,6 +30,8 @@ pub mod keeper;
 mod keeper_format;
 mod keeper_plan;
 mod keeper_spawn;
+#[cfg(feature = "network")]
+pub mod network;
 pub mod process;
 pub mod process_tree;
 mod shared_memory;

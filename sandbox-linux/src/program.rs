@@ -27,10 +27,7 @@ impl Program {
     ) -> Result<Self, BridgeError> {
         let directory = Path::new(&request.working_directory);
         match request.program_file {
-            ProgramFile::ByPath => {
-                let search_path = request.environment.get("PATH").map(String::as_str);
-                find(&request.program, search_path, directory, view, commands).map(Self::ByPath)
-            }
+            ProgramFile::ByPath => find(request, view, commands).map(Self::ByPath),
             ProgramFile::Held => hold(&request.program, directory, view, commands).map(Self::Held),
             // What is not known here is not run as something else.
             _ => Err(BridgeError::new(
@@ -52,13 +49,10 @@ impl Program {
 /// The absolute path under which the guest will execute the program.
 ///
 /// Policy is asked before existence, so that no answer tells whether a file lies where the guest may not look.
-fn find(
-    program: &str,
-    search_path: Option<&str>,
-    directory: &Path,
-    view: &View,
-    commands: &CommandProfile,
-) -> Result<PathBuf, BridgeError> {
+fn find(request: &StartExecutionRequest, view: &View, commands: &CommandProfile) -> Result<PathBuf, BridgeError> {
+    let program = request.program.as_str();
+    let directory = Path::new(&request.working_directory);
+    let search_path = request.environment.get("PATH").map(String::as_str);
     if program.is_empty() || program.contains('\0') {
         return Err(BridgeError::new(ErrorCode::PathInvalid, "the program's name is empty or holds a NUL byte"));
     }

@@ -3,6 +3,7 @@
 pub mod attack;
 pub mod changes;
 pub mod command;
+pub mod host;
 pub mod observe;
 pub mod one_shot;
 pub mod pseudo_terminal;

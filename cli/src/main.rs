@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audit_log;
 mod base64;
 mod command;
 mod compose;

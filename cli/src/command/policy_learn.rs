@@ -3,6 +3,7 @@
 mod rounds;
 
 use super::run::Isolation;
+use crate::audit_log::Recording;
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::escape::{sentences, shown};
 use crate::failure::{Failure, io};
@@ -78,7 +79,7 @@ pub(crate) struct Learn {
 impl Learn {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         self.refuse_to_overwrite()?;
-        let kernel = compose::kernel(PlaneName::Linux)?;
+        let kernel = compose::kernel(PlaneName::Linux, Recording::Usual)?;
         let places = Places::find(self.workspace.as_deref())?;
         let learned = self.learn(&kernel, &places)?;
         let text = self.text(&learned);

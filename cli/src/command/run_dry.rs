@@ -1,6 +1,7 @@
 //! `cofferdam run --dry-run`: what a run would come to.
 
 use super::Run;
+use crate::audit_log::Recording;
 use crate::compose;
 use crate::exit_code;
 use crate::failure::{Failure, io};
@@ -17,7 +18,9 @@ use cofferdam_sandbox_linux::changes::ChangeStore;
 impl Run {
     pub(super) fn dry_run(&self) -> Result<u8, Failure> {
         // Not ahead: nothing is to be started that is not needed to find out.
-        let kernel = compose::kernel_at_rest(self.plane)?;
+        // Where it is run to be forgotten, it is run all the same.
+        let recording = if self.overlay { self.recording() } else { Recording::Off };
+        let kernel = compose::kernel_at_rest(self.plane, recording)?;
         let places = self.places()?;
         let policy = self.dry_policy()?;
         let spec = compose::spec(policy, &places, Explain::Known);

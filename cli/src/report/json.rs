@@ -65,6 +65,9 @@ struct RunResult<'a> {
     /// What the run changed, where changes are kept apart and there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'a ChangeSummary>,
+    /// The sequence number of its start in the audit log, where it is recorded: `cofferdam audit show` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_sequence: Option<u64>,
     /// Why the run did not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a BridgeError>,
@@ -89,6 +92,7 @@ impl<'a> RunResult<'a> {
             denials: Vec::new(),
             executable_later: &[],
             changes: None,
+            audit_sequence: None,
             error: None,
         }
     }
@@ -112,6 +116,7 @@ pub(crate) fn of_report(identity: &Identity<'_>, report: &ExecutionReport, captu
     result.denials.clone_from(&report.denials);
     result.executable_later = &report.executable_later;
     result.changes = report.changes.as_ref();
+    result.audit_sequence = captured.audit_sequence;
     result.line()
 }
 
@@ -120,6 +125,7 @@ pub(crate) fn of_failure(identity: &Identity<'_>, failure: &Failure) -> String {
     let mut result = RunResult::new(identity, failure.exit_code());
     result.denials.extend(failure.error().denial());
     result.error = Some(failure.error());
+    result.audit_sequence = failure.error().details.get("audit_sequence").and_then(serde_json::Value::as_u64);
     result.line()
 }
 

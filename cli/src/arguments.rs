@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
@@ -22,6 +23,8 @@ pub(crate) enum Commands {
     Exec(Exec),
     #[command(subcommand)]
     Changes(ChangesCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -99,7 +99,7 @@ pub mod op {
     /// path text, contents text: makes a file that everybody may read.
     pub const CONTENTS: u32 = 33;
     /// instructions text (`struct sock_filter`): sends sockets that see what of the guest's packets the filter lets through.
-    pub const PACKETS: u32 = 34;
+    pub const PACKETS: u32 = 35;
 }
 
 /// Flags of `op::ACCOUNT`.

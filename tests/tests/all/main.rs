@@ -36,6 +36,7 @@ mod landlock_versions;
 mod learn;
 mod limits;
 mod limits_everywhere;
+mod meaning;
 mod names;
 mod network_denied;
 mod pool;

@@ -3,6 +3,7 @@
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
+use crate::command::exec::Exec;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
 use clap::{Parser, Subcommand};
@@ -18,6 +19,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     Run(Box<Run>),
+    Exec(Exec),
     #[command(subcommand)]
     Changes(ChangesCommand),
     Doctor(Doctor),

@@ -8,8 +8,10 @@ use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
 use cofferdam_sandbox_linux::LinuxPlane;
+use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where programs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,8 +100,27 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
 
 /// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
 pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
+    kernel_where(plane, Vec::new())
+}
+
+/// The same, where `names` lead to where they say.
+pub(crate) fn kernel_where(plane: PlaneName, names: Vec<FixedName>) -> Result<Kernel, Failure> {
+    match plane {
+        PlaneName::Linux => {
+            let mut plane = LinuxPlane::new()?.ahead();
+            if !names.is_empty() {
+                plane = plane.resolve_names_by(Arc::new(FixedNames::new(names, SystemResolver::default())));
+            }
+            Ok(Kernel::builder(plane).build()?)
+        }
+        PlaneName::Host => kernel_at_rest(plane),
+    }
+}
+
+/// A kernel with `plane`, which starts nothing that it is not asked for.
+pub(crate) fn kernel_at_rest(plane: PlaneName) -> Result<Kernel, Failure> {
     Ok(match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()).build()?,
+        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?).build()?,
         PlaneName::Host => {
             // Nobody comes here but by the option, which is the user's own word on this very run.
             let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
@@ -118,6 +139,11 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
+    Ok(kernel.create_vm(spec(policy, places, explain))?)
+}
+
+/// What a VM under `policy` is to be.
+pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec {
     let mut spec = VmSpec::new(policy).host_environment(host_environment()).explain(explain);
     if let Some(workspace) = &places.workspace {
         spec = spec.workspace(workspace);
@@ -128,7 +154,7 @@ pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Expl
     if let Some(user) = &places.user {
         spec = spec.user(user);
     }
-    Ok(kernel.create_vm(spec)?)
+    spec
 }
 
 /// A command in `vm`. `environment`: `NAME=VALUE`, or the name alone for the value here; `directory`: where it starts.

@@ -10,7 +10,10 @@ use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_bridge::execution::{ExecutionRef, StartExecutionRequest, StreamMode, Streams, TerminalSize};
+use cofferdam_bridge::execution::{
+    ExecutionRef, ProgramFile, StartExecutionRequest, StreamMode, Streams, TerminalSize,
+};
+use cofferdam_bridge::ids::ExecutionId;
 use cofferdam_bridge::verdict::{Denial, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +26,7 @@ use crate::policy::Access;
 /// A program, its arguments and its surroundings.
 #[must_use]
 pub struct Command {
-    vm: Arc<SharedVm>,
+    pub(crate) vm: Arc<SharedVm>,
     program: String,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -33,6 +36,7 @@ pub struct Command {
     stderr: StreamMode,
     terminal: Option<TerminalSize>,
     timeout: Option<Duration>,
+    program_file: ProgramFile,
 }
 
 /// Arguments and values stay out of logs.
@@ -94,6 +98,7 @@ impl Command {
             stderr: StreamMode::Piped,
             terminal: None,
             timeout: None,
+            program_file: ProgramFile::ByPath,
         }
     }
 
@@ -151,26 +156,24 @@ impl Command {
         self
     }
 
+    /// Executes the very file that was checked, whatever its path leads to by then; the interpreter of a script is checked and held, too.
+    /// A script so gets its own path as a descriptor's, such as `/dev/fd/5`. Refused by planes without `Feature::HeldPrograms`.
+    pub fn held(mut self) -> Self {
+        self.program_file = ProgramFile::Held;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
     /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
-        let Self { vm, program, arguments, environment, working_directory, terminal, timeout, .. } = self;
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        decide(&vm, &program)?;
-        check_texts(&arguments, &environment)?;
-        let id = vm.next_execution();
-        let execution = ExecutionRef::new(vm.id.clone(), id.clone());
-        let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
-        request.arguments = arguments;
-        request.environment.clone_from(&vm.compiled.environment);
-        request.environment.extend(environment);
-        request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
-        request.streams = match terminal {
-            Some(size) => Streams::Terminal { size },
-            None => Streams::Separate { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr },
-        };
+        self.check()?;
+        let id = self.vm.next_execution();
+        let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
+        let (vm, timeout) = (self.vm.clone(), self.timeout);
+        let request = self.into_request(id);
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
         let queue = Arc::new(EventQueue::default());
@@ -184,6 +187,28 @@ impl Command {
         Ok(Execution::new(vm, execution, queue, timer))
     }
 
+    /// What the kernel itself refuses, before a plane is asked.
+    pub(crate) fn check(&self) -> Result<(), KernelError> {
+        decide(&self.vm, &self.program, self.program_file)?;
+        check_texts(&self.arguments, &self.environment)
+    }
+
+    /// What its plane is asked for.
+    pub(crate) fn into_request(self, id: ExecutionId) -> StartExecutionRequest {
+        let Self { vm, program, arguments, environment, working_directory, terminal, program_file, .. } = self;
+        let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
+        request.arguments = arguments;
+        request.program_file = program_file;
+        request.environment.clone_from(&vm.compiled.environment);
+        request.environment.extend(environment);
+        request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
+        request.streams = match terminal {
+            Some(size) => Streams::Terminal { size },
+            None => Streams::Separate { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr },
+        };
+        request
+    }
+
     /// Runs it to its end and gathers what it printed.
     ///
     /// # Errors
@@ -194,7 +219,11 @@ impl Command {
 }
 
 /// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
-fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
+fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<(), KernelError> {
+    if file == ProgramFile::Held {
+        // Decided by the plane, about the file that it holds.
+        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(()) } else { Err(cannot_hold().into()) };
+    }
     if !program.starts_with('/') {
         return Ok(());
     }
@@ -209,6 +238,11 @@ fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
     denial.rule = decision.rule;
     denial.remedy = decision.remedy;
     Err(BridgeError::denied(&denial).into())
+}
+
+fn cannot_hold() -> BridgeError {
+    let message = "this plane cannot execute the very file that it has checked; run the program on one that can";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
 fn no_runtime() -> BridgeError {

@@ -3,6 +3,7 @@
 pub mod attack;
 pub mod changes;
 pub mod command;
+pub mod host;
 pub mod observe;
 pub mod pseudo_terminal;
 pub mod scratch;

@@ -32,6 +32,11 @@ pub enum Token {
 }
 
 impl Part {
+    /// The name, where it is spelt out.
+    pub(super) fn literal(&self) -> Option<&str> {
+        if let Self::Literal(literal) = self { Some(literal) } else { None }
+    }
+
     /// Whether it stands for `component`, which holds no slash.
     pub fn matches(&self, component: &str) -> bool {
         match self {
@@ -82,6 +87,15 @@ impl Token {
             }
         }
     }
+}
+
+/// What comes after the last dot of every component that `part` matches, where that is known.
+pub(super) fn extension_of(part: &Part) -> Option<String> {
+    let Part::Wild(tokens) = part else { return None };
+    let plain = |token: &Token| if let Token::Char(character) = token { Some(*character) } else { None };
+    let backwards: Vec<char> = tokens.iter().rev().map_while(plain).collect();
+    let dot = backwards.iter().position(|character| *character == '.')?;
+    Some(backwards.get(..dot)?.iter().rev().collect())
 }
 
 /// Whether two unescaped stars follow one another.

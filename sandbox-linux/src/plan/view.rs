@@ -196,20 +196,17 @@ impl View {
         objects: &mut BTreeMap<PathBuf, Resolved>,
         resolver: &mut Resolver,
     ) -> Result<Effects, BridgeError> {
-        let mut effects = Effects::new();
+        let mut meant: BTreeMap<PathBuf, Vec<PathEffect>> = BTreeMap::new();
         for (rule, resolved) in self.meant(profile, resolver)? {
             let path = resolved.path.clone();
             if OWN.iter().any(|own| path == Path::new(own)) {
                 continue;
             }
             self.links.extend(resolved.links.iter().cloned());
-            let effect = effects.entry(path.clone()).or_insert(rule.effect);
-            if strength(rule.effect) > strength(*effect) {
-                *effect = rule.effect;
-            }
+            meant.entry(path.clone()).or_default().push(rule.effect);
             objects.insert(path, resolved);
         }
-        Ok(effects)
+        Ok(meant.into_iter().filter_map(|(path, effects)| Some((path, together(&effects)?))).collect())
     }
 
     /// What is on the host that each rule means. Links that a run may have planted lead to nothing.
@@ -243,6 +240,10 @@ impl View {
                     return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
                 }
             };
+            if let Some(pattern) = in_own_storage(rule, profile.filesystem.temporary) {
+                // What it means is in the run's own storage, whatever the host has under that name.
+                self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
+            }
             for place in places {
                 let number = self.rule_about(place.path(), rule);
                 let access = match rule.effect {
@@ -336,6 +337,17 @@ fn leads(found: &Found, number: Option<usize>, rule: &RuleRef, access: FileAcces
     (!links.is_empty()).then(|| Linked { number, rule: rule.clone(), links, target, access, named })
 }
 
+/// What a rule that takes away says about private temporary storage, which is not the host's `/tmp`.
+fn in_own_storage(rule: &PathRule, temporary: Temporary) -> Option<PathPattern> {
+    let taking = !matches!(rule.effect, PathEffect::Read | PathEffect::Write);
+    match &rule.pattern {
+        PathPattern::Literal(path) if taking && temporary == Temporary::Private => {
+            Path::new(path).starts_with(TEMPORARY).then(|| rule.pattern.clone())
+        }
+        _ => None,
+    }
+}
+
 /// The effect of the most specific rule. `protect` gives reading only where something above it gives it.
 fn effective(path: &Path, effects: &Effects) -> Access {
     for place in path.ancestors() {
@@ -355,6 +367,13 @@ fn effective(path: &Path, effects: &Effects) -> Access {
 
 fn nearest<'a, T>(map: &'a BTreeMap<PathBuf, T>, path: &Path) -> Option<&'a T> {
     path.ancestors().find_map(|place| map.get(place))
+}
+
+/// What the rules for one path come to: the strongest, but what is given and protected is still read.
+fn together(effects: &[PathEffect]) -> Option<PathEffect> {
+    let strongest = *effects.iter().max_by_key(|effect| strength(**effect))?;
+    let given = effects.iter().any(|effect| matches!(effect, PathEffect::Read | PathEffect::Write));
+    Some(if strongest == PathEffect::Protect && given { PathEffect::Read } else { strongest })
 }
 
 /// Which of two rules for one path wins.

@@ -42,6 +42,7 @@ mod landlock_versions;
 mod learn;
 mod limits;
 mod limits_everywhere;
+mod meaning;
 mod names;
 mod network_attacks;
 mod network_by_name;

@@ -124,6 +124,14 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
+/// A kernel with `plane` for a process that stays: it starts nothing before it is asked to.
+pub(crate) fn kernel_for_long(plane: PlaneName) -> Result<Kernel, Failure> {
+    match plane {
+        PlaneName::Linux => Ok(Kernel::builder(LinuxPlane::new()?).build()?),
+        PlaneName::Host => kernel(plane),
+    }
+}
+
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
     Ok(kernel.create_vm(spec(policy, places, explain))?)

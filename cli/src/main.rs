@@ -11,6 +11,7 @@ mod exit_code;
 mod failure;
 mod policy_file;
 mod report;
+mod session;
 mod terminal;
 
 use clap::Parser;

@@ -14,6 +14,7 @@ mod fixed_name;
 mod kernel_parts;
 mod policy_file;
 mod report;
+mod session;
 mod terminal;
 
 use clap::Parser;

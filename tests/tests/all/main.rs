@@ -17,6 +17,8 @@ mod attacks_limits;
 mod attacks_privileges;
 mod attacks_resources;
 mod attacks_resources_host;
+mod audit;
+mod audit_crash;
 mod changes;
 mod changes_attacks;
 mod changes_crash;

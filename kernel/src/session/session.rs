@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 /// The size of a terminal that nobody looks at yet.
@@ -50,6 +50,19 @@ struct Inner {
     room: Arc<Semaphore>,
     /// One permit for each one-shot that may run; closed with the session.
     one_shots: Arc<Semaphore>,
+    /// Raised with each start and end of a persistent command.
+    changes: watch::Sender<u64>,
+}
+
+/// Tells of starts and ends of a session's persistent commands. Several that come at once may be told as one.
+#[derive(Debug)]
+pub struct SessionChanges(watch::Receiver<u64>);
+
+impl SessionChanges {
+    /// Waits for the next; answers whether there may be others. Dropping the future loses none.
+    pub async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
 }
 
 impl fmt::Debug for Session {
@@ -68,13 +81,14 @@ impl Kernel {
         spec.check()?;
         let host = vm.host_variables().clone();
         let vm = self.create_vm(vm.network_scope(NetworkScope::Context))?;
+        let (changes, _) = watch::channel(0);
         let persistent = spec.commands.values().filter_map(|command| {
             let kept = command.persistence.clone()?;
-            Some((command.name.clone(), Arc::new(Persistent::new(command.clone(), kept))))
+            Some((command.name.clone(), Arc::new(Persistent::new(command.clone(), kept, changes.clone()))))
         });
         let (persistent, room) = (persistent.collect(), Arc::new(Semaphore::new(spec.most_running)));
         let one_shots = Arc::new(Semaphore::new(MOST_ONE_SHOTS as usize));
-        Ok(Session { inner: Arc::new(Inner { vm, spec, host, persistent, room, one_shots }) })
+        Ok(Session { inner: Arc::new(Inner { vm, spec, host, persistent, room, one_shots, changes }) })
     }
 }
 
@@ -164,6 +178,11 @@ impl Session {
     /// How all persistent commands fare.
     pub fn statuses(&self) -> Vec<CommandStatus> {
         self.inner.persistent.values().map(|command| command.status()).collect()
+    }
+
+    /// Tells of starts and ends of persistent commands from now on.
+    pub fn changes(&self) -> SessionChanges {
+        SessionChanges(self.inner.changes.subscribe())
     }
 
     /// Follows what a persistent command prints, from what is kept of it on.

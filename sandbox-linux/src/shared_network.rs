@@ -7,18 +7,16 @@
 
 use crate::format::message;
 use crate::launcher::Launcher;
-use crate::network::{Network, Sockets};
+use crate::network::{Network, Outside, Sockets};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
 use crate::step_report;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::NetworkProfile;
-use cofferdam_plane_kit::network::resolver::Resolve;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
 /// The namespaces to join.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ impl SharedNetwork {
         launcher: &Launcher,
         profile: &NetworkProfile,
         ports: &[u16],
-        resolver: Arc<dyn Resolve>,
+        outside: &Outside,
     ) -> Result<Self, BridgeError> {
         let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
         let parked = Parked::with_plan(launcher, flags, beforehand::network(flags, ports))?;
@@ -53,7 +51,7 @@ impl SharedNetwork {
         // It waits, and is not reaped before it is dropped: the number is its own.
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
-        let names = (!ports.is_empty()).then(|| Network::start(profile, resolver, sockets)).transpose();
+        let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets)).transpose();
         Ok(Self { user: open("user")?, network: open("net")?, names: names.map_err(spawn_failed)? })
     }
 

@@ -1,10 +1,9 @@
 //! One run's part in a network: one of its own, or one that it shares with the other runs of its context.
 
-use super::{Network, Sockets};
+use super::{Network, Outside, Sockets};
 use crate::context::Context;
 use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_plane_kit::network::resolver::Resolve;
 use std::io;
 use std::sync::Arc;
 
@@ -24,18 +23,13 @@ enum Whose {
 
 impl OneNetwork {
     /// The part of the run whose first process is `first`; none where the policy names no host.
-    pub(crate) fn of(
-        context: &Context,
-        sockets: Sockets,
-        resolver: &Arc<dyn Resolve>,
-        first: i32,
-    ) -> io::Result<Option<Self>> {
+    pub(crate) fn of(context: &Context, sockets: Sockets, outside: &Outside, first: i32) -> io::Result<Option<Self>> {
         if context.ports.is_empty() {
             return Ok(None);
         }
         let whose = match &context.network {
             Some(shared) => Whose::Shared(shared.clone()),
-            None => Whose::Own(Network::start(&context.profile.network, resolver.clone(), sockets)?),
+            None => Whose::Own(Network::start(&context.profile.network, outside, sockets)?),
         };
         let own = Self { whose, first };
         own.network().into_iter().for_each(|network| network.askers().begin(first));

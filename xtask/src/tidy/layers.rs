@@ -73,6 +73,7 @@ const TABLE: [Row; 10] = [
         4,
         &[
             "cofferdam-bridge",
+            "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",

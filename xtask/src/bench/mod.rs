@@ -5,6 +5,7 @@ mod calls;
 mod decide;
 mod embedded;
 mod idle;
+mod network;
 mod oneshot;
 mod peers;
 mod rounds;
@@ -16,7 +17,7 @@ mod throughput;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 9] = [
+const ALL: [Benchmark; 10] = [
     ("start", 300, start::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
@@ -24,6 +25,7 @@ const ALL: [Benchmark; 9] = [
     ("crowd", 100, embedded::crowd),
     ("steady", 15, steady::run),
     ("calls", 2000, calls::run),
+    ("network", 7, network::run),
     ("decide", 201, decide::run),
     ("oneshot", 100, oneshot::run),
 ];

@@ -77,6 +77,7 @@ const TABLE: [Row; 10] = [
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
+            "cofferdam-sandbox-macos",
             "nix",
             "proptest",
             "serde_json",

@@ -27,7 +27,7 @@ const TASKS: [Task; 8] = [
     ),
     (
         "bench",
-        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, decide; tables also in target/bench",
+        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot; tables also in target/bench",
         bench::run,
     ),
     (

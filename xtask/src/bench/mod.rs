@@ -6,6 +6,7 @@ mod decide;
 mod embedded;
 mod idle;
 mod network;
+mod oneshot;
 mod peers;
 mod rounds;
 mod start;
@@ -16,7 +17,7 @@ mod throughput;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 9] = [
+const ALL: [Benchmark; 10] = [
     ("start", 300, start::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
@@ -26,6 +27,7 @@ const ALL: [Benchmark; 9] = [
     ("calls", 2000, calls::run),
     ("network", 7, network::run),
     ("decide", 201, decide::run),
+    ("oneshot", 100, oneshot::run),
 ];
 
 /// Runs the benchmark that is named, or all.

@@ -3,6 +3,7 @@
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
+use crate::command::plane::PlaneCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
 use clap::{Parser, Subcommand};
@@ -23,6 +24,8 @@ pub(crate) enum Commands {
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),
+    #[command(subcommand)]
+    Plane(PlaneCommand),
     Completions(Completions),
 }
 

@@ -7,6 +7,8 @@ mod changes_list;
 mod changes_show;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod plane;
+mod plane_serve;
 pub(crate) mod policy;
 mod policy_check;
 mod policy_explain;
@@ -27,6 +29,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Changes(changes) => changes.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),
+        Commands::Plane(plane) => plane.execute(),
         Commands::Completions(completions) => completions.execute(),
     }
 }

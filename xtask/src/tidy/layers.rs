@@ -7,7 +7,7 @@ use serde_json::Value;
 type Row = (&'static str, u8, &'static [&'static str]);
 
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
-const TABLE: [Row; 9] = [
+const TABLE: [Row; 10] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
     ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
@@ -22,14 +22,17 @@ const TABLE: [Row; 9] = [
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json"]),
+    ("cofferdam-wire-plane", 2, &["cofferdam-bridge", "cofferdam-contract", "cofferdam-plane-kit", "serde_json"]),
     (
         "cofferdam-cli",
         3,
         &[
             "cofferdam-bridge",
+            "cofferdam-contract",
             "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-sandbox-linux",
+            "cofferdam-wire-plane",
             "clap",
             "clap_complete",
             "nix",

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 pub mod wire;
 
 use cofferdam_bridge::contract::BridgeContract;

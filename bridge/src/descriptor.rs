@@ -41,6 +41,8 @@ pub enum Feature {
     OverlayChanges,
     /// Holds a profile of system calls (`CallProfile`).
     CallProfiles,
+    /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.
+    HeldPrograms,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

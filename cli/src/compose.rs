@@ -9,6 +9,7 @@ use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
 use cofferdam_sandbox_linux::LinuxPlane;
+use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver};
 use cofferdam_wire_plane::{PlaneCommand, WirePlane};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -117,8 +118,27 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
 
 /// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
 pub(crate) fn kernel(plane: &PlaneName) -> Result<Kernel, Failure> {
+    kernel_where(plane, Vec::new())
+}
+
+/// The same, where `names` lead to where they say.
+pub(crate) fn kernel_where(plane: &PlaneName, names: Vec<FixedName>) -> Result<Kernel, Failure> {
+    match plane {
+        PlaneName::Linux => {
+            let mut plane = LinuxPlane::new()?.ahead();
+            if !names.is_empty() {
+                plane = plane.resolve_names_by(Arc::new(FixedNames::new(names, SystemResolver::default())));
+            }
+            Ok(Kernel::builder(plane).build()?)
+        }
+        PlaneName::Host | PlaneName::Process(_) => kernel_at_rest(plane),
+    }
+}
+
+/// A kernel with `plane`, which starts nothing that it is not asked for.
+pub(crate) fn kernel_at_rest(plane: &PlaneName) -> Result<Kernel, Failure> {
     Ok(match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()).build()?,
+        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?).build()?,
         PlaneName::Host => Kernel::builder(host_plane()?).build()?,
         PlaneName::Process(path) => Kernel::builder(process(path, &[])?).build()?,
     })
@@ -161,6 +181,15 @@ pub(crate) fn isolates_nothing(kernel: &Kernel, plane: &PlaneName) -> bool {
         && kernel.descriptors().iter().all(|own| own.tiers.iter().all(|tier| *tier == Tier::None))
 }
 
+/// The policy as it is used on `plane`: where the user has named a plane's program that has no isolation to offer, none is required.
+pub(crate) fn fitting(policy: Policy, kernel: &Kernel, plane: &PlaneName) -> Result<Policy, Failure> {
+    if !matches!(plane, PlaneName::Process(_)) || !isolates_nothing(kernel, plane) {
+        return Ok(policy);
+    }
+    // Nobody comes here but by the option, which is the user's own word on this very run.
+    Ok(policy.with_lines(r#"{"version": 1, "isolation": {"require": "none"}}"#, "command line")?)
+}
+
 /// What waits for a run, on this thread.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     // For its signals tokio makes such a pair once, and panics where there are no descriptors left for it; the rest is for what it
@@ -171,6 +200,11 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
+    Ok(kernel.create_vm(spec(policy, places, explain))?)
+}
+
+/// What a VM under `policy` is to be.
+pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec {
     let mut spec = VmSpec::new(policy).host_environment(host_environment()).explain(explain);
     if let Some(workspace) = &places.workspace {
         spec = spec.workspace(workspace);
@@ -181,7 +215,7 @@ pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Expl
     if let Some(user) = &places.user {
         spec = spec.user(user);
     }
-    Ok(kernel.create_vm(spec)?)
+    spec
 }
 
 /// A command in `vm`. `environment`: `NAME=VALUE`, or the name alone for the value here; `directory`: where it starts.

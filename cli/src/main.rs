@@ -9,6 +9,7 @@ mod compose;
 mod escape;
 mod exit_code;
 mod failure;
+mod fixed_name;
 mod policy_file;
 mod report;
 mod terminal;

@@ -6,7 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compatibility;
 pub mod conformance;
+pub mod reference;
+pub mod vectors;
 pub mod wire;
 
 use cofferdam_bridge::contract::BridgeContract;

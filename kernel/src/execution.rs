@@ -3,6 +3,7 @@
 use crate::command::Output;
 use crate::error::KernelError;
 use crate::queue::EventQueue;
+use crate::recording::RunRecord;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::error::BridgeError;
@@ -21,6 +22,7 @@ pub struct Execution {
     queue: Arc<EventQueue>,
     timer: Option<WallTimer>,
     report: Option<ExecutionReport>,
+    audit_failure: Option<BridgeError>,
 }
 
 /// Acts on a run from elsewhere than its reader. Clones act on the same run; they keep neither it nor its VM alive.
@@ -39,7 +41,7 @@ impl Execution {
         timer: Option<WallTimer>,
     ) -> Self {
         let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
-        Self { vm, controller, queue, timer, report: None }
+        Self { vm, controller, queue, timer, report: None, audit_failure: None }
     }
 
     /// The next event; `None` after the last, which is `Exited`.
@@ -55,6 +57,9 @@ impl Execution {
                 report.cause = ExitCause::TimedOut { limit_ms };
             }
             self.report = Some((**report).clone());
+            if let Some(record) = self.queue.record() {
+                self.audit_failure = record.recorded().await;
+            }
         }
         Some(event)
     }
@@ -67,6 +72,16 @@ impl Execution {
             }
             self.next_event().await;
         }
+    }
+
+    /// The sequence number of its start in the audit log, where it is recorded.
+    pub fn audit_sequence(&self) -> Option<u64> {
+        self.queue.record().and_then(RunRecord::sequence)
+    }
+
+    /// Why its start or, once that is told, its end could not be recorded.
+    pub fn audit_failure(&self) -> Option<&BridgeError> {
+        self.audit_failure.as_ref()
     }
 
     /// Ends everything in the run at once. Its end still comes as an event.
@@ -90,7 +105,9 @@ impl Execution {
             }
         }
         let report = self.wait().await;
-        Output::new(stdout, stderr, report)
+        let mut output = Output::new(stdout, stderr, report);
+        (output.audit_sequence, output.audit_failure) = (self.audit_sequence(), self.audit_failure.take());
+        output
     }
 }
 
@@ -121,6 +138,14 @@ impl Controller {
             return Err(BridgeError::new(ErrorCode::InputLimitExceeded, message).with("limit_bytes", limit).into());
         }
         self.blocking(vm, move |vm, execution| vm.plane.write_stdin(execution, &bytes)).await
+    }
+
+    /// Writes all there is and closes, without another thread: for what fits into any pipe, whose writer so never waits.
+    pub(crate) fn write_at_once(&self, bytes: &[u8]) -> Result<(), KernelError> {
+        let Some(vm) = self.vm.upgrade() else { return Err(gone().into()) };
+        let written = vm.plane.write_stdin(&self.execution, bytes);
+        let closed = vm.plane.close_stdin(&self.execution);
+        Ok(written.and(closed)?)
     }
 
     /// Closes standard input.

@@ -27,6 +27,7 @@ mod format;
 mod launcher;
 mod limit_watch;
 mod mountinfo;
+mod network;
 mod parked;
 mod plan;
 mod plane;
@@ -40,8 +41,14 @@ mod start;
 mod step_report;
 mod supervise;
 mod temporary;
+mod terminal_streams;
 mod tree_usage;
 mod underway;
+
+/// What names lead to outside, for hosts that answer some of them.
+pub mod names {
+    pub use cofferdam_plane_kit::network::resolver::{FixedName, FixedNames, LookupFault, Resolve, SystemResolver};
+}
 
 pub use plane::LinuxPlane;
 pub use pool::PoolOptions;

@@ -5,6 +5,7 @@
 use crate::counting::Counting;
 use crate::format::message;
 use crate::launcher::Launcher;
+use crate::network::Sockets;
 use crate::plan::beforehand;
 use crate::plan::encode::Plan;
 use crate::spawn::spawn;
@@ -40,6 +41,8 @@ pub(crate) struct Stage {
     pub(crate) counting: Option<Counting>,
     /// The sandbox's root and its seccomp listener, where the filter has one.
     pub(crate) listener: Option<(OwnedFd, OwnedFd)>,
+    /// The sockets of its network, as far as it has made them.
+    pub(crate) sockets: Sockets,
 }
 
 impl Parked {
@@ -117,6 +120,7 @@ impl Parked {
                 message::FAILED => return Err(step_report::explain(&message, &self.stage.plans)),
                 message::ROOT => root = message.descriptor,
                 message::LISTENER => self.stage.listener = root.take().zip(message.descriptor),
+                message::SOCKET => self.stage.sockets.take(message),
                 _ => {}
             }
         }
@@ -143,7 +147,8 @@ impl Parked {
     /// A sandbox whose program does not run yet, and how far its launcher has come.
     pub(crate) fn into_running(mut self) -> Option<(Running, Stage)> {
         let (process, control) = self.process.take().zip(self.control.take())?;
-        let running = Running { process, control, terminal: None, temporary: self.temporary.take() };
+        let running =
+            Running { process, control, terminal: None, sockets: Sockets::default(), temporary: self.temporary.take() };
         Some((running, std::mem::take(&mut self.stage)))
     }
 }

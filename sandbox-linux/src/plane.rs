@@ -9,13 +9,15 @@ use crate::disk_watch::DiskWatch;
 use crate::execution::{End, Shared};
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
+use crate::network::Network;
 use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
-use crate::program;
+use crate::program::Program;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
+use crate::terminal_streams::{ends, separate};
 use crate::tree_usage::TreeProbe;
 use crate::underway::Underway;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -25,16 +27,18 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal, Explain,
-    StartExecutionRequest, StartedExecution, StreamMode, Streams, TerminalSize,
+    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
-use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
+use cofferdam_plane_kit::network::resolver::{Resolve, SystemResolver};
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,6 +82,7 @@ pub struct LinuxPlane {
     next_context: AtomicU64,
     /// None: the user's own.
     changes: Option<ChangeStore>,
+    resolver: Arc<dyn Resolve>,
 }
 
 impl LinuxPlane {
@@ -99,6 +104,7 @@ impl LinuxPlane {
             ends_with_its_run: false,
             next_context: AtomicU64::new(1),
             changes: None,
+            resolver: Arc::new(SystemResolver::default()),
         })
     }
 
@@ -106,6 +112,13 @@ impl LinuxPlane {
     #[must_use]
     pub fn keep_changes_in(mut self, store: ChangeStore) -> Self {
         self.changes = Some(store);
+        self
+    }
+
+    /// Resolves the names that runs ask for by `resolver`, in place of the system's own.
+    #[must_use]
+    pub fn resolve_names_by(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
         self
     }
 
@@ -167,6 +180,15 @@ impl LinuxPlane {
         }
     }
 
+    /// The context that a start is to happen in.
+    fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        match context {
+            Some(context) if context.vm_id == request.vm_id => self.current(&request.context_id, context),
+            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
+        }
+    }
+
     /// The context, worked out anew where the host's objects are others by now.
     fn current(&self, id: &ContextId, context: Arc<Context>) -> Result<Arc<Context>, BridgeError> {
         if context.view.is_current() {
@@ -182,7 +204,7 @@ impl LinuxPlane {
         &self,
         context: &Arc<Context>,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Begun, BridgeError> {
         loop {
@@ -237,17 +259,24 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let directory = Path::new(&request.working_directory);
-        let search_path = request.environment.get("PATH").map(String::as_str);
-        let commands = &context.profile.commands;
-        let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { running, counting, broker, recording } = self.begin(context, request, &program, streams.guest())?;
+        let Begun { mut running, counting, broker, recording } =
+            self.begin(context, request, &program, streams.guest())?;
         let process_id = u32::try_from(running.process.pid()).ok();
+        // Whatever the program has asked for by now waits in its sockets.
+        let network = match context.profile.network.mode {
+            NetworkMode::Allowlist => {
+                let sockets = std::mem::take(&mut running.sockets);
+                let (rules, first) = (&context.profile.network, running.process.pid());
+                Some(Network::start(rules, self.resolver.clone(), sockets, first).map_err(|error| no_streams(&error))?)
+            }
+            _ => None,
+        };
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
@@ -282,6 +311,9 @@ impl LinuxPlane {
             finish: Box::new(move |report| {
                 if let Some(broker) = broker {
                     broker.finish(report);
+                }
+                if let Some(network) = network {
+                    network.finish(report);
                 }
                 if let Some(recording) = recording {
                     recording.finish(report);
@@ -325,6 +357,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::CommandRules,
             Feature::CallProfiles,
             Feature::OverlayChanges,
+            Feature::HeldPrograms,
         ];
         descriptor.limits = vec![
             LimitName::Wall,
@@ -362,13 +395,13 @@ impl ExecutionBridge for LinuxPlane {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let context = lock(&self.contexts).get(&request.context_id).cloned();
-        match context {
-            Some(context) if context.vm_id == request.vm_id => {
-                self.launch(&self.current(&request.context_id, context)?, &request, events)
-            }
-            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
-        }
+        self.launch(&self.context_of(&request)?, &request, events)
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let context = self.context_of(request)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
+        Ok(Rehearsal::new(program.path().to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
@@ -413,23 +446,6 @@ impl Drop for LinuxPlane {
 
 fn share(running: &Running, input: GuestInput, end: End) -> std::io::Result<Shared> {
     Ok(Shared::new(running.process.as_fd().try_clone_to_owned()?, running.control.try_clone()?, input, end))
-}
-
-/// Streams as they stand beside a terminal, which is made inside and takes all three places.
-fn separate(streams: Streams) -> Streams {
-    match streams {
-        Streams::Terminal { .. } => {
-            Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null }
-        }
-        other => other,
-    }
-}
-
-/// The host's end of the guest's terminal, to type on and to read from. Neither blocks.
-fn ends(terminal: &OwnedFd) -> std::io::Result<(OwnedFd, OwnedFd)> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(terminal, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((terminal.try_clone()?, terminal.try_clone()?))
 }
 
 fn no_streams(error: &std::io::Error) -> BridgeError {

@@ -30,6 +30,7 @@ impl PlaneProcess {
             directory: command.directory.clone(),
             terminal: false,
             limits: Vec::new(),
+            held: None,
         };
         let kept = Keeper::new()?.start(&plan, [its.as_fd(), its.as_fd(), io::stderr().as_fd()])?;
         let control = kept.control().map_err(|error| no_resources(&error))?;

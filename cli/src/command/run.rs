@@ -1,10 +1,13 @@
 //! `cofferdam run`: runs one program under a policy.
 
+#[path = "run_dry.rs"]
+mod dry;
+
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
 use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
-use crate::{exit_code, policy_file};
+use crate::{exit_code, fixed_name, policy_file};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::enforcement::Tier;
@@ -42,6 +45,12 @@ pub(crate) struct Run {
     /// Let it change this path too.
     #[arg(long, value_name = "PATH")]
     write: Vec<PathBuf>,
+    /// Let it connect to this host and port, by name, such as api.example.com:443 or *.example.org:443.
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_net: Vec<String>,
+    /// Let this name lead to that address, for names that only tests have. Whether it may be dialled is for the policy to say.
+    #[arg(long, value_name = "NAME[:PORT]=ADDRESS[:PORT]")]
+    resolve: Vec<String>,
     /// Set a variable, or hand on the one of that name.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -76,6 +85,10 @@ pub(crate) struct Run {
     /// time for each call that names a path or an address.
     #[arg(long)]
     explain: bool,
+    /// Start nothing, and tell what a start would come to: what is decided, what would hold, what is missing. With --overlay the program
+    /// runs, without a network, and what it would change is told and discarded.
+    #[arg(long)]
+    dry_run: bool,
     /// Where it runs: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
     /// has none to offer, is given here.
     #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
@@ -151,7 +164,8 @@ impl Calls {
 impl Run {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         if self.json_schema {
-            super::print(&json::schema())?;
+            let schema = if self.dry_run { crate::report::dry_run::schema() } else { json::schema() };
+            super::print(&schema)?;
             return Ok(0);
         }
         match self.run() {
@@ -164,17 +178,15 @@ impl Run {
     }
 
     fn run(&self) -> Result<u8, Failure> {
-        let kernel = compose::kernel(&self.plane)?;
-        let places = match (&self.policy, &self.workspace) {
-            (None, None) if !self.overlay => Places::without_workspace(),
-            (_, workspace) => Places::find(workspace.as_deref())?,
-        };
-        let mut policy = self.narrowed(policy_file::find(self.policy_name())?)?;
-        let unisolated = compose::isolates_nothing(&kernel, &self.plane);
-        if unisolated && matches!(self.plane, PlaneName::Process(_)) {
-            // Nobody comes here but by the option, which is the user's own word on this very run.
-            policy = policy.with_lines(r#"{"version": 1, "isolation": {"require": "none"}}"#, "command line")?;
+        if self.dry_run {
+            return self.dry_run();
         }
+        let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
+        let kernel = compose::kernel_where(&self.plane, names)?;
+        let places = self.places()?;
+        let unisolated = compose::isolates_nothing(&kernel, &self.plane);
+        let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
+        let policy = compose::fitting(policy, &kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(&kernel, policy, &places, explain)?;
         let mode = self.mode(&vm);
@@ -190,6 +202,13 @@ impl Run {
         runtime.shutdown_background();
         self.tell(&vm, &report, &captured)?;
         Ok(exit_code::of_cause(&report.cause))
+    }
+
+    fn places(&self) -> Result<Places, Failure> {
+        match (&self.policy, &self.workspace) {
+            (None, None) if !self.overlay => Ok(Places::without_workspace()),
+            (_, workspace) => Places::find(workspace.as_deref()),
+        }
     }
 
     fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured) -> Result<(), Failure> {
@@ -252,7 +271,8 @@ impl Run {
         }
         let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
         let calls = self.calls.map(|calls| json!({ "calls": calls.name() }));
-        let sections = [("isolation", isolation), ("commands", calls)];
+        let network = (!self.allow_net.is_empty()).then(|| json!({ "mode": "allowlist", "allow": self.allow_net }));
+        let sections = [("isolation", isolation), ("commands", calls), ("network", network)];
         let unchanged = sections.iter().all(|(_, section)| section.is_none()) && !self.overlay;
         if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && unchanged {
             return Ok(policy);

@@ -132,17 +132,21 @@ pub(super) use ensure;
 /// The checks so far.
 pub(super) struct Suite {
     groups: Option<Vec<Group>>,
+    /// Nothing more is checked after the first failure.
+    first_failure: bool,
     results: Vec<CheckResult>,
 }
 
 impl Suite {
-    pub(super) fn new(groups: Option<Vec<Group>>) -> Self {
-        Self { groups, results: Vec::new() }
+    pub(super) fn new(groups: Option<Vec<Group>>, first_failure: bool) -> Self {
+        Self { groups, first_failure, results: Vec::new() }
     }
 
     /// Whether anything of `group` is wanted.
     pub(super) fn wants(&self, group: Group) -> bool {
-        self.groups.as_ref().is_none_or(|groups| groups.contains(&group))
+        let failed = |result: &CheckResult| matches!(result.outcome, Outcome::Failed(_));
+        let done = self.first_failure && self.results.last().is_some_and(failed);
+        !done && self.groups.as_ref().is_none_or(|groups| groups.contains(&group))
     }
 
     /// Runs one check. A panic of the subject fails it.

@@ -51,7 +51,8 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
     suite.check(GROUP, "forget_ends", "to forget a VM ends its executions", || {
         let vm_id = stage.new_vm();
         let context = made(&vm_id)?;
-        let run = stage.start(stage.request_in(&vm_id, &context, "echo up; sleep 1000")).map_err(|error| told(&error))?;
+        let run =
+            stage.start(stage.request_in(&vm_id, &context, "echo up; sleep 1000")).map_err(|error| told(&error))?;
         run.says("up")?;
         stage.plane.forget_vm(&vm_id);
         let cause = run.finish()?.report.cause;

@@ -20,13 +20,18 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
         });
     }
     for (name, signal) in [("HUP", 1), ("INT", 2), ("ABRT", 6), ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("TERM", 15)] {
-        suite.check(GROUP, format!("signalled_{name}"), "a program that a signal ended is told so, with its number", || {
-            // A shell that is the first process of a pid namespace does not hear its own signals, so a child of it is asked.
-            let cause = stage.shell(&format!("exec sh -c 'kill -{name} $$; sleep 5'"))?.report.cause;
-            let told = matches!(cause, ExitCause::Signalled { signal: own, .. } if own == signal);
-            ensure!(told, "the cause is {cause:?}");
-            Ok(())
-        });
+        suite.check(
+            GROUP,
+            format!("signalled_{name}"),
+            "a program that a signal ended is told so, with its number",
+            || {
+                // A shell that is the first process of a pid namespace does not hear its own signals, so a child of it is asked.
+                let cause = stage.shell(&format!("exec sh -c 'kill -{name} $$; sleep 5'"))?.report.cause;
+                let told = matches!(cause, ExitCause::Signalled { signal: own, .. } if own == signal);
+                ensure!(told, "the cause is {cause:?}");
+                Ok(())
+            },
+        );
     }
     arguments(suite, stage);
     surroundings(suite, stage);
@@ -71,7 +76,14 @@ fn arguments(suite: &mut Suite, stage: &Stage) {
 }
 
 fn surroundings(suite: &mut Suite, stage: &Stage) {
-    for (name, value) in [("plain", "value"), ("empty", ""), ("space", "a b"), ("newline", "a\nb"), ("equals", "a=b=c"), ("unicode", "☃")] {
+    for (name, value) in [
+        ("plain", "value"),
+        ("empty", ""),
+        ("space", "a b"),
+        ("newline", "a\nb"),
+        ("equals", "a=b=c"),
+        ("unicode", "☃"),
+    ] {
         suite.check(GROUP, format!("variable_{name}"), "a variable arrives as it was given", || {
             let mut request = stage.request("printf '%s' \"$COFFERDAM_KIT\"");
             request.environment.insert("COFFERDAM_KIT".to_owned(), value.to_owned());
@@ -238,9 +250,9 @@ fn ends(suite: &mut Suite, stage: &Stage) {
     suite.check(GROUP, "nothing_outlives_a_session", "also what made a session of its own", || {
         let title = "setsid sh -c 'while :; do echo beat >> beats2; sleep 0.05; done' >/dev/null 2>&1 & sleep 0.3";
         let contained = stage.plane.preflight(&stage.profile()).enforcement.mechanisms;
-        let held = contained.iter().all(|report| {
-            report.mechanism != cofferdam_bridge::enforcement::Mechanism::Containment || report.held
-        });
+        let held = contained
+            .iter()
+            .all(|report| report.mechanism != cofferdam_bridge::enforcement::Mechanism::Containment || report.held);
         let ended = stage.shell(title)?;
         if !held {
             // Told beforehand; the kernel's keeper ends it with the plane.

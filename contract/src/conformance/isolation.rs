@@ -92,7 +92,12 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
     let title = "what no rule names can be neither seen nor changed";
     for (name, line) in READING.into_iter().chain(WRITING) {
         if !isolates {
-            suite.skip(GROUP, name, title, "the plane does not claim `filesystem_rules`, or this machine gives no tier for it");
+            suite.skip(
+                GROUP,
+                name,
+                title,
+                "the plane does not claim `filesystem_rules`, or this machine gives no tier for it",
+            );
             continue;
         }
         suite.check(GROUP, name, title, || attempt(stage, line));
@@ -100,7 +105,12 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
     for (name, line) in RULES {
         let title = "what a rule refuses or protects inside a folder stays so";
         if !isolates {
-            suite.skip(GROUP, name, title, "the plane does not claim `filesystem_rules`, or this machine gives no tier for it");
+            suite.skip(
+                GROUP,
+                name,
+                title,
+                "the plane does not claim `filesystem_rules`, or this machine gives no tier for it",
+            );
             continue;
         }
         suite.check(GROUP, name, title, || inside(stage, line));
@@ -172,7 +182,8 @@ fn network(suite: &mut Suite, stage: &Stage) {
     let isolates = stage.profile().isolation.require > Tier::None && stage.has(Feature::NetworkDeny);
     let bash = Path::new("/bin/bash").exists() || Path::new("/usr/bin/bash").exists();
     if !isolates || !bash {
-        let why = if bash { "the plane does not claim `network_deny`" } else { "there is no bash here to connect with" };
+        let why =
+            if bash { "the plane does not claim `network_deny`" } else { "there is no bash here to connect with" };
         for name in ["tcp_loopback", "tcp_localhost", "udp_loopback", "tcp_by_child"] {
             suite.skip(GROUP, name, title, why);
         }
@@ -221,7 +232,12 @@ fn processes(suite: &mut Suite, stage: &Stage, isolates: bool) {
     ];
     for (name, line) in rows {
         if !isolates || stage.profile().isolation.require < Tier::Full {
-            suite.skip(GROUP, name, title, "the plane does not claim the tier `full`, or this machine does not give it");
+            suite.skip(
+                GROUP,
+                name,
+                title,
+                "the plane does not claim the tier `full`, or this machine does not give it",
+            );
             continue;
         }
         suite.check(GROUP, name, title, || {

@@ -58,6 +58,7 @@ pub struct Kit {
     subject: String,
     scratch: PathBuf,
     groups: Option<Vec<Group>>,
+    first_failure: bool,
     parts: Vec<Box<dyn FnOnce(&mut Suite)>>,
 }
 
@@ -70,7 +71,13 @@ impl fmt::Debug for Kit {
 impl Kit {
     /// A kit that checks nothing yet; `subject` is what reports call it.
     pub fn new(subject: impl Into<String>) -> Self {
-        Self { subject: subject.into(), scratch: std::env::temp_dir(), groups: None, parts: Vec::new() }
+        Self {
+            subject: subject.into(),
+            scratch: std::env::temp_dir(),
+            groups: None,
+            first_failure: false,
+            parts: Vec::new(),
+        }
     }
 
     /// Where the kit makes its folder, in place of the temporary directory.
@@ -82,6 +89,12 @@ impl Kit {
     /// Checks these groups only.
     pub fn only(mut self, groups: impl IntoIterator<Item = Group>) -> Self {
         self.groups = Some(groups.into_iter().collect());
+        self
+    }
+
+    /// Stops at the first failure.
+    pub fn until_first_failure(mut self) -> Self {
+        self.first_failure = true;
         self
     }
 
@@ -130,7 +143,7 @@ impl Kit {
 
     /// Runs the checks. It takes about a minute for a plane that claims much.
     pub fn run(self) -> Report {
-        let mut suite = Suite::new(self.groups);
+        let mut suite = Suite::new(self.groups, self.first_failure);
         for part in self.parts {
             part(&mut suite);
         }

@@ -6,7 +6,8 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::ids::{ExecutionId, VmId};
 use cofferdam_bridge::permission::{
     CommandPermissionRequest, EnvironmentAccess, EnvironmentPermissionRequest, FilesystemAccess,
-    FilesystemPermissionRequest, NetworkAccess, NetworkPermissionRequest, PermissionBridge, PermissionVerdict, Requester,
+    FilesystemPermissionRequest, NetworkAccess, NetworkPermissionRequest, PermissionBridge, PermissionVerdict,
+    Requester,
 };
 
 const GROUP: Group = Group::Permission;

@@ -12,7 +12,8 @@ const GROUP: Group = Group::Persistence;
 pub(super) fn check<P: PersistenceBridge>(suite: &mut Suite, store: &P) {
     let call = CallContext::unbounded();
     let told = |error: P::Error| super::stage::told(&error.into());
-    let load = |vm: &str| store.load_filesystem_state(&call, LoadFilesystemStateRequest::new(VmId::new(vm))).map_err(told);
+    let load =
+        |vm: &str| store.load_filesystem_state(&call, LoadFilesystemStateRequest::new(VmId::new(vm))).map_err(told);
     let flush = |vm: &str, bytes: Vec<u8>| {
         let snapshot = FilesystemSnapshot::new("kit", bytes);
         store.flush_filesystem_state(&call, FlushFilesystemStateRequest::new(VmId::new(vm), snapshot)).map_err(told)

@@ -56,7 +56,14 @@ impl Report {
         }
         for result in self.failures() {
             if let Outcome::Failed(why) = &result.outcome {
-                let _ = write!(text, "\nFAILED {}.{}: {}\n  {}\n", result.group.name(), result.name, result.title, line(why));
+                let _ = write!(
+                    text,
+                    "\nFAILED {}.{}: {}\n  {}\n",
+                    result.group.name(),
+                    result.name,
+                    result.title,
+                    line(why)
+                );
             }
         }
         let (passed, failed, skipped) = self.count();

@@ -128,10 +128,18 @@ pub(super) fn report(events: &[ExecutionEvent]) -> Option<&ExecutionReport> {
 
 /// Everything on one stream.
 pub(super) fn stdout(events: &[ExecutionEvent]) -> Vec<u8> {
-    events.iter().flat_map(|event| if let ExecutionEvent::Stdout { bytes } = event { bytes.as_slice() } else { &[] }).copied().collect()
+    events
+        .iter()
+        .flat_map(|event| if let ExecutionEvent::Stdout { bytes } = event { bytes.as_slice() } else { &[] })
+        .copied()
+        .collect()
 }
 
 /// Everything on the other.
 pub(super) fn stderr(events: &[ExecutionEvent]) -> Vec<u8> {
-    events.iter().flat_map(|event| if let ExecutionEvent::Stderr { bytes } = event { bytes.as_slice() } else { &[] }).copied().collect()
+    events
+        .iter()
+        .flat_map(|event| if let ExecutionEvent::Stderr { bytes } = event { bytes.as_slice() } else { &[] })
+        .copied()
+        .collect()
 }

@@ -23,7 +23,8 @@ use std::time::Duration;
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
 /// Where programs find what they need.
-const SYSTEM: [&str; 8] = ["/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"];
+const SYSTEM: [&str; 8] =
+    ["/bin", "/sbin", "/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives"];
 
 /// The plane on its stage.
 pub(super) struct Stage {
@@ -55,10 +56,7 @@ static STAGES: AtomicU64 = AtomicU64::new(1);
 
 impl Stage {
     /// Makes folder and context.
-    pub(super) fn new(
-        plane: Arc<dyn ExecutionBridge<Error = BridgeError>>,
-        scratch: &Path,
-    ) -> Result<Self, String> {
+    pub(super) fn new(plane: Arc<dyn ExecutionBridge<Error = BridgeError>>, scratch: &Path) -> Result<Self, String> {
         let number = STAGES.fetch_add(1, Ordering::Relaxed);
         let scratch = scratch.canonicalize().map_err(|error| format!("{}: {error}", scratch.display()))?;
         let folder = scratch.join(format!("cofferdam-conformance-{}-{number}", std::process::id()));
@@ -139,7 +137,11 @@ impl Stage {
     }
 
     /// Starts a request whose events go to `sink`.
-    pub(super) fn start_into(&self, request: StartExecutionRequest, sink: Arc<Sink>) -> Result<Running<'_>, BridgeError> {
+    pub(super) fn start_into(
+        &self,
+        request: StartExecutionRequest,
+        sink: Arc<Sink>,
+    ) -> Result<Running<'_>, BridgeError> {
         let execution = ExecutionRef::new(request.vm_id.clone(), request.execution_id.clone());
         self.plane.start_execution(request, sink.clone())?;
         Ok(Running { stage: self, execution, sink })

@@ -52,11 +52,8 @@ fn output(suite: &mut Suite, stage: &Stage) {
     });
     suite.check(GROUP, "null_output", "what goes nowhere makes no event", || {
         let mut request = stage.request("echo out; echo err >&2");
-        request.streams = Streams::Separate {
-            stdin: StreamMode::Null,
-            stdout: StreamMode::Null,
-            stderr: StreamMode::Piped,
-        };
+        request.streams =
+            Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Piped };
         let ended = stage.run(request)?;
         ensure!(ended.stdout.is_empty() && ended.stderr == b"err\n", "{} bytes came", ended.stdout.len());
         Ok(())

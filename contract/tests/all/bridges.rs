@@ -27,5 +27,5 @@ fn b7_random_bytes_from_a_seed_pass_the_kit() {
 #[test]
 fn b7_permissions_snapshots_and_events_pass_the_kit() {
     let kit = Kit::new("memory").permission(AllowEverything).permission(DenyEverything);
-    assert_passed(&kit.persistence(MemoryPersistence::default()).events(Recorder::default()).run(), 55);
+    assert_passed(&kit.persistence(MemoryPersistence::default()).events(Recorder::new(100)).run(), 55);
 }

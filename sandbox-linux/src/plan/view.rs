@@ -37,6 +37,8 @@ pub(crate) enum Node {
     Hollow,
     /// Private temporary storage.
     Temporary { executable: bool },
+    /// A file of the sandbox's own, to be read.
+    Planted { contents: String },
 }
 
 /// The whole view: nodes by absolute path, and symbolic links on the way to them.
@@ -105,6 +107,22 @@ impl View {
         Ok(())
     }
 
+    /// Puts a file of the sandbox's own where `path` leads on the host, unless the policy hides what is there.
+    pub(crate) fn plant(&mut self, path: &Path, contents: String) {
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let taken = match self.covering(&place) {
+            Some((_, Node::Bind { access, directory, .. })) => {
+                // There must be a file to mount on; where there is none, nothing says anything else.
+                *access == Access::None || (*directory && !place.is_file())
+            }
+            Some((_, Node::Mask { .. } | Node::Hollow | Node::Temporary { .. })) => true,
+            Some((_, Node::Planted { .. })) | None => false,
+        };
+        if !taken {
+            self.nodes.insert(place, Node::Planted { contents });
+        }
+    }
+
     /// The node that covers `path`: its own, or its nearest ancestor's.
     pub(crate) fn covering(&self, path: &Path) -> Option<(&Path, &Node)> {
         path.ancestors().find_map(|place| self.nodes.get_key_value(place)).map(|(place, node)| (place.as_path(), node))
@@ -115,7 +133,7 @@ impl View {
         self.nodes.values().any(|node| match node {
             Node::Bind { access, executable, .. } => *access == Access::Write && *executable,
             Node::Temporary { executable } => *executable,
-            Node::Mask { .. } | Node::Hollow => false,
+            Node::Mask { .. } | Node::Hollow | Node::Planted { .. } => false,
         })
     }
 
@@ -124,6 +142,7 @@ impl View {
         match self.covering(path) {
             Some((_, Node::Bind { access, .. })) => *access,
             Some((_, Node::Temporary { .. })) => Access::Write,
+            Some((_, Node::Planted { .. })) => Access::Read,
             Some((_, Node::Mask { .. } | Node::Hollow)) | None => Access::None,
         }
     }
@@ -144,7 +163,7 @@ impl View {
                 path.symlink_metadata().is_ok_and(|now| (now.dev(), now.ino()) == (*device, *inode))
             }
             Node::Mask { directory } => path.symlink_metadata().is_ok_and(|now| now.is_dir() == *directory),
-            Node::Hollow | Node::Temporary { .. } => true,
+            Node::Hollow | Node::Temporary { .. } | Node::Planted { .. } => true,
         })
     }
 

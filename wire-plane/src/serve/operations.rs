@@ -131,6 +131,7 @@ by_json!(
     cofferdam_bridge::telemetry::Diagnostic,
     cofferdam_bridge::telemetry::LogRecord,
     cofferdam_bridge::telemetry::LifecycleEvent,
+    cofferdam_bridge::exec::RunProgramRequest,
 );
 
 impl Read for WriteFileRequest {
@@ -191,6 +192,7 @@ written_as_json!(
     bool,
     u64,
     String,
+    Value,
     std::time::Duration,
     ScheduledTimer,
     cofferdam_bridge::clock::Timestamp,

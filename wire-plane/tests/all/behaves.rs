@@ -108,9 +108,9 @@ fn b11_a_reader_that_does_not_read_holds_up_its_own_program_only() {
     let tenant = Tenant::new(&plane);
     let sink = std::sync::Arc::new(cofferdam_wire_plane_sink::Full::default());
     let id = ExecutionId::new("slow");
-    let mut request =
-        StartExecutionRequest::new(VmId::new("vm"), tenant.context.clone(), id.clone(), "/usr/bin/yes");
-    request.streams = Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Piped, stderr: StreamMode::Null };
+    let mut request = StartExecutionRequest::new(VmId::new("vm"), tenant.context.clone(), id.clone(), "/usr/bin/yes");
+    request.streams =
+        Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Piped, stderr: StreamMode::Null };
     plane.start_execution(request, sink.clone()).unwrap();
     for number in 0..20 {
         let (output, _) = tenant.start(&format!("r{number}"), "echo there").finish();

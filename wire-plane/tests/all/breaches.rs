@@ -16,7 +16,9 @@ fn event(event: &str) -> Vec<u8> {
 }
 
 fn exited() -> Vec<u8> {
-    event(r#"{"event":"exited","cause":{"cause":"exited","code":0},"usage":{},"enforcement":{"tier":"none","mechanisms":[]},"denials":[],"executable_later":[]}"#)
+    event(
+        r#"{"event":"exited","cause":{"cause":"exited","code":0},"usage":{},"enforcement":{"tier":"none","mechanisms":[]},"denials":[],"executable_later":[]}"#,
+    )
 }
 
 #[test]
@@ -35,7 +37,10 @@ fn b6_every_breach_by_a_plane_ends_its_executions_with_the_name_of_the_breach() 
         (WireFault::UnknownMethod, b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"kernel.open_the_door\"}\n".to_vec()),
         (WireFault::UnexpectedReply, b"{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":null}\n".to_vec()),
         (WireFault::UnexpectedReply, b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":null}\n".to_vec()),
-        (WireFault::UnexpectedReply, b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"m\"}}\n".to_vec()),
+        (
+            WireFault::UnexpectedReply,
+            b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"m\"}}\n".to_vec(),
+        ),
         // More than the whole window, whatever was read meanwhile.
         (WireFault::CreditExceeded, output(300_000)),
         (WireFault::InvalidParams, event(r#"{"event":"stopped"}"#)),
@@ -114,7 +119,11 @@ fn b6_a_greeting_that_is_none_is_refused_with_its_name() {
         its.write_all(answer.as_bytes()).unwrap();
         its.shutdown(std::net::Shutdown::Write).unwrap();
         let error = WirePlane::over(ours, &[Encoding::Json]).unwrap_err();
-        assert_eq!((error.code, error.details["wire_fault"].as_str()), (ErrorCode::PlaneFault, Some(fault)), "{answer}");
+        assert_eq!(
+            (error.code, error.details["wire_fault"].as_str()),
+            (ErrorCode::PlaneFault, Some(fault)),
+            "{answer}"
+        );
     }
 }
 

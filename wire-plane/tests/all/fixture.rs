@@ -152,7 +152,8 @@ pub(crate) fn scripted(then: Vec<u8>) -> (WirePlane, JoinHandle<()>) {
             let answer = if line.contains("session.hello") {
                 welcome(id)
             } else if line.contains("plane.start_execution") {
-                let mut bytes = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"process_id\":null}}}}\n").into_bytes();
+                let mut bytes =
+                    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"process_id\":null}}}}\n").into_bytes();
                 bytes.extend(&then);
                 let _ = writer.write_all(&bytes);
                 continue;

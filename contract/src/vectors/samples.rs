@@ -1,0 +1,188 @@
+//! Valid values of each type, as JSON.
+
+/// Type or operation, and a value of it.
+pub(super) const SAMPLES: &[(&str, &str)] = &[
+    (
+        "bridge_contract",
+        r#"{"version":1,"groups":[{"operation":"filesystem.stat","convention":"syncPromise","argumentTypes":["path: string"],"returnType":"metadata","names":["_stat"],"caller":"guest","request":"PathRequest","maxArgumentBytes":8192,"maxResultBytes":8192,"permissions":[{"argument":"path","access":"stat","follow":true}],"errors":["not_found"]}]}"#,
+    ),
+    (
+        "bridge_error",
+        r#"{"code":"not_found","category":"guest","retryable":false,"message":"no such file","details":{"path":"/x"}}"#,
+    ),
+    ("bridge_error", r#"{"code":"queue_full","category":"limit","retryable":true,"message":"try again"}"#),
+    (
+        "create_command_context_request",
+        r#"{"vm_id":"vm-1","profile":{"name":"p","filesystem":{"rules":[{"effect":"read","pattern":{"literal":"/usr"},"rule":{"source":"p.toml","line":3,"text":"filesystem.read"}}],"workspace":"/work","temporary":"private","changes":"direct"},"network":{"mode":"deny","allow":[],"listen":[]},"commands":{"allow":[{"prefix":"/","rule":{"source":"p.toml","text":"commands.allow"}}],"deny":[],"calls":"usual"},"limits":{"wall_ms":1000,"memory_bytes":1048576},"isolation":{"require":"full","allow_degraded":["memory_limit"]}}}"#,
+    ),
+    (
+        "create_command_context_request",
+        r#"{"vm_id":"vm-1","profile":{"name":"closed","filesystem":{"rules":[],"workspace":null,"temporary":"absent","changes":"direct"},"network":{"mode":"deny","allow":[],"listen":[]},"commands":{"allow":[],"deny":[]},"limits":{},"isolation":{"require":"none","allow_degraded":[]}},"explain":"everything"}"#,
+    ),
+    (
+        "create_guest_context_request",
+        r#"{"vm_id":"vm-1","profile":{"name":"closed","filesystem":{"rules":[],"workspace":null,"temporary":"absent","changes":"direct"},"network":{"mode":"deny","allow":[],"listen":[]},"commands":{"allow":[],"deny":[]},"limits":{},"isolation":{"require":"none","allow_degraded":[]}},"module":[49,43,49],"module_name":"main.js"}"#,
+    ),
+    ("created_context", r#"{"context_id":"c-1"}"#),
+    ("execution_event", r#"{"event":"stdout","bytes":[104,105]}"#),
+    ("execution_event", r#"{"event":"stderr","bytes":[]}"#),
+    ("execution_event", r#"{"event":"stopped","signal":20}"#),
+    ("execution_event", r#"{"event":"continued"}"#),
+    ("execution_event", r#"{"event":"violation","denial":{"access":"filesystem.read","subject":"/etc/shadow"}}"#),
+    (
+        "execution_event",
+        r#"{"event":"guest_request","call_id":"7","operation":"_filesystemStat","payload":{"path":"/x"}}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"exited","code":0},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"exited","code":255},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"signalled","signal":11,"core_dumped":true},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"killed"},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"timed_out","limit_ms":1000},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"limit","limit":"memory","value":1048576,"observed":1052672,"held_by":"cgroup v2 memory"},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"refused_by_policy","denial":{"access":"command.execute","subject":"/bin/x"}},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_event",
+        r#"{"event":"exited","cause":{"cause":"plane_fault","error":{"code":"not_found","category":"guest","retryable":false,"message":"no such file","details":{"path":"/x"}}},"usage":{"wall_us":5},"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"denials":[],"executable_later":[]}"#,
+    ),
+    (
+        "execution_profile",
+        r#"{"name":"p","filesystem":{"rules":[{"effect":"read","pattern":{"literal":"/usr"},"rule":{"source":"p.toml","line":3,"text":"filesystem.read"}}],"workspace":"/work","temporary":"private","changes":"direct"},"network":{"mode":"deny","allow":[],"listen":[]},"commands":{"allow":[{"prefix":"/","rule":{"source":"p.toml","text":"commands.allow"}}],"deny":[],"calls":"usual"},"limits":{"wall_ms":1000,"memory_bytes":1048576},"isolation":{"require":"full","allow_degraded":["memory_limit"]}}"#,
+    ),
+    (
+        "execution_profile",
+        r#"{"name":"closed","filesystem":{"rules":[],"workspace":null,"temporary":"absent","changes":"direct"},"network":{"mode":"deny","allow":[],"listen":[]},"commands":{"allow":[],"deny":[]},"limits":{},"isolation":{"require":"none","allow_degraded":[]}}"#,
+    ),
+    ("execution_ref", r#"{"vm_id":"vm-1","execution_id":"vm-1-run-1"}"#),
+    ("execution_signal", r#""terminate""#),
+    ("execution_signal", r#""interrupt""#),
+    ("execution_signal", r#""hangup""#),
+    ("execution_signal", r#""quit""#),
+    ("execution_signal", r#""user1""#),
+    ("execution_signal", r#""user2""#),
+    ("execution_signal", r#""stop""#),
+    ("execution_signal", r#""continue""#),
+    ("execution_signal", r#""kill""#),
+    ("guest_reply", r#"{"execution":{"vm_id":"v","execution_id":"e"},"call_id":"7","outcome":{"value":{"size":3}}}"#),
+    (
+        "guest_reply",
+        r#"{"execution":{"vm_id":"v","execution_id":"e"},"call_id":"7","outcome":{"error":{"code":"not_found","category":"guest","retryable":false,"message":"no such file","details":{"path":"/x"}}}}"#,
+    ),
+    (
+        "plane_descriptor",
+        r#"{"name":"python","version":"1.0.0","contract_generation":1,"tiers":["none"],"features":["commands","stdin"],"limits":["wall"]}"#,
+    ),
+    (
+        "plane_descriptor",
+        r#"{"name":"linux_native","version":"0.1.0","contract_generation":1,"tiers":["none","landlock","full"],"features":["commands","stdin","signals","terminal","filesystem_rules","network_deny"],"limits":["wall","cpu","memory"]}"#,
+    ),
+    (
+        "preflight",
+        r#"{"enforcement":{"tier":"none","mechanisms":[{"mechanism":"wall_limit","asked":true,"held":true,"by":"plane"}]},"shortfalls":[{"message":"nothing is isolated","fix":"isolation.require = \"none\"","blocking":true}]}"#,
+    ),
+    ("preflight", r#"{"enforcement":{"tier":"full","mechanisms":[]},"shortfalls":[]}"#),
+    (
+        "start_execution_request",
+        r#"{"vm_id":"vm-1","context_id":"c-1","execution_id":"e-1","program":"/bin/sh","arguments":["-c","true"],"environment":{"PATH":"/bin"},"working_directory":"/","streams":{"separate":{"stdin":"null","stdout":"piped","stderr":"piped"}}}"#,
+    ),
+    (
+        "start_execution_request",
+        r#"{"vm_id":"vm-1","context_id":"c-1","execution_id":"e-2","program":"sh","arguments":[],"environment":{},"working_directory":"/work","streams":{"terminal":{"size":{"rows":24,"columns":80}}}}"#,
+    ),
+    ("started_execution", r#"{"process_id":4711}"#),
+    ("started_execution", r#"{"process_id":null}"#),
+    ("terminal_size", r#"{"rows":24,"columns":80}"#),
+    (
+        "wire_hello",
+        r#"{"protocol_versions":[1],"contract_generation":1,"kernel":{"name":"cofferdam","version":"0.1.0"},"encodings":["cbor","json"],"features":[],"bounds":{"max_frame_bytes":4194304,"max_pending_calls":64}}"#,
+    ),
+    (
+        "wire_hello",
+        r#"{"protocol_versions":[1,2],"contract_generation":1,"kernel":{"name":"k","version":"9"},"encodings":["json","of-the-future"],"of_the_future":true}"#,
+    ),
+    (
+        "wire_welcome",
+        r#"{"protocol_version":1,"encoding":"json","features":[],"bounds":{"max_frame_bytes":65536,"max_pending_calls":1},"descriptor":{"name":"python","version":"1.0.0","contract_generation":1,"tiers":["none"],"features":["commands","stdin"],"limits":["wall"]},"groups":["clock"]}"#,
+    ),
+    (
+        "wire_welcome",
+        r#"{"protocol_version":1,"encoding":"cbor","descriptor":{"name":"python","version":"1.0.0","contract_generation":1,"tiers":["none"],"features":["commands","stdin"],"limits":["wall"]}}"#,
+    ),
+    ("filesystem.read_file", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.stat", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.lstat", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.read_dir", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.remove_file", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.remove_dir", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.read_link", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.canonicalize", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.exists", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("filesystem.read_range", r#"{"vm_id":"vm-1","path":"/a","offset":0,"length":10}"#),
+    ("filesystem.write_file", r#"{"vm_id":"vm-1","path":"/a","contents":[1,2]}"#),
+    ("filesystem.append_file", r#"{"vm_id":"vm-1","path":"/a","contents":[]}"#),
+    ("filesystem.write_range", r#"{"vm_id":"vm-1","path":"/a","offset":4,"contents":[0]}"#),
+    ("filesystem.create_dir", r#"{"vm_id":"vm-1","path":"/a","recursive":true}"#),
+    ("filesystem.rename", r#"{"vm_id":"vm-1","from":"/a","to":"/b"}"#),
+    ("filesystem.copy", r#"{"vm_id":"vm-1","from":"/a","to":"/b"}"#),
+    ("filesystem.hard_link", r#"{"vm_id":"vm-1","from":"/a","to":"/b"}"#),
+    ("filesystem.symlink", r#"{"vm_id":"vm-1","target":"../a","path":"/l"}"#),
+    ("filesystem.chmod", r#"{"vm_id":"vm-1","path":"/a","mode":420}"#),
+    ("filesystem.truncate", r#"{"vm_id":"vm-1","path":"/a","length":0}"#),
+    (
+        "filesystem.set_times",
+        r#"{"vm_id":"vm-1","path":"/a","accessed":null,"modified":{"seconds":1,"nanoseconds":5}}"#,
+    ),
+    ("filesystem.unwatch", r#"{"vm_id":"vm-1","watch_id":3}"#),
+    ("filesystem.watch", r#"{"vm_id":"vm-1","path":"/a","recursive":false}"#),
+    ("module.resolve_module", r#"{"vm_id":"vm-1","specifier":"./x","from_dir":"/","mode":"import"}"#),
+    ("module.load_file", r#"{"vm_id":"vm-1","path":"/a"}"#),
+    ("module.module_format", r#"{"vm_id":"vm-1","filename":"/x.mjs"}"#),
+    (
+        "permission.check_filesystem_access",
+        r#"{"requester":{"vm_id":"vm-1","execution_id":"e-1"},"access":"read","path":"/a"}"#,
+    ),
+    (
+        "permission.check_network_access",
+        r#"{"requester":{"vm_id":"vm-1","execution_id":"e-1"},"access":"fetch","host":"example.org","port":443}"#,
+    ),
+    (
+        "permission.check_command_execution",
+        r#"{"requester":{"vm_id":"vm-1","execution_id":"e-1"},"program":"/bin/sh","working_directory":"/"}"#,
+    ),
+    (
+        "permission.check_environment_access",
+        r#"{"requester":{"vm_id":"vm-1","execution_id":"e-1"},"access":"read","name":"PATH"}"#,
+    ),
+    ("persistence.load_filesystem_state", r#"{"vm_id":"vm-1"}"#),
+    ("persistence.flush_filesystem_state", r#"{"vm_id":"vm-1","snapshot":{"format":"f","bytes":[1]}}"#),
+    ("clock.wall_clock", r#"{"vm_id":"vm-1"}"#),
+    ("clock.monotonic_clock", r#"{"vm_id":"vm-1"}"#),
+    ("clock.cancel_timer", r#"{"vm_id":"vm-1","timer_id":1}"#),
+    ("clock.schedule_timer", r#"{"vm_id":"vm-1","delay_nanoseconds":5}"#),
+    ("random.fill_random_bytes", r#"{"vm_id":"vm-1","length":16}"#),
+    ("exec.run_program", r#"{"vm_id":"vm-1","request":{"program":"/bin/true"}}"#),
+    ("event.emit_structured_event", r#"{"vm_id":"vm-1","name":"n","fields":{"a":1}}"#),
+    ("event.emit_diagnostic", r#"{"vm_id":"vm-1","code":"c","message":"m"}"#),
+    ("event.emit_log", r#"{"vm_id":"vm-1","level":"info","message":"m"}"#),
+    ("event.emit_lifecycle", r#"{"vm_id":"vm-1","execution_id":"e","state":"ready"}"#),
+];

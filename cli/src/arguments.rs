@@ -2,6 +2,7 @@
 
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
+use crate::command::conformance::Conformance;
 use crate::command::doctor::Doctor;
 use crate::command::exec::Exec;
 use crate::command::plane::PlaneCommand;
@@ -28,6 +29,7 @@ pub(crate) enum Commands {
     Policy(PolicyCommand),
     #[command(subcommand)]
     Plane(PlaneCommand),
+    Conformance(Conformance),
     Completions(Completions),
 }
 

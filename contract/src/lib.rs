@@ -21,6 +21,7 @@ use cofferdam_bridge::execution::{
     StartExecutionRequest, StartedExecution, TerminalSize,
 };
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ pub fn schemas() -> BTreeMap<String, Value> {
     add::<GuestReply>(&mut schemas, "guest_reply");
     add::<PlaneDescriptor>(&mut schemas, "plane_descriptor");
     add::<Preflight>(&mut schemas, "preflight");
+    add::<Rehearsal>(&mut schemas, "rehearsal");
     add::<StartExecutionRequest>(&mut schemas, "start_execution_request");
     add::<StartedExecution>(&mut schemas, "started_execution");
     add::<TerminalSize>(&mut schemas, "terminal_size");

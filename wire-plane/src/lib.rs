@@ -23,5 +23,5 @@ mod source;
 
 pub use plane::WirePlane;
 pub use plane_command::PlaneCommand;
-pub use serve::operations::{Operations, SmallBridges};
+pub use serve::operations::{Notices, Operations, SmallBridges};
 pub use serve::{Transport, serve};

@@ -2,7 +2,7 @@
 
 use crate::backoff::Backoff;
 use crate::connection::{Connection, PATIENCE};
-use crate::contexts::Contexts;
+use crate::contexts::{Context, Contexts};
 use crate::outlet::WINDOW;
 use crate::plane_command::PlaneCommand;
 use crate::source::Source;
@@ -17,6 +17,7 @@ use cofferdam_bridge::execution::{
 };
 use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_contract::wire::data::Data;
 use cofferdam_contract::wire::fault::WireFault;
 use cofferdam_contract::wire::frame::Encoding;
@@ -157,6 +158,17 @@ impl WirePlane {
     }
 }
 
+impl Context {
+    /// The context's id in the process of that generation, which is told of it where it does not know it yet.
+    fn on(&self, generation: u64, connection: &Connection) -> Result<ContextId, BridgeError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.0 != generation {
+            *made = (generation, make_context(connection, self.method, self.params.clone())?);
+        }
+        Ok(made.1.clone())
+    }
+}
+
 fn make_context(connection: &Connection, method: &str, params: Data) -> Result<ContextId, BridgeError> {
     let answer = connection.call(method, params, Some(START))?;
     let created: CreatedContext = from_data(answer).map_err(|_| WireFault::InvalidResult.as_plane_fault())?;
@@ -218,18 +230,23 @@ impl ExecutionBridge for WirePlane {
         }
         let context = self.contexts.find(&request.context_id, &request.vm_id)?;
         let (generation, connection) = self.connection()?;
-        let mut made = context.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.0 != generation {
-            *made = (generation, make_context(&connection, context.method, context.params.clone())?);
-        }
-        request.context_id = made.1.clone();
-        drop(made);
+        request.context_id = context.on(generation, &connection)?;
         let id = request.execution_id.clone();
         connection.expect(&ExecutionRef::new(request.vm_id.clone(), id.clone()), events);
         let params = Data::map([("request", to_data(&request)), ("credit", Data::Unsigned(WINDOW))]);
         let answer = connection.call(method::START_EXECUTION, params, Some(START));
         let started = answer.and_then(|data| from_data(data).map_err(|_| WireFault::InvalidResult.as_plane_fault()));
         started.inspect_err(|_| connection.forget(&id))
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let mut request = request.clone();
+        let context = self.contexts.find(&request.context_id, &request.vm_id)?;
+        let (generation, connection) = self.connection()?;
+        request.context_id = context.on(generation, &connection)?;
+        let params = Data::map([("request", to_data(&request))]);
+        let answer = connection.call(method::REHEARSE_EXECUTION, params, Some(START))?;
+        from_data(answer).map_err(|_| WireFault::InvalidResult.as_plane_fault())
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {

@@ -26,7 +26,7 @@ const TASKS: [Task; 7] = [
     ),
     (
         "bench",
-        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, decide; tables also in target/bench",
+        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, decide, wire; tables also in target/bench",
         bench::run,
     ),
     (

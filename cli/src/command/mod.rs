@@ -6,6 +6,7 @@ mod changes_discard;
 mod changes_list;
 mod changes_show;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod plane;
@@ -32,6 +33,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),
         Commands::Plane(plane) => plane.execute(),
+        Commands::Conformance(conformance) => conformance.execute(),
         Commands::Completions(completions) => completions.execute(),
     }
 }

@@ -94,7 +94,20 @@ fn surroundings(suite: &mut Suite, stage: &Stage) {
     }
     suite.check(GROUP, "environment_alone", "no variable of the plane's own process crosses", || {
         let text = stage.shell("env")?.text();
-        let known = ["PATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "HOME"];
+        let known = [
+            "PATH",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+            "HOME",
+            "TMPDIR",
+            "TMP",
+            "TEMP",
+            "TEMPDIR",
+            "TMPPREFIX",
+            "XDG_RUNTIME_DIR",
+        ];
         let foreign = text.lines().filter_map(|line| line.split('=').next()).find(|name| !known.contains(name));
         ensure!(foreign.is_none(), "`{}` is there", foreign.unwrap_or_default());
         Ok(())

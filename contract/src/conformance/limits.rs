@@ -151,7 +151,7 @@ fn files(suite: &mut Suite, stage: &Stage) {
         suite.check(GROUP, "disk", title, || {
             let mut profile = stage.profile();
             profile.limits.disk_bytes = Some(MEBIBYTE);
-            let cause = stage.shell_under(profile, "head -c 9000000 /dev/zero > large; sync")?.report.cause;
+            let cause = stage.shell_under(profile, "head -c 9000000 /dev/zero > large || exit 9")?.report.cause;
             let size = std::fs::metadata(stage.work().join("large")).map_or(0, |metadata| metadata.len());
             let _ = std::fs::remove_file(stage.work().join("large"));
             ensure!(!cause.success() && size <= 2 * MEBIBYTE, "{size} bytes lie there, and the cause is {cause:?}");

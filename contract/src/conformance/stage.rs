@@ -220,6 +220,15 @@ impl Running<'_> {
     }
 }
 
+/// What a check has given up is not left running.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if sink::report(&self.sink.events()).is_none() {
+            let _ = self.stage.plane.kill_execution(&self.execution, ExecutionSignal::Kill);
+        }
+    }
+}
+
 impl Ended {
     /// Standard output as text.
     pub(super) fn text(&self) -> String {

@@ -2,6 +2,7 @@
 
 /// Type or operation, and a value of it.
 pub(super) const SAMPLES: &[(&str, &str)] = &[
+    ("rehearsal", r#"{"program":"/usr/bin/true"}"#),
     (
         "bridge_contract",
         r#"{"version":1,"groups":[{"operation":"filesystem.stat","convention":"syncPromise","argumentTypes":["path: string"],"returnType":"metadata","names":["_stat"],"caller":"guest","request":"PathRequest","maxArgumentBytes":8192,"maxResultBytes":8192,"permissions":[{"argument":"path","access":"stat","follow":true}],"errors":["not_found"]}]}"#,

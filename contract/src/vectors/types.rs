@@ -10,6 +10,7 @@ use cofferdam_bridge::execution::{
     StartExecutionRequest, StartedExecution, TerminalSize,
 };
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ fn reads<T: DeserializeOwned>(value: &Value) -> bool {
 
 type Reads = fn(&Value) -> bool;
 
-const TYPES: [(&str, Reads); 17] = [
+const TYPES: [(&str, Reads); 18] = [
     ("bridge_contract", reads::<BridgeContract>),
     ("bridge_error", reads::<BridgeError>),
     ("create_command_context_request", reads::<CreateCommandContextRequest>),
@@ -32,6 +33,7 @@ const TYPES: [(&str, Reads); 17] = [
     ("guest_reply", reads::<GuestReply>),
     ("plane_descriptor", reads::<PlaneDescriptor>),
     ("preflight", reads::<Preflight>),
+    ("rehearsal", reads::<Rehearsal>),
     ("start_execution_request", reads::<StartExecutionRequest>),
     ("started_execution", reads::<StartedExecution>),
     ("terminal_size", reads::<TerminalSize>),

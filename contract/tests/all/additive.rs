@@ -40,6 +40,10 @@ fn only_required(schema: &Value, value: Value) -> Value {
 fn b7_what_the_frozen_release_requires_is_enough_for_every_type_of_today() {
     for (file, schema) in baseline() {
         let name = file.trim_end_matches(".json");
+        // Alternatives require each its own.
+        if schema.get("properties").is_none() {
+            continue;
+        }
         let Some(own) = vectors::vectors().remove(&file) else { continue };
         let first = own["valid"][0]["value"].clone();
         let least = only_required(&schema, first);

@@ -114,13 +114,15 @@ impl Mutant {
 
     /// The profile as the faulty plane holds it.
     fn held(&self, mut profile: ExecutionProfile) -> ExecutionProfile {
+        let work = profile.filesystem.workspace.clone().unwrap_or_default();
+        let secret = std::path::Path::new(&work).with_file_name("secret").to_string_lossy().into_owned();
         let mut open = |effect, path: &str| {
             let rule = RuleRef::new("mutant", None, "open");
             profile.filesystem.rules.push(PathRule::new(effect, PathPattern::Literal(path.to_owned()), rule));
         };
         match self.fault {
-            Fault::ShowsTheHost => open(PathEffect::Read, &std::env::temp_dir().to_string_lossy()),
-            Fault::OpensTheHost => open(PathEffect::Write, &std::env::temp_dir().to_string_lossy()),
+            Fault::ShowsTheHost => open(PathEffect::Read, &secret),
+            Fault::OpensTheHost => open(PathEffect::Write, &secret),
             Fault::DropsDenials => profile.filesystem.rules.retain(|rule| rule.effect != PathEffect::Deny),
             Fault::DropsProtection => profile.filesystem.rules.retain(|rule| rule.effect != PathEffect::Protect),
             Fault::ConnectsEverything => profile.network.mode = NetworkMode::Inherit,

@@ -22,7 +22,8 @@ SIGNALS = {
     "quit": signal.SIGQUIT,
     "user1": signal.SIGUSR1,
     "user2": signal.SIGUSR2,
-    "stop": signal.SIGTSTP,
+    # A group without a parent in its session does not hear SIGTSTP.
+    "stop": signal.SIGSTOP,
     "continue": signal.SIGCONT,
     "kill": signal.SIGKILL,
 }
@@ -300,6 +301,11 @@ def preflight(profile):
         block("this plane does not keep changes apart", 'filesystem.changes = "direct"')
     if profile["commands"].get("calls", "usual") != "usual":
         block("this plane holds no profile of system calls", 'commands.calls = "usual"')
+    if profile["filesystem"]["rules"]:
+        shortfalls.append({"message": "file rules are not held: a program does what its user may", "blocking": False})
+    if profile["network"]["mode"] != "inherit":
+        message = "network rules are not held: a program reaches what the host reaches"
+        shortfalls.append({"message": message, "blocking": False})
     for name in ("cpu_ms", "memory_bytes", "processes", "open_files", "disk_bytes"):
         if profile["limits"].get(name) is not None:
             shortfalls.append({"message": f"the limit {name} is not held by this plane", "blocking": False})
@@ -382,6 +388,7 @@ class Plane:
         "plane.create_javascript_context": unsupported,
         "plane.create_wasm_context": unsupported,
         "plane.start_execution": start,
+        "plane.rehearse_execution": unsupported,
         "plane.write_stdin": write,
         "plane.close_stdin": close,
         "plane.kill_execution": kill,

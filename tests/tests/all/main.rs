@@ -51,6 +51,7 @@ mod robustness;
 mod seccomp_profiles;
 mod sockets;
 mod terminal;
+mod wire_planes;
 
 #[test]
 fn no_file_of_tests_is_forgotten() {

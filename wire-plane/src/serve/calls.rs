@@ -29,6 +29,7 @@ pub(crate) fn call(server: &Arc<Server>, id: u64, method: &str, params: Data) {
         }),
         method::CREATE_JAVASCRIPT_CONTEXT | method::CREATE_WASM_CONTEXT => guest_context(server, id, method, params),
         method::START_EXECUTION => start(server, id, params),
+        method::REHEARSE_EXECUTION => rehearse(server, id, params),
         method::WRITE_STDIN => write(server, id, params),
         method::FORGET_VM => forget(server, id, params),
         method::CLOSE_STDIN => {
@@ -102,6 +103,11 @@ fn start(server: &Arc<Server>, id: u64, mut params: Data) -> Result<Option<Answe
             Err(error)
         }
     }))
+}
+
+fn rehearse(server: &Arc<Server>, id: u64, mut params: Data) -> Result<Option<Answer>, WireFault> {
+    let request: StartExecutionRequest = field(&mut params, "request")?;
+    Ok(later(server, id, move |server| server.plane.rehearse_execution(&request).map(|told| to_data(&told))))
 }
 
 fn write(server: &Arc<Server>, id: u64, params: Data) -> Result<Option<Answer>, WireFault> {

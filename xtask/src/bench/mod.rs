@@ -11,11 +11,12 @@ mod start;
 mod steady;
 mod table;
 mod throughput;
+mod wire;
 
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 8] = [
+const ALL: [Benchmark; 9] = [
     ("start", 300, start::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
@@ -24,6 +25,7 @@ const ALL: [Benchmark; 8] = [
     ("steady", 15, steady::run),
     ("calls", 2000, calls::run),
     ("decide", 201, decide::run),
+    ("wire", 20_000, wire::run),
 ];
 
 /// Runs the benchmark that is named, or all.

@@ -7,7 +7,7 @@ use serde_json::Value;
 type Row = (&'static str, u8, &'static [&'static str]);
 
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 12] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
     ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
@@ -85,6 +85,7 @@ const TABLE: [Row; 11] = [
             "tokio",
         ],
     ),
+    ("cofferdam-example-rust-minimal", 4, &["cofferdam-bridge", "cofferdam-plane-kit", "cofferdam-wire-plane"]),
     ("cofferdam-xtask", 4, &["serde_json"]),
 ];
 

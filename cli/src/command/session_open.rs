@@ -47,8 +47,9 @@ pub(crate) struct HostArguments {
     /// The directory that is worked in; the current one unless given.
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
-    /// Where commands run; never without isolation unless `host` is given here.
-    #[arg(long, value_enum, default_value = "linux")]
+    /// Where commands run: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
+    /// has none to offer, is given here.
+    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
     plane: PlaneName,
     /// Close the session when nobody has asked anything of it for this time, such as 10m, in place of what its file says; 30m
     /// unless one of both says.
@@ -137,7 +138,7 @@ impl HostArguments {
             (None, None) => policy_file::find("dev")?,
         };
         let places = compose::Places::find(self.workspace.as_deref())?;
-        let kernel = KernelParts::new(self.plane).at_rest().kernel()?;
+        let kernel = KernelParts::new(self.plane.clone()).at_rest().kernel()?;
         let vm = compose::spec(policy, &places, Explain::Known);
         Ok(kernel.open_session(vm, spec)?)
     }

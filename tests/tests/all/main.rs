@@ -59,6 +59,7 @@ mod seccomp_profiles;
 mod sessions;
 mod sockets;
 mod terminal;
+mod wire_planes;
 
 #[test]
 fn no_file_of_tests_is_forgotten() {

@@ -7,4 +7,5 @@ pub mod observe;
 pub mod pseudo_terminal;
 pub mod scratch;
 pub mod session;
+pub mod session_host;
 pub mod skip;

@@ -12,12 +12,11 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// What ends with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ends {
     /// The connection.
     Connection,
-    /// The whole session.
-    Session,
+    /// The whole session; who asked for it, to be told when it is over.
+    Session(Peer),
 }
 
 /// How long a line may take to come: a connection without a request keeps a session from being idle.
@@ -26,7 +25,8 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// How long somebody may take to take an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-struct Peer {
+/// The other end of a connection.
+pub(super) struct Peer {
     lines: BufReader<OwnedReadHalf>,
     answers: OwnedWriteHalf,
 }
@@ -53,8 +53,7 @@ pub(super) async fn one(session: &Session, name: &str, stream: UnixStream) -> En
         }
         Request::Close {} => {
             session.close().await;
-            peer.answer(&Answer::Done {}).await;
-            return Ends::Session;
+            return Ends::Session(peer);
         }
         request => {
             // Whoever goes away does not want the answer any more; a one-shot of theirs ends.
@@ -128,6 +127,11 @@ async fn write(session: &Session, command: &str, bytes: Vec<u8>, close: bool) ->
 }
 
 impl Peer {
+    /// What was asked for last is done.
+    pub(super) async fn done(mut self) {
+        self.answer(&Answer::Done {}).await;
+    }
+
     /// Sends an answer; answers whether somebody took it.
     async fn answer(&mut self, answer: &Answer) -> bool {
         let Ok(mut line) = serde_json::to_vec(answer) else { return false };

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
@@ -25,6 +26,8 @@ pub(crate) enum Commands {
     Changes(ChangesCommand),
     #[command(subcommand)]
     Session(SessionCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -4,10 +4,8 @@ use crate::failure::{Failure, io};
 use clap::ValueEnum;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
-use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
-use cofferdam_sandbox_linux::LinuxPlane;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -96,40 +94,12 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
-pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
-    match plane {
-        PlaneName::Linux => Ok(Kernel::builder(LinuxPlane::new()?.ahead()).build()?),
-        PlaneName::Host => kernel_at_rest(plane),
-    }
-}
-
-/// A kernel with `plane`, which starts nothing that it is not asked for.
-pub(crate) fn kernel_at_rest(plane: PlaneName) -> Result<Kernel, Failure> {
-    Ok(match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?).build()?,
-        PlaneName::Host => {
-            // Nobody comes here but by the option, which is the user's own word on this very run.
-            let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-            Kernel::builder(HostPlane::new(access)?).build()?
-        }
-    })
-}
-
 /// What waits for a run, on this thread.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     // For its signals tokio makes such a pair once, and panics where there are no descriptors left for it; the rest is for what it
     // opens before.
     drop((0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect::<std::io::Result<Vec<_>>>()?);
     tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-/// A kernel with `plane` for a process that stays: it starts nothing before it is asked to.
-pub(crate) fn kernel_for_long(plane: PlaneName) -> Result<Kernel, Failure> {
-    match plane {
-        PlaneName::Linux => Ok(Kernel::builder(LinuxPlane::new()?).build()?),
-        PlaneName::Host => kernel(plane),
-    }
 }
 
 /// A VM of `kernel` under `policy`.

@@ -3,12 +3,15 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audit_log;
 mod base64;
 mod command;
 mod compose;
 mod escape;
 mod exit_code;
 mod failure;
+mod fixed_name;
+mod kernel_parts;
 mod policy_file;
 mod report;
 mod session;

@@ -3,6 +3,7 @@
 use crate::command::Output;
 use crate::error::KernelError;
 use crate::queue::EventQueue;
+use crate::recording::RunRecord;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::error::BridgeError;
@@ -21,6 +22,7 @@ pub struct Execution {
     queue: Arc<EventQueue>,
     timer: Option<WallTimer>,
     report: Option<ExecutionReport>,
+    audit_failure: Option<BridgeError>,
     process_id: Option<u32>,
 }
 
@@ -40,7 +42,7 @@ impl Execution {
         timer: Option<WallTimer>,
     ) -> Self {
         let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
-        Self { vm, controller, queue, timer, report: None, process_id: None }
+        Self { vm, controller, queue, timer, report: None, audit_failure: None, process_id: None }
     }
 
     pub(crate) fn with_process_id(mut self, process_id: Option<u32>) -> Self {
@@ -66,6 +68,9 @@ impl Execution {
                 report.cause = ExitCause::TimedOut { limit_ms };
             }
             self.report = Some((**report).clone());
+            if let Some(record) = self.queue.record() {
+                self.audit_failure = record.recorded().await;
+            }
         }
         Some(event)
     }
@@ -78,6 +83,16 @@ impl Execution {
             }
             self.next_event().await;
         }
+    }
+
+    /// The sequence number of its start in the audit log, where it is recorded.
+    pub fn audit_sequence(&self) -> Option<u64> {
+        self.queue.record().and_then(RunRecord::sequence)
+    }
+
+    /// Why its start or, once that is told, its end could not be recorded.
+    pub fn audit_failure(&self) -> Option<&BridgeError> {
+        self.audit_failure.as_ref()
     }
 
     /// Ends everything in the run at once. Its end still comes as an event.
@@ -101,7 +116,9 @@ impl Execution {
             }
         }
         let report = self.wait().await;
-        Output::new(stdout, stderr, report)
+        let mut output = Output::new(stdout, stderr, report);
+        (output.audit_sequence, output.audit_failure) = (self.audit_sequence(), self.audit_failure.take());
+        output
     }
 }
 

@@ -4,6 +4,7 @@ use crate::command::Command;
 use crate::error::KernelError;
 use crate::kernel::Plane;
 use crate::policy::{Access, CompiledPolicy, Decision, Placeholders, Policy};
+use crate::recording::{Recording, VmFacts};
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{CreateCommandContextRequest, Explain};
@@ -137,6 +138,8 @@ pub(crate) struct SharedVm {
     pub(crate) context: ContextId,
     pub(crate) compiled: CompiledPolicy,
     pub(crate) start_directory: String,
+    pub(crate) recording: Recording,
+    pub(crate) facts: Option<VmFacts>,
     next_execution: AtomicU64,
 }
 
@@ -160,13 +163,21 @@ impl Drop for SharedVm {
 }
 
 impl Vm {
-    pub(crate) fn new(id: VmId, plane: Plane, compiled: CompiledPolicy, spec: VmSpec) -> Result<Self, KernelError> {
+    pub(crate) fn new(
+        id: VmId,
+        (plane, preflight): (Plane, Preflight),
+        compiled: CompiledPolicy,
+        spec: VmSpec,
+        recording: Recording,
+    ) -> Result<Self, KernelError> {
+        let facts = recording.facts(&plane.describe().name, &compiled, preflight.enforcement);
         let mut request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
         request.explain = spec.explain;
         request.network_scope = spec.network_scope;
         let context = plane.create_command_context(request)?.context_id;
         let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
-        Ok(Self { shared: Arc::new(SharedVm { id, plane, context, compiled, start_directory, next_execution }) })
+        let shared = SharedVm { id, plane, context, compiled, start_directory, recording, facts, next_execution };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// A command to run in this VM: an absolute path, or a name that is looked up in the run's `PATH`.

@@ -4,6 +4,7 @@ use crate::broker::{self, Watch};
 use crate::changes::OverlayPlace;
 use crate::format::{account, hold, op, proof, run};
 use crate::launcher::Launcher;
+use crate::network;
 use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
 use crate::plan::encode::Plan;
@@ -114,6 +115,11 @@ impl Context {
             view,
         };
         if tier == Tier::Full {
+            if context.profile.network.mode == NetworkMode::Allowlist {
+                let ports = network::ports(&context.profile.network);
+                let too_many = |why| BridgeError::new(ErrorCode::UnsupportedBackendFeature, why);
+                network::listen(&mut context.before_terminal, &ports.map_err(too_many)?);
+            }
             if !context.keeps_changes_apart() {
                 root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes, None);
             }

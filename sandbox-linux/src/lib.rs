@@ -28,6 +28,7 @@ mod handles;
 mod launcher;
 mod limit_watch;
 mod mountinfo;
+mod network;
 mod parked;
 mod plan;
 mod plane;
@@ -45,6 +46,11 @@ mod temporary;
 mod terminal_streams;
 mod tree_usage;
 mod underway;
+
+/// What names lead to outside, for hosts that answer some of them.
+pub mod names {
+    pub use cofferdam_plane_kit::network::resolver::{FixedName, FixedNames, LookupFault, Resolve, SystemResolver};
+}
 
 pub use plane::LinuxPlane;
 pub use pool::PoolOptions;

@@ -5,6 +5,7 @@
 use crate::counting::Counting;
 use crate::format::message;
 use crate::launcher::Launcher;
+use crate::network::Sockets;
 use crate::plan::beforehand;
 use crate::plan::encode::Plan;
 use crate::shared_network::SharedNetwork;
@@ -41,6 +42,8 @@ pub(crate) struct Stage {
     pub(crate) counting: Option<Counting>,
     /// The sandbox's root and its seccomp listener, where the filter has one.
     pub(crate) listener: Option<(OwnedFd, OwnedFd)>,
+    /// The sockets of its network, as far as it has made them.
+    pub(crate) sockets: Sockets,
 }
 
 impl Parked {
@@ -148,6 +151,7 @@ impl Parked {
                 message::FAILED => return Err(step_report::explain(&message, &self.stage.plans)),
                 message::ROOT => root = message.descriptor,
                 message::LISTENER => self.stage.listener = root.take().zip(message.descriptor),
+                message::SOCKET | message::PACKETS => self.stage.sockets.take(message),
                 _ => {}
             }
         }
@@ -174,7 +178,8 @@ impl Parked {
     /// A sandbox whose program does not run yet, and how far its launcher has come.
     pub(crate) fn into_running(mut self) -> Option<(Running, Stage)> {
         let (process, control) = self.process.take().zip(self.control.take())?;
-        let running = Running { process, control, terminal: None, temporary: self.temporary.take() };
+        let running =
+            Running { process, control, terminal: None, sockets: Sockets::default(), temporary: self.temporary.take() };
         Some((running, std::mem::take(&mut self.stage)))
     }
 }

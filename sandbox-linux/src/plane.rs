@@ -10,6 +10,7 @@ use crate::execution::Shared;
 use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
+use crate::network::Network;
 use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
@@ -33,10 +34,11 @@ use cofferdam_bridge::execution::{
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::network_scope::NetworkScope;
-use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
+use cofferdam_plane_kit::network::resolver::{Resolve, SystemResolver};
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -83,6 +85,7 @@ pub struct LinuxPlane {
     next_context: AtomicU64,
     /// None: the user's own.
     changes: Option<ChangeStore>,
+    resolver: Arc<dyn Resolve>,
 }
 
 impl LinuxPlane {
@@ -104,6 +107,7 @@ impl LinuxPlane {
             ends_with_its_run: false,
             next_context: AtomicU64::new(1),
             changes: None,
+            resolver: Arc::new(SystemResolver::default()),
         })
     }
 
@@ -111,6 +115,13 @@ impl LinuxPlane {
     #[must_use]
     pub fn keep_changes_in(mut self, store: ChangeStore) -> Self {
         self.changes = Some(store);
+        self
+    }
+
+    /// Resolves the names that runs ask for by `resolver`, in place of the system's own.
+    #[must_use]
+    pub fn resolve_names_by(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
         self
     }
 
@@ -258,8 +269,18 @@ impl LinuxPlane {
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { running, counting, broker, recording } = self.begin(context, request, &program, streams.guest())?;
+        let Begun { mut running, counting, broker, recording } =
+            self.begin(context, request, &program, streams.guest())?;
         let process_id = u32::try_from(running.process.pid()).ok();
+        // Whatever the program has asked for by now waits in its sockets.
+        let network = match context.profile.network.mode {
+            NetworkMode::Allowlist => {
+                let sockets = std::mem::take(&mut running.sockets);
+                let (rules, first) = (&context.profile.network, running.process.pid());
+                Some(Network::start(rules, self.resolver.clone(), sockets, first).map_err(|error| no_streams(&error))?)
+            }
+            _ => None,
+        };
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
@@ -293,6 +314,9 @@ impl LinuxPlane {
             finish: Box::new(move |report| {
                 if let Some(broker) = broker {
                     broker.finish(report);
+                }
+                if let Some(network) = network {
+                    network.finish(report);
                 }
                 if let Some(recording) = recording {
                     recording.finish(report);

@@ -15,9 +15,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// Where the launcher expects its control socket; `format::CONTROL_FD` is the same number.
 const CONTROL_FD: i32 = crate::format::CONTROL_FD;
 
-/// Capabilities the launcher needs inside its own user namespace: to drop others, to configure loopback, to mount; and to pass by the
+/// Capabilities the launcher needs inside its own user namespace: to drop others, to configure loopback, listen on any port of it and
+/// see what is sent there, to mount; and to pass by the
 /// modes of the user's own files, since an overlay works with the rights of whoever mounted it, and its own working directory has none.
-const LAUNCHER_CAPABILITIES: [u32; 4] = [8, 12, 21, 1];
+const LAUNCHER_CAPABILITIES: [u32; 6] = [8, 12, 10, 13, 21, 1];
 
 const STACK_BYTES: usize = 64 * 1024;
 

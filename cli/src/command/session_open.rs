@@ -2,6 +2,7 @@
 
 use crate::compose::{self, PlaneName};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::policy_file;
 use crate::report::human;
 use crate::session::host::{self, FirstWord, IDLE};
@@ -136,7 +137,7 @@ impl HostArguments {
             (None, None) => policy_file::find("dev")?,
         };
         let places = compose::Places::find(self.workspace.as_deref())?;
-        let kernel = compose::kernel_for_long(self.plane)?;
+        let kernel = KernelParts::new(self.plane).at_rest().kernel()?;
         let vm = compose::spec(policy, &places, Explain::Known);
         Ok(kernel.open_session(vm, spec)?)
     }

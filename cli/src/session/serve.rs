@@ -142,7 +142,11 @@ impl Peer {
     async fn follow(&mut self, session: &Session, command: &str) {
         let mut follower = match session.follow(command) {
             Ok(follower) => follower,
-            Err(error) => return drop(self.answer(&failed(error.error().clone())).await),
+            Err(error) => {
+                // Nobody there to take it is nothing to tell.
+                let _ = self.answer(&failed(error.error().clone())).await;
+                return;
+            }
         };
         loop {
             let event = tokio::select! {
@@ -167,7 +171,11 @@ impl Peer {
         let attachment = session.attach(command).and_then(|attachment| attachment.resize(size).map(|()| attachment));
         let mut attachment = match attachment {
             Ok(attachment) => attachment,
-            Err(error) => return drop(self.answer(&failed(error.error().clone())).await),
+            Err(error) => {
+                // Nobody there to take it is nothing to tell.
+                let _ = self.answer(&failed(error.error().clone())).await;
+                return;
+            }
         };
         let controller = attachment.controller();
         if !self.answer(&Answer::Screen(Bytes(attachment.screen().to_vec()))).await {

@@ -22,6 +22,9 @@ pub(super) enum Ends {
 /// How long a line may take to come: a connection without a request keeps a session from being idle.
 const REQUEST: Duration = Duration::from_secs(10);
 
+/// Pieces of what is typed that may wait for the program to read: some megabytes of a paste.
+const MOST_TYPED: usize = 1024;
+
 /// How long somebody may take to take an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -181,7 +184,7 @@ impl Peer {
         if !self.answer(&Answer::Screen(Bytes(attachment.screen().to_vec()))).await {
             return;
         }
-        let (typed, mut keys) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
+        let (typed, mut keys) = tokio::sync::mpsc::channel::<Vec<u8>>(MOST_TYPED);
         // What is typed goes its own way, so that a program that does not read keeps nobody from seeing or leaving.
         let typist = controller.clone();
         let typing = tokio::spawn(async move {
@@ -204,7 +207,7 @@ impl Peer {
                 line = part_of_line(&mut self.lines, &mut pending) => {
                     let Some(line) = line else { break };
                     match serde_json::from_slice(&line) {
-                        // Nobody types faster than a program that reads at all; what a stopped one is sent beyond that is dropped.
+                        // What a program that does not read is sent beyond that is dropped: a terminal does no less.
                         Ok(Keys::Typed(bytes)) => drop(typed.try_send(bytes.0)),
                         Ok(Keys::Size { rows, columns }) => drop(controller.resize(TerminalSize::new(rows, columns))),
                         Err(_) => break,

@@ -305,3 +305,29 @@ fn input_is_handed_to_one_shots_and_written_to_persistent_commands() {
     assert!(within(SOON, || session.status("cat")["exit_code"] == 0));
     assert!(session.told(&["status", "s", "cat"]).contains("one two"));
 }
+
+#[test]
+fn a_policy_that_lets_names_out_needs_networks_apart_and_says_so() {
+    let policy = "version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"example.org:443\"]\n";
+    let commands = "[commands.x]\nshell = \"echo works\"\n";
+    let session = HostedSession::declared(&format!("policy = \"policy.toml\"\n{commands}"));
+    session.workspace.write("policy.toml", policy);
+    let refused = session.ask(&["open", "s"]);
+    assert!(text(&refused.stderr).contains("network = \"separate\""), "{refused:?}");
+    session
+        .workspace
+        .write("session.toml", &format!("version = 1\npolicy = \"policy.toml\"\nnetwork = \"separate\"\n{commands}"));
+    session.opened(&[]);
+    assert_eq!(session.told(&["run", "s", "x"]), "works\n");
+}
+
+#[test]
+fn where_sessions_are_kept_no_command_of_one_writes() {
+    let session = HostedSession::declared("[commands.x]\nshell = \"true\"\n");
+    let inside = session.workspace.join("state");
+    std::fs::create_dir(&inside).unwrap();
+    let mut open = session.command(&["open", "s"]);
+    let refused = open.env("XDG_STATE_HOME", &inside).output().unwrap();
+    assert_eq!(refused.status.code(), Some(125));
+    assert!(text(&refused.stderr).contains("where sessions are kept"), "{refused:?}");
+}

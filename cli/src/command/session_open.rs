@@ -160,7 +160,8 @@ fn out_of_reach(session: &Session, place: &Place) -> Result<(), Failure> {
     for directory in place.directories() {
         let path = compose::utf8(directory)?;
         let decision = session.vm().decide(&Access::Write(path.clone()))?;
-        if decision.verdict != Verdict::Deny {
+        // Without a rule it is the private temporary folder, which does not hold the host's directories.
+        if decision.verdict != Verdict::Deny && decision.rule.is_some() {
             let sentence = format!("the commands of this session could write to `{path}`, where sessions are kept");
             return Err(Failure::new(ErrorCode::SessionInvalid, sentence).hint(
                 "deny that in the policy, or set XDG_STATE_HOME and XDG_RUNTIME_DIR to places outside of the workspace",

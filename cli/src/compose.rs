@@ -121,6 +121,13 @@ pub(crate) fn kernel_at_rest(plane: PlaneName, recording: Recording) -> Result<K
     }
 }
 
+/// Brings the kernel's log to its end: this process is about to end, whoever holds the log still.
+pub(crate) fn close(kernel: &Kernel) {
+    if let Some(recorder) = kernel.recorder() {
+        recorder.close();
+    }
+}
+
 /// The kernel, which records what it runs. The log is opened while the policy is still being read.
 fn build(builder: KernelBuilder, recording: Recording) -> Result<Kernel, Failure> {
     Ok(match audit_log::recorder(recording)? {

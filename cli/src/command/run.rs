@@ -16,7 +16,7 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
 use cofferdam_bridge::profile::CallProfile;
 use cofferdam_kernel::policy::Policy;
-use cofferdam_kernel::{Command, Vm};
+use cofferdam_kernel::{Command, Kernel, Vm};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -179,10 +179,16 @@ impl Run {
             return self.dry_run();
         }
         let kernel = compose::kernel(self.plane, self.recording())?;
+        let ended = self.run_on(&kernel);
+        compose::close(&kernel);
+        ended
+    }
+
+    fn run_on(&self, kernel: &Kernel) -> Result<u8, Failure> {
         let places = self.places()?;
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
-        let vm = compose::vm(&kernel, policy, &places, explain)?;
+        let vm = compose::vm(kernel, policy, &places, explain)?;
         let mode = self.mode();
         let command = self.command(&vm, &mode)?;
         if self.plane == PlaneName::Host {

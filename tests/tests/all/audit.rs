@@ -48,8 +48,9 @@ fn r3_refusals_are_recorded_with_their_rule_and_found_by_verdict_and_path() {
     assert_eq!(denied.status.code(), Some(0), "{denied:?}");
     assert!(text(&denied.stdout).contains("command.execute"));
     assert_eq!(own.audit(&["query", "--verdict", "deny", "--path", "/srv"]).status.code(), Some(1), "none of these");
-    let denied = own.shell("echo x > .git/hooks/pre-commit || mkdir -p .git/hooks; echo evil > .git/config");
-    assert!(!own.workspace.join(".git/config").exists(), "{denied:?}");
+    let config = own.workspace.write(".git/config", "kept");
+    let denied = own.shell("echo evil > .git/config");
+    assert_eq!(fs::read_to_string(config).unwrap(), "kept", "{denied:?}");
     let decisions = own.records("decision");
     let protected =
         decisions.iter().find(|one| one["event"]["subject"].as_str().is_some_and(|path| path.contains(".git")));

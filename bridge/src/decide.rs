@@ -71,6 +71,11 @@ impl FilesystemRules {
         Ok(self.decide_from(path, access, 0))
     }
 
+    /// The rules, most telling first: the first that matches a path decides about it.
+    pub fn in_order(&self) -> impl DoubleEndedIterator<Item = (&CompiledPattern, PathEffect, &RuleRef)> {
+        self.rules.iter().map(|(pattern, effect, rule)| (pattern, *effect, rule))
+    }
+
     /// The rule that takes something away beneath a directory and would take something else away if the directory were
     /// `to` instead of `from`; none where renaming it changes nothing.
     pub fn changed_by_rename(&self, from: &str, to: &str) -> Option<&RuleRef> {
@@ -93,16 +98,13 @@ impl FilesystemRules {
     fn decide_from(&self, path: &str, access: FileAccess, from: usize) -> RuleDecision {
         let covers = |rank: usize| self.rules.get(rank).is_some_and(|(pattern, ..)| pattern.matches(path));
         let rank = self.index.first(path, from, covers);
-        let Some((pattern, effect, rule)) = rank.and_then(|rank| self.rules.get(rank)) else {
-            return RuleDecision::nothing_matches();
-        };
+        let found = rank.and_then(|rank| Some((rank, self.rules.get(rank)?)));
+        let Some((rank, (_, effect, rule))) = found else { return RuleDecision::nothing_matches() };
         let allowed = match (effect, access) {
             (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => true,
             // Protection takes writing away and leaves reading as it would be without it.
             (PathEffect::Protect, FileAccess::Read) => {
-                let specificity = pattern.specificity();
-                let less = self.rules.partition_point(|(other, ..)| other.specificity() >= specificity);
-                return self.decide_from(path, access, less);
+                return self.decide_from(path, access, rank + 1);
             }
             // A new kind of effect or access never means allow.
             _ => false,
@@ -187,6 +189,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_for_all_in_a_folder_says_more_than_the_folder() {
+        for text in ["/ws/*", "/ws/**"] {
+            let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, text)]);
+            assert!(!allowed(&denied, "/ws/a", FileAccess::Read) && !allowed(&denied, "/ws/a/b", FileAccess::Write));
+            let read = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Read, text)]);
+            assert!(allowed(&read, "/ws/a", FileAccess::Read) && !allowed(&read, "/ws/a", FileAccess::Write));
+        }
+    }
+
+    #[test]
     fn a_tie_goes_to_deny() {
         let rules = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, "/ws")]);
         assert!(!allowed(&rules, "/ws", FileAccess::Read));
@@ -202,6 +214,18 @@ mod tests {
         assert!(allowed(&rules, "/ws/.git/hooks/x", FileAccess::Read));
         assert!(!allowed(&rules, "/ws/.git/hooks/x", FileAccess::Write));
         assert!(!allowed(&rules, "/other", FileAccess::Read));
+    }
+
+    #[test]
+    fn protect_of_a_place_that_is_written_or_read_by_the_same_words_leaves_reading() {
+        for giving in [PathEffect::Write, PathEffect::Read] {
+            for text in ["/ws", "/ws/**/x"] {
+                let rules = rules(&[(giving, text), (PathEffect::Protect, text)]);
+                assert!(allowed(&rules, "/ws/x", FileAccess::Read) && !allowed(&rules, "/ws/x", FileAccess::Write));
+            }
+        }
+        let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Protect, "/ws"), (PathEffect::Deny, "/ws")]);
+        assert!(!allowed(&denied, "/ws/x", FileAccess::Read));
     }
 
     #[test]

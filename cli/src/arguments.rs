@@ -7,6 +7,7 @@ use crate::command::doctor::Doctor;
 use crate::command::exec::Exec;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
+use crate::command::session::SessionCommand;
 use clap::{Parser, Subcommand};
 
 /// Runs programs that you do not trust, under one policy.
@@ -23,6 +24,8 @@ pub(crate) enum Commands {
     Exec(Exec),
     #[command(subcommand)]
     Changes(ChangesCommand),
+    #[command(subcommand)]
+    Session(SessionCommand),
     #[command(subcommand)]
     Audit(AuditCommand),
     Doctor(Doctor),

@@ -1,15 +1,11 @@
 //! Puts together what a run needs: policy, places, environment, plane.
 
-use crate::audit_log::{self, Recording};
 use crate::failure::{Failure, io};
 use clap::ValueEnum;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
-use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
-use cofferdam_kernel::{Command, Kernel, KernelBuilder, Vm, VmSpec};
-use cofferdam_plane_kit::host::HostFigures;
-use cofferdam_sandbox_linux::LinuxPlane;
+use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -98,42 +94,11 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
-pub(crate) fn kernel(plane: PlaneName, recording: Recording) -> Result<Kernel, Failure> {
-    match plane {
-        PlaneName::Linux => {
-            let plane = LinuxPlane::new()?.ahead();
-            build(Kernel::builder(plane), recording)
-        }
-        PlaneName::Host => kernel_at_rest(plane, recording),
-    }
-}
-
-/// A kernel with `plane`, which starts nothing that it is not asked for.
-pub(crate) fn kernel_at_rest(plane: PlaneName, recording: Recording) -> Result<Kernel, Failure> {
-    match plane {
-        PlaneName::Linux => build(Kernel::builder(LinuxPlane::new()?), recording),
-        PlaneName::Host => {
-            // Nobody comes here but by the option, which is the user's own word on this very run.
-            let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-            build(Kernel::builder(HostPlane::new(access)?), recording)
-        }
-    }
-}
-
 /// Brings the kernel's log to its end: this process is about to end, whoever holds the log still.
 pub(crate) fn close(kernel: &Kernel) {
     if let Some(recorder) = kernel.recorder() {
         recorder.close();
     }
-}
-
-/// The kernel, which records what it runs. The log is opened while the policy is still being read.
-fn build(builder: KernelBuilder, recording: Recording) -> Result<Kernel, Failure> {
-    Ok(match audit_log::recorder(recording)? {
-        Some(recorder) => builder.audit(recorder).figures(HostFigures::new()).build()?,
-        None => builder.build()?,
-    })
 }
 
 /// What waits for a run, on this thread.

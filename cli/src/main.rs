@@ -10,8 +10,11 @@ mod compose;
 mod escape;
 mod exit_code;
 mod failure;
+mod fixed_name;
+mod kernel_parts;
 mod policy_file;
 mod report;
+mod session;
 mod terminal;
 
 use clap::Parser;

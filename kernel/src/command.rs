@@ -189,13 +189,16 @@ impl Command {
         let queue = Arc::new(EventQueue::of(record));
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        if let Err(error) = vm.plane.start_execution(request, queue.clone()) {
-            return Err(match queue.record() {
-                Some(record) => record.not_started(error).await,
-                None => error,
+        let process_id = match vm.plane.start_execution(request, queue.clone()) {
+            Ok(started) => started.process_id,
+            Err(error) => {
+                return Err(match queue.record() {
+                    Some(record) => record.not_started(error).await,
+                    None => error,
+                }
+                .into());
             }
-            .into());
-        }
+        };
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
         if let (Some(timer), Some(record)) = (&timer, queue.record()) {
             record.limited_by(timer.watch());
@@ -203,7 +206,7 @@ impl Command {
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer))
+        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
     }
 
     /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.

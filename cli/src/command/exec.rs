@@ -1,8 +1,8 @@
 //! `cofferdam exec`: runs one program as a function, JSON in and JSON out.
 
-use crate::audit_log::Recording;
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::{exit_code, policy_file};
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
@@ -70,7 +70,7 @@ impl Exec {
 
     fn run(&self) -> Result<Value, Failure> {
         let request = RunProgram::from_json(&self.read()?)?;
-        let kernel = compose::kernel(self.plane, Recording::Usual)?;
+        let kernel = KernelParts::new(self.plane).kernel()?;
         let places = match (&self.policy, &self.workspace) {
             (None, None) => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,

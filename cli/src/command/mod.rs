@@ -23,6 +23,10 @@ mod policy_learn;
 mod policy_schema;
 mod policy_show;
 pub(crate) mod run;
+pub(crate) mod session;
+mod session_open;
+mod session_print;
+mod session_verbs;
 
 use crate::arguments::{Arguments, Commands};
 use crate::failure::{Failure, io};
@@ -34,6 +38,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Run(run) => run.execute(),
         Commands::Exec(exec) => exec.execute(),
         Commands::Changes(changes) => changes.execute(),
+        Commands::Session(session) => session.execute(),
         Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),

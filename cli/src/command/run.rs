@@ -6,9 +6,10 @@ mod dry;
 use crate::audit_log::{self, Recording};
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
-use crate::{exit_code, policy_file};
+use crate::{exit_code, fixed_name, policy_file};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -45,6 +46,12 @@ pub(crate) struct Run {
     /// Let it change this path too.
     #[arg(long, value_name = "PATH")]
     write: Vec<PathBuf>,
+    /// Let it connect to this host and port, by name, such as api.example.com:443 or *.example.org:443.
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_net: Vec<String>,
+    /// Let this name lead to that address, for names that only tests have. Whether it may be dialled is for the policy to say.
+    #[arg(long, value_name = "NAME[:PORT]=ADDRESS[:PORT]")]
+    resolve: Vec<String>,
     /// Set a variable, or hand on the one of that name.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -178,7 +185,8 @@ impl Run {
         if self.dry_run {
             return self.dry_run();
         }
-        let kernel = compose::kernel(self.plane, self.recording())?;
+        let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
+        let kernel = KernelParts::new(self.plane).recording(self.recording()).names(names).kernel()?;
         let ended = self.run_on(&kernel);
         compose::close(&kernel);
         ended
@@ -266,7 +274,8 @@ impl Run {
         }
         let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
         let calls = self.calls.map(|calls| json!({ "calls": calls.name() }));
-        let sections = [("isolation", isolation), ("commands", calls)];
+        let network = (!self.allow_net.is_empty()).then(|| json!({ "mode": "allowlist", "allow": self.allow_net }));
+        let sections = [("isolation", isolation), ("commands", calls), ("network", network)];
         let unchanged = sections.iter().all(|(_, section)| section.is_none()) && !self.overlay;
         if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && unchanged {
             return Ok(policy);

@@ -5,6 +5,7 @@ use crate::audit_log::Recording;
 use crate::compose;
 use crate::exit_code;
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::report::dry_run::{self, Ran, Tried};
 use crate::report::human;
 use crate::terminal::relay::{self, Captured, Mode};
@@ -20,7 +21,7 @@ impl Run {
         // Not ahead: nothing is to be started that is not needed to find out.
         // Where it is run to be forgotten, it is run all the same.
         let recording = if self.overlay { self.recording() } else { Recording::Off };
-        let kernel = compose::kernel_at_rest(self.plane, recording)?;
+        let kernel = KernelParts::new(self.plane).at_rest().recording(recording).kernel()?;
         let places = self.places()?;
         let policy = self.dry_policy()?;
         let spec = compose::spec(policy, &places, Explain::Known);

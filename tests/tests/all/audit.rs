@@ -215,6 +215,33 @@ fn br_15_a_guest_whose_workspace_holds_the_log_neither_sees_nor_changes_it() {
 }
 
 #[test]
+fn br_15_a_link_of_the_host_that_the_policy_opens_leads_to_no_log() {
+    for isolation in ["full", "landlock"] {
+        let (own, outside) = (Recorded::new(), Scratch::new());
+        let place = outside.join("deep/log");
+        let link = own.workspace.join("link");
+        symlink(outside.join("deep"), &link).unwrap();
+        outside.write("deep/readable", "CONTROL");
+        let policy = format!("version = 1\nextends = \"dev\"\n[filesystem]\nread = [\"{}\"]\n", link.display());
+        let policy = shown(&outside.write("p.toml", &policy));
+        let run = || {
+            let line = "cat link/readable; cat link/log/*; ls link/log";
+            let options = ["run", "--isolation", isolation, "--policy", &policy, "--workspace", ".", "--", "sh", "-c", line];
+            own.command(&options).env("COFFERDAM_AUDIT", &place).output().unwrap()
+        };
+        run();
+        let output = run();
+        let told = text(&output.stdout);
+        if !told.contains("CONTROL") {
+            // The link is not followed at all.
+            assert!(!told.contains("seq"), "{isolation}: {output:?}");
+            continue;
+        }
+        assert!(!told.contains("seq") && !told.contains("jsonl"), "{isolation}: {output:?}");
+    }
+}
+
+#[test]
 fn many_commands_at_once_record_in_one_log() {
     let own = Recorded::new();
     thread::scope(|scope| {

@@ -28,7 +28,7 @@ const TASKS: [Task; 9] = [
     ),
     (
         "bench",
-        "all benchmarks, or one: start, audit, embedded, throughput, idle, crowd, steady, calls, decide; tables also in target/bench",
+        "all benchmarks, or one: start, audit, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot; tables also in target/bench",
         bench::run,
     ),
     (

@@ -226,7 +226,8 @@ fn br_15_a_link_of_the_host_that_the_policy_opens_leads_to_no_log() {
         let policy = shown(&outside.write("p.toml", &policy));
         let run = || {
             let line = "cat link/readable; cat link/log/*; ls link/log";
-            let options = ["run", "--isolation", isolation, "--policy", &policy, "--workspace", ".", "--", "sh", "-c", line];
+            let options =
+                ["run", "--isolation", isolation, "--policy", &policy, "--workspace", ".", "--", "sh", "-c", line];
             own.command(&options).env("COFFERDAM_AUDIT", &place).output().unwrap()
         };
         run();

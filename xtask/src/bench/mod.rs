@@ -7,6 +7,7 @@ mod decide;
 mod embedded;
 mod idle;
 mod network;
+mod oneshot;
 mod peers;
 mod rounds;
 mod start;
@@ -17,7 +18,7 @@ mod throughput;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 10] = [
+const ALL: [Benchmark; 11] = [
     ("start", 300, start::run),
     ("audit", 200, audit::run),
     ("embedded", 200, embedded::run),
@@ -28,6 +29,7 @@ const ALL: [Benchmark; 10] = [
     ("calls", 2000, calls::run),
     ("network", 7, network::run),
     ("decide", 201, decide::run),
+    ("oneshot", 100, oneshot::run),
 ];
 
 /// Runs the benchmark that is named, or all.

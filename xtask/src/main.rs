@@ -5,6 +5,7 @@ mod ci;
 mod contract;
 mod dist;
 mod fuzz;
+mod kills;
 mod soak;
 mod test;
 mod tidy;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 9] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
     ("ci", "what the continuous integration runs: format, lints, documents, tidy, fuzz, test", ci::run),
@@ -27,7 +28,7 @@ const TASKS: [Task; 8] = [
     ),
     (
         "bench",
-        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot, wire; tables also in target/bench",
+        "all benchmarks, or one: start, audit, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot, wire; tables also in target/bench",
         bench::run,
     ),
     (
@@ -39,6 +40,11 @@ const TASKS: [Task; 8] = [
         "fuzz",
         "[NAME] [--seconds N]: all fuzz targets, or one, for a minute each; what they find is in target/fuzz/found",
         fuzz::run,
+    ),
+    (
+        "kills",
+        "[COUNT]: a thousand recorded runs that are ended by SIGKILL at any moment, and the log verified after each",
+        kills::run,
     ),
     ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),
 ];

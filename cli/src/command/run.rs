@@ -18,7 +18,7 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
 use cofferdam_bridge::profile::CallProfile;
 use cofferdam_kernel::policy::Policy;
-use cofferdam_kernel::{Command, Vm};
+use cofferdam_kernel::{Command, Kernel, Vm};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -189,12 +189,18 @@ impl Run {
         }
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
         let kernel = KernelParts::new(self.plane.clone()).recording(self.recording()).names(names).kernel()?;
+        let ended = self.run_on(&kernel);
+        compose::close(&kernel);
+        ended
+    }
+
+    fn run_on(&self, kernel: &Kernel) -> Result<u8, Failure> {
         let places = self.places()?;
-        let unisolated = compose::isolates_nothing(&kernel, &self.plane);
+        let unisolated = compose::isolates_nothing(kernel, &self.plane);
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
-        let policy = compose::fitting(policy, &kernel, &self.plane)?;
+        let policy = compose::fitting(policy, kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
-        let vm = compose::vm(&kernel, policy, &places, explain)?;
+        let vm = compose::vm(kernel, policy, &places, explain)?;
         let mode = self.mode(&vm);
         let command = self.command(&vm, &mode)?;
         if unisolated {

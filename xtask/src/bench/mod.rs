@@ -1,6 +1,7 @@
 //! Benchmarks: each compares with a peer or a limit in the same run, interleaved, and tells ratios of medians with their spread, on the
 //! terminal and in `target/bench` as Markdown and JSON.
 
+mod audit;
 mod calls;
 mod decide;
 mod embedded;
@@ -20,6 +21,7 @@ type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
 const ALL: [Benchmark; 11] = [
     ("start", 300, start::run),
+    ("audit", 200, audit::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
     ("idle", 1, idle::run),

@@ -4,6 +4,7 @@ use crate::error::KernelError;
 use crate::execution::Execution;
 use crate::poller;
 use crate::queue::EventQueue;
+use crate::recording::Starting;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::descriptor::Feature;
@@ -14,7 +15,7 @@ use cofferdam_bridge::execution::{
     ExecutionRef, ProgramFile, StartExecutionRequest, StreamMode, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::ExecutionId;
-use cofferdam_bridge::verdict::{Denial, Verdict};
+use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -59,6 +60,10 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// Why it ended, what it used, what held.
     pub report: ExecutionReport,
+    /// The sequence number of its start in the audit log, where it is recorded.
+    pub audit_sequence: Option<u64>,
+    /// Why its start or its end could not be recorded, where the host lets it run all the same.
+    pub audit_failure: Option<BridgeError>,
 }
 
 /// What a guest prints stays out of logs.
@@ -75,7 +80,7 @@ impl fmt::Debug for Output {
 
 impl Output {
     pub(crate) fn new(stdout: Vec<u8>, stderr: Vec<u8>, report: ExecutionReport) -> Self {
-        Self { stdout, stderr, report }
+        Self { stdout, stderr, report, audit_sequence: None, audit_failure: None }
     }
 
     /// Whether the program ended by itself with code 0.
@@ -166,31 +171,48 @@ impl Command {
     /// Starts it.
     ///
     /// # Errors
-    /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
+    /// A refusal of the policy, `program_not_found`, what kept the plane from starting it, or `audit_unavailable` where the kernel records
+    /// and cannot.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        self.check()?;
         let id = self.vm.next_execution();
+        let rule = match self.check() {
+            Ok(rule) => rule,
+            Err(error) => return Err(self.vm.recording.refused(&self.vm.id, &id, &self.program, error).await),
+        };
         let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
         let (vm, timeout) = (self.vm.clone(), self.timeout);
         let request = self.into_request(id);
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
-        let queue = Arc::new(EventQueue::default());
+        let record = vm.recording.start(Starting { vm: &vm, request: &request, rule, timeout }).await?;
+        let queue = Arc::new(EventQueue::of(record));
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        vm.plane.start_execution(request, queue.clone())?;
+        let process_id = match vm.plane.start_execution(request, queue.clone()) {
+            Ok(started) => started.process_id,
+            Err(error) => {
+                return Err(match queue.record() {
+                    Some(record) => record.not_started(error).await,
+                    None => error,
+                }
+                .into());
+            }
+        };
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
+        if let (Some(timer), Some(record)) = (&timer, queue.record()) {
+            record.limited_by(timer.watch());
+        }
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer))
+        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
     }
 
-    /// What the kernel itself refuses, before a plane is asked.
-    pub(crate) fn check(&self) -> Result<(), KernelError> {
-        decide(&self.vm, &self.program, self.program_file)?;
-        check_texts(&self.arguments, &self.environment)
+    /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.
+    pub(crate) fn check(&self) -> Result<Option<RuleRef>, KernelError> {
+        let rule = decide(&self.vm, &self.program, self.program_file)?;
+        check_texts(&self.arguments, &self.environment).map(|()| rule)
     }
 
     /// What its plane is asked for.
@@ -218,21 +240,22 @@ impl Command {
     }
 }
 
-/// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
-fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<(), KernelError> {
+/// Asks the policy about a program that is named by its path, and answers the rule that allows it; a bare name is looked up, and decided,
+/// by the plane.
+fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<RuleRef>, KernelError> {
     if file == ProgramFile::Held {
         // Decided by the plane, about the file that it holds.
-        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(()) } else { Err(cannot_hold().into()) };
+        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(None) } else { Err(cannot_hold().into()) };
     }
     if !program.starts_with('/') {
-        return Ok(());
+        return Ok(None);
     }
     // A path with links in it is decided by where it leads, which only a plane that holds command rules can see; without
     // such a plane, what no rule allows as written is refused here.
     let decision = vm.compiled.decide(&Access::Execute(program.to_owned()))?;
     let left_to_plane = decision.rule.is_none() && vm.plane.describe().has(Feature::CommandRules);
     if decision.verdict == Verdict::Allow || left_to_plane {
-        return Ok(());
+        return Ok(decision.rule);
     }
     let mut denial = Denial::new("command.execute", program);
     denial.rule = decision.rule;

@@ -30,6 +30,8 @@ pub mod output;
 pub mod policy;
 mod poller;
 mod queue;
+mod recording;
+pub mod session;
 mod vm;
 mod wall_timer;
 

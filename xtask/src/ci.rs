@@ -1,7 +1,7 @@
 //! What the continuous integration runs, and what a developer can run to know its answer beforehand.
 
 use crate::workspace::run as tool;
-use crate::{check_macos, contract, test, tidy};
+use crate::{check_macos, contract, fuzz, test, tidy};
 
 /// Runs everything; the tests come last, since their closing line is the run's.
 pub(crate) fn run(_: &[String]) -> Result<(), String> {
@@ -14,5 +14,6 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     contract::check()?;
     tidy::run(&[])?;
     check_macos::run(&[])?;
+    fuzz::run(&["--seconds".to_owned(), fuzz::SECONDS_IN_CI.to_string()])?;
     test::run(&[])
 }

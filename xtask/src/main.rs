@@ -5,6 +5,7 @@ mod check_macos;
 mod ci;
 mod contract;
 mod dist;
+mod fuzz;
 mod meaning;
 mod soak;
 mod test;
@@ -17,10 +18,14 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 10] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
-    ("ci", "what the continuous integration runs: format, lints, documents, tidy, test", ci::run),
+    (
+        "ci",
+        "what the continuous integration runs: format, lints, documents, tidy, types elsewhere, fuzz, test",
+        ci::run,
+    ),
     (
         "contract",
         "`generate`, `check`: the contract's schemas on disk, written from the types or held against them",
@@ -45,6 +50,11 @@ const TASKS: [Task; 9] = [
         "meaning",
         "[--cases N] [--runs N]: generated policies, held against the decision function, the Linux plane and macOS profiles",
         meaning::run,
+    ),
+    (
+        "fuzz",
+        "[NAME] [--seconds N]: all fuzz targets, or one, for a minute each; what they find is in target/fuzz/found",
+        fuzz::run,
     ),
     ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),
 ];

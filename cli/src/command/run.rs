@@ -3,8 +3,10 @@
 #[path = "run_dry.rs"]
 mod dry;
 
+use crate::audit_log::{self, Recording};
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
 use crate::{exit_code, fixed_name, policy_file};
@@ -88,6 +90,9 @@ pub(crate) struct Run {
     /// runs, without a network, and what it would change is told and discarded.
     #[arg(long)]
     dry_run: bool,
+    /// Run it without a record in the audit log.
+    #[arg(long)]
+    no_audit: bool,
     /// Where it runs; never without isolation unless `host` is given here.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
@@ -124,10 +129,11 @@ enum Calls {
 
 fn concat_help() -> String {
     format!(
-        "{}\n\nExamples:\n  cofferdam run --workspace . -- make test\n  \
+        "{}\n\n{}\n\nExamples:\n  cofferdam run --workspace . -- make test\n  \
          cofferdam run --policy strict --read /srv/data --timeout 30s -- python3 count.py\n  \
          cofferdam run --json -- ./untrusted | jq .cause",
-        exit_code::HELP
+        exit_code::HELP,
+        audit_log::HELP
     )
 }
 
@@ -180,7 +186,7 @@ impl Run {
             return self.dry_run();
         }
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
-        let kernel = compose::kernel_where(self.plane, names)?;
+        let kernel = KernelParts::new(self.plane).recording(self.recording()).names(names).kernel()?;
         let places = self.places()?;
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
@@ -192,10 +198,17 @@ impl Run {
         }
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
         let (report, captured) = runtime.block_on(relay::run(command, mode))?;
+        if let Some(failure) = &captured.audit_failure {
+            human::warn(&format!("the end of this run could not be recorded: {}", failure.message));
+        }
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();
         self.tell(&vm, &report, &captured)?;
         Ok(exit_code::of_cause(&report.cause))
+    }
+
+    fn recording(&self) -> Recording {
+        if self.no_audit { Recording::Off } else { Recording::Usual }
     }
 
     fn places(&self) -> Result<Places, Failure> {

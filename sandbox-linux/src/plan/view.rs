@@ -6,7 +6,7 @@
 use crate::plan::resolve::{self, Found, Resolved, Resolver};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::profile::{ExecutionProfile, FilesystemProfile, PathEffect, PathPattern, PathRule, Temporary};
+use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule, Temporary};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

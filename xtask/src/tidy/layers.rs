@@ -28,7 +28,18 @@ const TABLE: [Row; 10] = [
     (
         "cofferdam-plane-kit",
         1,
-        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json", "tokio"],
+        &[
+            "cofferdam-bridge",
+            "cap-std",
+            "ed25519-dalek",
+            "getrandom",
+            "nix",
+            "notify",
+            "libc",
+            "serde",
+            "serde_json",
+            "tokio",
+        ],
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     (
@@ -44,6 +55,7 @@ const TABLE: [Row; 10] = [
             "cofferdam-bridge",
             "cofferdam-exec-plane",
             "cofferdam-kernel",
+            "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
             "clap",
             "clap_complete",
@@ -61,6 +73,7 @@ const TABLE: [Row; 10] = [
         4,
         &[
             "cofferdam-bridge",
+            "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",

@@ -351,7 +351,7 @@ impl BridgeTypes for LinuxPlane {
 impl ExecutionBridge for LinuxPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("linux_native", env!("CARGO_PKG_VERSION"));
-        descriptor.tiers = vec![Tier::Full, Tier::Landlock];
+        descriptor.tiers = vec![Tier::Landlock, Tier::Full];
         descriptor.features = vec![
             Feature::Commands,
             Feature::Stdin,
@@ -360,6 +360,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::InheritedStreams,
             Feature::FilesystemRules,
             Feature::NetworkDeny,
+            Feature::NetworkAllowlist,
             Feature::CommandRules,
             Feature::CallProfiles,
             Feature::OverlayChanges,

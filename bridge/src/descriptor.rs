@@ -41,6 +41,8 @@ pub enum Feature {
     OverlayChanges,
     /// Holds a profile of system calls (`CallProfile`).
     CallProfiles,
+    /// Asks about files while a program runs ([`ExecutionEventSink::ask`](crate::event::ExecutionEventSink::ask)).
+    Prompts,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

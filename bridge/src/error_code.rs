@@ -74,6 +74,7 @@ codes! {
     OutputLimitExceeded, "output_limit_exceeded", Limit, "The run printed more than its limit.";
     InputLimitExceeded, "input_limit_exceeded", Limit, "More was written to standard input than its limit.";
     QueueFull, "queue_full", Limit, "A bounded queue is full; try again when it has drained.";
+    ResourceLimitExceeded, "resource_limit_exceeded", Limit, "The machine or the kernel has no room for another run now; the message names figure and limit.";
     DeadlineExceeded, "deadline_exceeded", Limit, "A call was not answered within its time.";
     Cancelled, "cancelled", Protocol, "The caller cancelled the call.";
     ProgramNotFound, "program_not_found", Guest, "There is no such program where the run can see it.";
@@ -93,6 +94,7 @@ codes! {
     ChangesConflict, "changes_conflict", Protocol, "The workspace was changed since the run began, where the run changed it, too; nothing was committed.";
     ChangesDamaged, "changes_damaged", Host, "The change set on disk is not what a run left there.";
     ChangesStoreUnsuitable, "changes_store_unsuitable", Unsupported, "Changes cannot be kept apart in that place or of that workspace; the message says why.";
+    GrantsDamaged, "grants_damaged", Host, "The file of remembered answers is not what was left there, or others may change it; until it is mended none holds.";
     UnknownVm, "unknown_vm", Protocol, "No VM of that id; it was never created or is forgotten.";
     UnknownExecution, "unknown_execution", Protocol, "No execution of that id; it was never started or its end was already told.";
     UnknownContext, "unknown_context", Protocol, "No context of that id.";

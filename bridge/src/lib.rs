@@ -35,6 +35,7 @@ pub mod permission;
 pub mod persistence;
 pub mod policy_line;
 pub mod profile;
+pub mod prompt;
 pub mod random;
 mod request;
 pub mod telemetry;

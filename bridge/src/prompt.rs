@@ -180,8 +180,11 @@ impl PromptOutcome {
 
 /// Takes the answer to one prompt. Implemented by the kernel.
 pub trait AnswerSink: Send + Sync {
-    /// Takes an answer; `false` when the prompt waits no longer.
-    fn answer(&self, id: &PromptId, answer: PromptAnswer) -> bool;
+    /// Takes an answer.
+    ///
+    /// # Errors
+    /// `invalid_state` when the prompt waits no longer; what kept a yes from being remembered, which then holds for this once.
+    fn answer(&self, id: &PromptId, answer: PromptAnswer) -> Result<(), BridgeError>;
 
     /// Whether the prompt still waits.
     fn waits(&self, id: &PromptId) -> bool;
@@ -206,8 +209,12 @@ impl PromptReply {
         Self { id, sink }
     }
 
-    /// Answers; `false` when it is too late: the time is up, what asked has ended, or somebody else has answered.
-    pub fn answer(self, answer: PromptAnswer) -> bool {
+    /// Answers.
+    ///
+    /// # Errors
+    /// `invalid_state` when it is too late: the time is up, what asked has ended, or somebody else has answered; what kept a yes from being
+    /// remembered, which then holds for this once.
+    pub fn answer(self, answer: PromptAnswer) -> Result<(), BridgeError> {
         self.sink.answer(&self.id, answer)
     }
 

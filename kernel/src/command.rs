@@ -3,6 +3,7 @@
 use crate::error::KernelError;
 use crate::execution::Execution;
 use crate::poller;
+use crate::prompt::Gate;
 use crate::queue::EventQueue;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
@@ -11,6 +12,9 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{ExecutionRef, StartExecutionRequest, StreamMode, Streams, TerminalSize};
+use cofferdam_bridge::ids::{ContextId, ExecutionId};
+use cofferdam_bridge::policy_line::path_line;
+use cofferdam_bridge::prompt::{PromptAccess, PromptQuestion};
 use cofferdam_bridge::verdict::{Denial, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -158,11 +162,12 @@ impl Command {
     pub async fn spawn(self) -> Result<Execution, KernelError> {
         let Self { vm, program, arguments, environment, working_directory, terminal, timeout, .. } = self;
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        decide(&vm, &program)?;
         check_texts(&arguments, &environment)?;
         let id = vm.next_execution();
+        let asked = decide(&vm, &program, &id).await?;
         let execution = ExecutionRef::new(vm.id.clone(), id.clone());
-        let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
+        let context = asked.unwrap_or_else(|| vm.context.clone());
+        let mut request = StartExecutionRequest::new(vm.id.clone(), context, id.clone(), program);
         request.arguments = arguments;
         request.environment.clone_from(&vm.compiled.environment);
         request.environment.extend(environment);
@@ -173,10 +178,16 @@ impl Command {
         };
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
-        let queue = Arc::new(EventQueue::default());
+        let queue = EventQueue::asking(Gate::new(vm.desk.clone(), vm.asker(Some(id.clone())), runtime.clone()));
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        vm.plane.start_execution(request, queue.clone())?;
+        let again = (!vm.compiled.profile.prompts.commands.is_empty()).then(|| request.clone());
+        if let Err(error) = vm.plane.start_execution(request, queue.clone()) {
+            let Some(mut again) = again else { return Err(error.into()) };
+            // A name that was looked up, or a path through links: only the plane knows which program it is.
+            again.context_id = ask_about(&vm, error, &id).await?;
+            vm.plane.start_execution(again, queue.clone())?;
+        }
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
@@ -193,25 +204,46 @@ impl Command {
     }
 }
 
-/// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
-fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
+/// Asks the policy about a program that is named by its path, and the host where it says so: then with the context in which it may be
+/// started. A bare name is looked up, and decided, by the plane.
+async fn decide(vm: &SharedVm, program: &str, id: &ExecutionId) -> Result<Option<ContextId>, KernelError> {
     if !program.starts_with('/') {
-        return Ok(());
+        return Ok(None);
     }
     // A path with links in it is decided by where it leads, which only a plane that holds command rules can see; without
     // such a plane, what no rule allows as written is refused here.
     let decision = vm.compiled.decide(&Access::Execute(program.to_owned()))?;
-    let left_to_plane = decision.rule.is_none() && vm.plane.describe().has(Feature::CommandRules);
+    let held_by_plane = vm.plane.describe().has(Feature::CommandRules);
+    let left_to_plane = held_by_plane && (decision.rule.is_none() || decision.verdict == Verdict::Prompt);
     if decision.verdict == Verdict::Allow || left_to_plane {
-        return Ok(());
+        return Ok(None);
     }
     let mut denial = Denial::new("command.execute", program);
     denial.rule = decision.rule;
     denial.remedy = decision.remedy;
+    let error = BridgeError::denied(&denial);
+    if decision.verdict == Verdict::Prompt { ask_about(vm, error, id).await.map(Some) } else { Err(error.into()) }
+}
+
+/// Asks the host about a program that was refused because the policy says to ask; answers the context in which it may be started.
+///
+/// # Errors
+/// The refusal itself where the policy does not say so or the host says no, with what it came to.
+async fn ask_about(vm: &SharedVm, refusal: BridgeError, id: &ExecutionId) -> Result<ContextId, KernelError> {
+    let denial = refusal.denial().filter(|denial| denial.access == PromptAccess::Execute.as_str());
+    let rule = denial.as_ref().and_then(|denial| denial.rule.clone()).filter(|rule| vm.compiled.asks_about(rule));
+    let (Some(mut denial), Some(rule)) = (denial, rule) else { return Err(refusal.into()) };
+    let question = PromptQuestion::new(PromptAccess::Execute, &*denial.subject, rule);
+    let outcome = vm.ask(Some(id.clone()), question).await?;
+    if outcome.is_allowed() {
+        return Ok(vm.context_with(&denial.subject)?);
+    }
+    denial.note = Some(outcome.why().to_owned());
+    denial.remedy = path_line("commands.allow", &denial.subject);
     Err(BridgeError::denied(&denial).into())
 }
 
-fn no_runtime() -> BridgeError {
+pub(crate) fn no_runtime() -> BridgeError {
     let message = "programs are started from within a tokio runtime, which holds their time limit; there is none here";
     BridgeError::new(ErrorCode::InvalidState, message)
 }

@@ -1,17 +1,20 @@
 //! The kernel: planes, and the VMs that run on them.
 
 use crate::error::KernelError;
+use crate::prompt::PromptDesk;
 use crate::vm::{Vm, VmSpec};
 use cofferdam_bridge::descriptor::{CONTRACT_GENERATION, Feature, PlaneDescriptor, Preflight, Shortfall};
 use cofferdam_bridge::enforcement::Mechanism;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionBridge;
-use cofferdam_bridge::ids::VmId;
+use cofferdam_bridge::ids::{PromptId, VmId};
 use cofferdam_bridge::profile::{CallProfile, ExecutionProfile};
+use cofferdam_bridge::prompt::{GrantStore, Prompt, PromptAnswer, Prompter};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A plane as the kernel holds it.
 pub(crate) type Plane = Arc<dyn ExecutionBridge<Error = BridgeError>>;
@@ -21,6 +24,7 @@ pub(crate) type Plane = Arc<dyn ExecutionBridge<Error = BridgeError>>;
 pub struct Kernel {
     planes: Arc<[Plane]>,
     next_vm: Arc<AtomicU64>,
+    desk: Arc<PromptDesk>,
 }
 
 impl fmt::Debug for Kernel {
@@ -32,7 +36,13 @@ impl fmt::Debug for Kernel {
 /// Builds a [`Kernel`].
 pub struct KernelBuilder {
     planes: Vec<Plane>,
+    prompter: Option<Arc<dyn Prompter>>,
+    grants: Option<Arc<dyn GrantStore>>,
+    prompt_limit: Duration,
 }
+
+/// How long the host is waited for unless it says otherwise.
+const PROMPT_LIMIT: Duration = Duration::from_secs(120);
 
 impl fmt::Debug for KernelBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,7 +54,7 @@ impl Kernel {
     /// Begins a kernel that runs on `plane`.
     #[must_use]
     pub fn builder(plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> KernelBuilder {
-        KernelBuilder { planes: vec![Arc::new(plane)] }
+        KernelBuilder { planes: vec![Arc::new(plane)], prompter: None, grants: None, prompt_limit: PROMPT_LIMIT }
     }
 
     /// Makes a VM: a tenant with a policy, a workspace and an environment of its own.
@@ -56,7 +66,20 @@ impl Kernel {
         let number = self.next_vm.fetch_add(1, Ordering::Relaxed);
         let compiled = spec.compile()?;
         let plane = self.choose(&compiled.profile)?;
-        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec)
+        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, self.desk.clone())
+    }
+
+    /// The questions to the host that wait for an answer, the oldest first.
+    pub fn prompts(&self) -> Vec<Prompt> {
+        self.desk.prompts()
+    }
+
+    /// Answers a question, from wherever it became known: by [`Prompter::ask`], as an event, or by [`prompts`](Self::prompts).
+    ///
+    /// # Errors
+    /// `invalid_state` when it waits no longer; what kept a yes from being remembered, which then holds for this once.
+    pub fn answer(&self, id: &PromptId, answer: PromptAnswer) -> Result<(), KernelError> {
+        Ok(self.desk.take(id, answer)?)
     }
 
     /// The planes, in the order in which they are tried.
@@ -91,6 +114,27 @@ impl KernelBuilder {
         self
     }
 
+    /// Whom the kernel asks what policies say to ask. Without anybody each such question is a no.
+    #[must_use]
+    pub fn prompter(mut self, prompter: impl Prompter + 'static) -> Self {
+        self.prompter = Some(Arc::new(prompter));
+        self
+    }
+
+    /// How long an answer is waited for, after which it is a no; two minutes unless set.
+    #[must_use]
+    pub fn prompt_limit(mut self, limit: Duration) -> Self {
+        self.prompt_limit = limit;
+        self
+    }
+
+    /// Where answers are kept that hold for always. Without it none does.
+    #[must_use]
+    pub fn grants(mut self, store: impl GrantStore + 'static) -> Self {
+        self.grants = Some(Arc::new(store));
+        self
+    }
+
     /// Builds the kernel.
     ///
     /// # Errors
@@ -102,18 +146,25 @@ impl KernelBuilder {
             );
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
-        Ok(Kernel { planes: self.planes.into(), next_vm: Arc::new(AtomicU64::new(1)) })
+        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit);
+        Ok(Kernel { planes: self.planes.into(), next_vm: Arc::new(AtomicU64::new(1)), desk })
     }
 }
 
 /// What a plane may not even know that it cannot hold.
-fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec<Shortfall> {
+    let asks = (profile.asks_about_files() && !descriptor.has(Feature::Prompts)).then(|| {
+        let message = "this plane cannot ask about files while a program runs (prompt.filesystem)";
+        let fix = "run on a plane that can, such as linux_native, or take prompt.filesystem out of the policy: what it names is refused then unless another rule allows it";
+        Shortfall::blocking(None, message, Some(fix.to_owned()))
+    });
     let calls = profile.commands.calls;
-    (calls != CallProfile::Usual && !descriptor.has(Feature::CallProfiles)).then(|| {
+    let calls = (calls != CallProfile::Usual && !descriptor.has(Feature::CallProfiles)).then(|| {
         let message = format!("this plane holds no profile of system calls (commands.calls = \"{}\")", calls.name());
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
-    })
+    });
+    [asks, calls].into_iter().flatten().collect()
 }
 
 fn refused(profile: &ExecutionProfile, refusals: &[(String, Preflight)]) -> BridgeError {

@@ -25,6 +25,7 @@ mod execution;
 mod kernel;
 pub mod policy;
 mod poller;
+mod prompt;
 mod queue;
 mod vm;
 mod wall_timer;

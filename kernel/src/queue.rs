@@ -1,8 +1,10 @@
 //! The queue between a plane and the reader of an execution: bounded, so that a slow reader slows its own guest.
 
+use crate::prompt::Gate;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
+use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use tokio::sync::Notify;
 
@@ -18,6 +20,9 @@ pub(crate) struct EventQueue {
     state: Mutex<State>,
     room: Condvar,
     arrived: Notify,
+    me: Weak<Self>,
+    /// By which the execution asks the host.
+    gate: Option<Gate>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +40,18 @@ impl State {
 }
 
 impl EventQueue {
+    /// A queue whose execution asks the host by `gate`.
+    pub(crate) fn asking(gate: Gate) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self { me: me.clone(), gate: Some(gate), ..Self::default() })
+    }
+
+    /// Nothing of the execution waits for an answer any more.
+    fn end_prompts(&self) {
+        if let Some(gate) = &self.gate {
+            gate.end();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,6 +92,7 @@ impl EventQueue {
         state.events.clear();
         state.bytes = 0;
         self.made_room(state);
+        self.end_prompts();
     }
 
     fn made_room(&self, mut state: MutexGuard<'_, State>) {
@@ -87,6 +105,9 @@ impl EventQueue {
 
 impl ExecutionEventSink for EventQueue {
     fn push(&self, event: ExecutionEvent) -> bool {
+        if matches!(event, ExecutionEvent::Exited(_)) {
+            self.end_prompts();
+        }
         let mut state = self.lock();
         // The end of an execution always finds room: nothing comes after it.
         while !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
@@ -98,6 +119,16 @@ impl ExecutionEventSink for EventQueue {
     fn try_push(&self, event: ExecutionEvent) -> Result<bool, Box<ExecutionEvent>> {
         let state = self.lock();
         if state.has_room() { Ok(self.take(state, event)) } else { Err(Box::new(event)) }
+    }
+
+    fn ask(&self, question: PromptQuestion, waiter: PromptWaiter) -> PromptTicket {
+        match &self.gate {
+            Some(gate) => gate.ask(&self.me, question, waiter),
+            None => {
+                waiter(PromptOutcome::NobodyToAsk);
+                PromptTicket::settled()
+            }
+        }
     }
 
     fn wake_when_room(&self, waker: &Waker) {

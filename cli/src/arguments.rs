@@ -3,6 +3,7 @@
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
+use crate::command::grants::GrantsCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
 use clap::{Parser, Subcommand};
@@ -21,6 +22,8 @@ pub(crate) enum Commands {
     #[command(subcommand)]
     Changes(ChangesCommand),
     Doctor(Doctor),
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     #[command(subcommand)]
     Policy(PolicyCommand),
     Completions(Completions),

@@ -1,12 +1,14 @@
 //! Puts together what a run needs: policy, places, environment, plane.
 
 use crate::failure::{Failure, io};
+use crate::terminal::questions::Questions;
 use clap::ValueEnum;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
 use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
+use cofferdam_plane_kit::host::HostGrants;
 use cofferdam_sandbox_linux::LinuxPlane;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -96,16 +98,27 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
-pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
-    Ok(match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()).build()?,
+/// A kernel with `plane`, which gets ready for its first program while the policy is still being read. What policies say to ask it asks
+/// by `questions`, or refuses.
+pub(crate) fn kernel(plane: PlaneName, questions: Option<Questions>) -> Result<Kernel, Failure> {
+    let builder = match plane {
+        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()),
         PlaneName::Host => {
             // Nobody comes here but by the option, which is the user's own word on this very run.
             let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-            Kernel::builder(HostPlane::new(access)?).build()?
+            Kernel::builder(HostPlane::new(access)?)
         }
-    })
+    };
+    let builder = match HostGrants::of_user() {
+        Ok(store) => builder.grants(store),
+        // Nowhere to keep them: then no answer holds for always.
+        Err(_) => builder,
+    };
+    Ok(match questions {
+        Some(questions) => builder.prompter(questions),
+        None => builder,
+    }
+    .build()?)
 }
 
 /// What waits for a run, on this thread.
@@ -118,6 +131,7 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
+    let policy = without_grants(policy)?;
     let mut spec = VmSpec::new(policy).host_environment(host_environment()).explain(explain);
     if let Some(workspace) = &places.workspace {
         spec = spec.workspace(workspace);
@@ -129,6 +143,14 @@ pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Expl
         spec = spec.user(user);
     }
     Ok(kernel.create_vm(spec)?)
+}
+
+/// The policy without the file of grants, wherever the environment has put it: who could write there could grant.
+fn without_grants(policy: Policy) -> Result<Policy, Failure> {
+    let Some(store) = std::env::var_os("XDG_STATE_HOME").and(HostGrants::of_user().ok()) else { return Ok(policy) };
+    let place = utf8(store.directory().to_owned())?;
+    let lines = serde_json::json!({ "version": 1, "filesystem": { "deny": [format!("literal:{place}")] } });
+    Ok(policy.with_lines(&lines.to_string(), "built-in secrets")?)
 }
 
 /// A command in `vm`. `environment`: `NAME=VALUE`, or the name alone for the value here; `directory`: where it starts.

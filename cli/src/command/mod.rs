@@ -7,6 +7,9 @@ mod changes_list;
 mod changes_show;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod grants;
+mod grants_list;
+mod grants_revoke;
 pub(crate) mod policy;
 mod policy_check;
 mod policy_explain;
@@ -26,6 +29,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Run(run) => run.execute(),
         Commands::Changes(changes) => changes.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
+        Commands::Grants(grants) => grants.execute(),
         Commands::Policy(policy) => policy.execute(),
         Commands::Completions(completions) => completions.execute(),
     }

@@ -3,6 +3,7 @@
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
 use crate::report::{human, json};
+use crate::terminal::questions::{Questions, Told};
 use crate::terminal::relay::{self, Captured, Mode};
 use crate::{exit_code, policy_file};
 use clap::{Args, ValueEnum};
@@ -75,6 +76,9 @@ pub(crate) struct Run {
     /// time for each call that names a path or an address.
     #[arg(long)]
     explain: bool,
+    /// Ask nothing: what the policy says to ask is refused, unless it was granted for always.
+    #[arg(long)]
+    no_prompt: bool,
     /// Where it runs; never without isolation unless `host` is given here.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
@@ -162,7 +166,9 @@ impl Run {
     }
 
     fn run(&self) -> Result<u8, Failure> {
-        let kernel = compose::kernel(self.plane)?;
+        let mode = self.mode();
+        let questions = if self.no_prompt { None } else { Questions::possible(mode == Mode::Terminal) };
+        let kernel = compose::kernel(self.plane, questions.clone())?;
         let places = match (&self.policy, &self.workspace) {
             (None, None) if !self.overlay => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,
@@ -170,22 +176,38 @@ impl Run {
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(&kernel, policy, &places, explain)?;
-        let mode = self.mode();
         let command = self.command(&vm, &mode)?;
+        self.tell_who_is_asked(&vm, questions.is_some());
         if self.plane == PlaneName::Host {
             human::warn("nothing is isolated on the host plane: the program can do whatever you can");
         }
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        let (report, captured) = runtime.block_on(relay::run(command, mode))?;
+        let (report, captured) = runtime.block_on(relay::run(command, mode, questions.clone()))?;
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();
-        self.tell(&vm, &report, &captured)?;
+        let asked = questions.map(|questions| questions.told()).unwrap_or_default();
+        self.tell(&vm, &report, &captured, &asked)?;
         Ok(exit_code::of_cause(&report.cause))
     }
 
-    fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured) -> Result<(), Failure> {
+    /// Says beforehand that what the policy says to ask will be refused, and what changes that.
+    fn tell_who_is_asked(&self, vm: &Vm, somebody: bool) {
+        let profile = vm.profile();
+        let asks = profile.asks_about_files() || !profile.prompts.commands.is_empty();
+        if somebody || self.no_prompt || self.json || !asks {
+            return;
+        }
+        let why = if std::io::stderr().is_terminal() || std::io::stdin().is_terminal() {
+            "the program shares this terminal, so nothing can be asked on it (--tty gives it one of its own)"
+        } else {
+            "there is no terminal to ask on"
+        };
+        human::note(&format!("{why}: what the policy says to ask is refused, unless `cofferdam grants list` has it"));
+    }
+
+    fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured, asked: &[Told]) -> Result<(), Failure> {
         if self.json {
-            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured));
+            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured, asked));
         }
         human::print(report, self.explain);
         Ok(())

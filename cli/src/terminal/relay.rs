@@ -1,5 +1,6 @@
 //! Stays with a run: hands on bytes and signals, stops when the program stops, and gathers what is to be captured.
 
+use super::questions::Questions;
 use super::raw::{self, RawTerminal};
 use super::signals::{Received, Signals};
 use crate::failure::{Failure, io};
@@ -8,7 +9,7 @@ use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_kernel::{Command, Controller, Execution};
 use nix::sys::signal::{Signal, raise};
 use std::io::{Read, Write};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Where the program's streams go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +39,17 @@ struct Relay {
     asked_to_stop: bool,
     /// Somebody sits at a terminal that we read from, whose shell tells of a stop.
     attended: bool,
+    /// Whoever may be asked, and what the program printed meanwhile.
+    questions: Option<Questions>,
+    held: Vec<u8>,
 }
 
 /// Starts the program and stays with it to its end.
-pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport, Captured), Failure> {
+pub(crate) async fn run(
+    command: Command,
+    mode: Mode,
+    questions: Option<Questions>,
+) -> Result<(ExecutionReport, Captured), Failure> {
     let mut signals = Signals::take().map_err(|error| io("signals cannot be handed on", &error))?;
     let command = if mode == Mode::Terminal { command.terminal(raw::size()) } else { command };
     let execution = command.spawn().await?;
@@ -49,21 +57,32 @@ pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport
     let terminal = match mode {
         Mode::Terminal => {
             let raw = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
-            type_for(controller.clone())?;
+            if let Some(questions) = &questions {
+                questions.relayed();
+            }
+            type_for(controller.clone(), questions.clone())?;
             Some(raw)
         }
         Mode::Inherited | Mode::Captured => None,
     };
     let attended = mode != Mode::Captured && nix::unistd::tcgetpgrp(std::io::stdin()).is_ok();
     let captured = Captured::default();
+    let mut asking = questions.as_ref().map(Questions::asking);
+    let (asked_to_end, asked_to_stop, held) = (false, false, Vec::new());
     let mut relay =
-        Relay { execution, controller, terminal, captured, asked_to_end: false, asked_to_stop: false, attended };
+        Relay { execution, controller, terminal, captured, asked_to_end, asked_to_stop, attended, questions, held };
     loop {
+        // While a question is up, nothing that the program prints may be seen.
+        let up = relay.terminal.is_some() && asking.as_ref().is_some_and(|asking| *asking.borrow());
+        if !up {
+            relay.show(Vec::new())?;
+        }
         tokio::select! {
-            event = relay.execution.next_event() => match event {
+            event = relay.execution.next_event(), if !up => match event {
                 Some(event) => relay.follow(event)?,
                 None => break,
             },
+            () = changed(&mut asking) => {}
             received = signals.next() => relay.forward(received)?,
         }
     }
@@ -74,17 +93,29 @@ pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport
 impl Relay {
     fn follow(&mut self, event: ExecutionEvent) -> Result<(), Failure> {
         match event {
-            ExecutionEvent::Stdout { bytes } if self.terminal.is_some() => {
-                let mut stdout = std::io::stdout().lock();
-                if stdout.write_all(&bytes).and_then(|()| stdout.flush()).is_err() {
-                    // Nobody sees the terminal any more: the program hears what it would hear from a real one.
-                    self.controller.signal(ExecutionSignal::Hangup)?;
-                }
-            }
+            ExecutionEvent::Stdout { bytes } if self.terminal.is_some() => self.show(bytes)?,
             ExecutionEvent::Stdout { bytes } => self.captured.stdout.extend(bytes),
             ExecutionEvent::Stderr { bytes } => self.captured.stderr.extend(bytes),
             ExecutionEvent::Stopped { .. } => self.stop()?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Shows what was held back and `bytes`, unless a question is up: then all is held back.
+    fn show(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.held.extend(bytes);
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let screen = self.questions.as_ref().map(Questions::screen);
+        if matches!(screen, Some(None)) {
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout().lock();
+        if stdout.write_all(&std::mem::take(&mut self.held)).and_then(|()| stdout.flush()).is_err() {
+            // Nobody sees the terminal any more: the program hears what it would hear from a real one.
+            self.controller.signal(ExecutionSignal::Hangup)?;
         }
         Ok(())
     }
@@ -123,9 +154,20 @@ impl Relay {
     }
 }
 
+/// Waits until a question comes up or is settled; without anybody to ask that never is.
+async fn changed(asking: &mut Option<watch::Receiver<bool>>) {
+    let told = match asking {
+        Some(asking) => asking.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending().await
+    }
+}
+
 /// Types on the program's terminal what comes on standard input. Reading waits, so it has a thread of its own, which
 /// ends with the process.
-fn type_for(controller: Controller) -> Result<(), Failure> {
+fn type_for(controller: Controller, questions: Option<Questions>) -> Result<(), Failure> {
     let (sender, mut typed) = mpsc::channel::<Vec<u8>>(4);
     std::thread::Builder::new()
         .name("cofferdam-typing".to_owned())
@@ -134,6 +176,9 @@ fn type_for(controller: Controller) -> Result<(), Failure> {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = std::io::stdin().read(&mut buffer) {
                 let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+                if questions.as_ref().is_some_and(|questions| questions.takes(&bytes)) {
+                    continue;
+                }
                 if sender.blocking_send(bytes).is_err() {
                     break;
                 }

@@ -2,10 +2,12 @@
 
 mod clock;
 mod filesystem;
+mod grants;
 mod log;
 mod random;
 
 pub use clock::HostClock;
 pub use filesystem::HostFilesystem;
+pub use grants::HostGrants;
 pub use log::HostLog;
 pub use random::HostRandom;

@@ -29,6 +29,7 @@ const TABLE: [Row; 9] = [
             "cofferdam-bridge",
             "cofferdam-exec-plane",
             "cofferdam-kernel",
+            "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
             "clap",
             "clap_complete",

@@ -43,6 +43,8 @@ pub enum Feature {
     CallProfiles,
     /// Asks about files while a program runs ([`ExecutionEventSink::ask`](crate::event::ExecutionEventSink::ask)).
     Prompts,
+    /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.
+    HeldPrograms,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

@@ -6,6 +6,7 @@ use crate::error_code::ErrorCode;
 use crate::event::{ExecutionEvent, ExecutionEventSink};
 use crate::ids::{CallId, ContextId, ExecutionId, VmId};
 use crate::profile::ExecutionProfile;
+use crate::rehearsal::Rehearsal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -176,6 +177,20 @@ impl CreatedContext {
     }
 }
 
+/// How the file of a program is found between the check and the execution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProgramFile {
+    /// Again by its path: a program that replaces itself meanwhile is executed as it is then, wherever the path leads.
+    #[default]
+    ByPath,
+    /// It is opened once, checked, and executed by its descriptor, and so is the interpreter that a script names (`#!`), which must be
+    /// allowed as well. The policy is asked first about where the path leads, so that no refusal tells whether something is there. The
+    /// script itself is handed to its interpreter as `/dev/fd/N`.
+    Held,
+}
+
 /// Asks a plane to start something in a context.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -197,6 +212,9 @@ pub struct StartExecutionRequest {
     pub working_directory: String,
     /// Standard streams.
     pub streams: Streams,
+    /// How the program's file is found.
+    #[serde(default)]
+    pub program_file: ProgramFile,
 }
 
 impl StartExecutionRequest {
@@ -211,6 +229,7 @@ impl StartExecutionRequest {
             environment: BTreeMap::new(),
             working_directory: "/".to_owned(),
             streams: Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null },
+            program_file: ProgramFile::ByPath,
         }
     }
 }
@@ -351,6 +370,15 @@ pub trait ExecutionBridge: BridgeTypes + Send + Sync {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, Self::Error>;
+
+    /// What `start_execution` would come to, by the same checks. Starts nothing and changes nothing.
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, Self::Error>
+    where
+        Self::Error: From<BridgeError>,
+    {
+        let _ = request;
+        Err(unsupported("rehearse_execution").into())
+    }
 
     /// Writes to standard input or types on the terminal. Blocks while the guest does not read, at most until it ends.
     /// Bytes for a guest that has closed its input are dropped, as a pipe's writer that ignores SIGPIPE sees it: `io_failed` with kind `broken_pipe`.

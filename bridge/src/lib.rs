@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address_class;
+pub mod audit;
 pub mod call;
 pub mod clock;
 pub mod contract;
@@ -21,14 +23,18 @@ pub mod error;
 pub mod error_code;
 pub mod event;
 pub mod exclusive;
+pub mod exec;
 pub mod execution;
 pub mod exit_cause;
 pub mod filesystem;
 pub mod host;
+pub mod host_traffic;
 pub mod ids;
 pub mod in_memory;
+pub mod json_fault;
 pub mod limits;
 pub mod module;
+pub mod network_rules;
 mod operations;
 pub mod path_pattern;
 pub mod permission;
@@ -37,6 +43,7 @@ pub mod policy_line;
 pub mod profile;
 pub mod prompt;
 pub mod random;
+pub mod rehearsal;
 mod request;
 pub mod telemetry;
 pub mod usage;

@@ -9,6 +9,7 @@ use cofferdam_bridge::clock::{
 use cofferdam_bridge::dispatch::Dispatcher;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::exec::{ExecBridge, RunProgram, RunProgramRequest};
 use cofferdam_bridge::execution::BridgeTypes;
 use cofferdam_bridge::filesystem::*;
 use cofferdam_bridge::ids::{ExecutionId, VmId};
@@ -68,6 +69,14 @@ by!(PersistenceBridge, kept {
     load_filesystem_state(LoadFilesystemStateRequest) -> Option<FilesystemSnapshot>;
     flush_filesystem_state(FlushFilesystemStateRequest) -> ();
 });
+
+impl ExecBridge for Host {
+    /// Answers what it is asked.
+    fn run_program(&self, _: &CallContext, request: RunProgramRequest) -> Result<Value, BridgeError> {
+        assert_eq!(request.vm_id, VmId::new("vm"));
+        RunProgram::from_value(request.request).map(|request| request.stdin_json)
+    }
+}
 
 impl ModuleBridge for Host {
     fn resolve_module(&self, call: &CallContext, request: ResolveModuleRequest) -> Result<String, BridgeError> {

@@ -3,6 +3,7 @@
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
+use crate::command::exec::Exec;
 use crate::command::grants::GrantsCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
@@ -19,6 +20,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     Run(Box<Run>),
+    Exec(Exec),
     #[command(subcommand)]
     Changes(ChangesCommand),
     Doctor(Doctor),

@@ -7,7 +7,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
 use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
-use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
+use cofferdam_kernel::{Command, Kernel, KernelBuilder, Vm, VmSpec};
 use cofferdam_plane_kit::host::HostGrants;
 use cofferdam_sandbox_linux::LinuxPlane;
 use std::collections::BTreeMap;
@@ -98,27 +98,43 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// A kernel with `plane`, which gets ready for its first program while the policy is still being read. What policies say to ask it asks
-/// by `questions`, or refuses.
-pub(crate) fn kernel(plane: PlaneName, questions: Option<Questions>) -> Result<Kernel, Failure> {
+/// A kernel with `plane`, which gets ready for its first program while the policy is still being read. It asks nobody.
+pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
+    asking_kernel(plane, None)
+}
+
+/// The same, which asks by `questions` what policies say to ask.
+pub(crate) fn asking_kernel(plane: PlaneName, questions: Option<Questions>) -> Result<Kernel, Failure> {
     let builder = match plane {
         PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()),
-        PlaneName::Host => {
-            // Nobody comes here but by the option, which is the user's own word on this very run.
-            let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-            Kernel::builder(HostPlane::new(access)?)
-        }
+        PlaneName::Host => builder_at_rest(plane)?,
     };
     let builder = match HostGrants::of_user() {
         Ok(store) => builder.grants(store),
         // Nowhere to keep them: then no answer holds for always.
         Err(_) => builder,
     };
-    Ok(match questions {
+    let builder = match questions {
         Some(questions) => builder.prompter(questions),
         None => builder,
-    }
-    .build()?)
+    };
+    Ok(builder.build()?)
+}
+
+/// A kernel with `plane`, which starts nothing that it is not asked for.
+pub(crate) fn kernel_at_rest(plane: PlaneName) -> Result<Kernel, Failure> {
+    Ok(builder_at_rest(plane)?.build()?)
+}
+
+fn builder_at_rest(plane: PlaneName) -> Result<KernelBuilder, Failure> {
+    Ok(match plane {
+        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?),
+        PlaneName::Host => {
+            // Nobody comes here but by the option, which is the user's own word on this very run.
+            let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
+            Kernel::builder(HostPlane::new(access)?)
+        }
+    })
 }
 
 /// What waits for a run, on this thread.
@@ -131,7 +147,11 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
-    let policy = without_grants(policy)?;
+    Ok(kernel.create_vm(spec(without_grants(policy)?, places, explain))?)
+}
+
+/// What a VM under `policy` is to be.
+pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec {
     let mut spec = VmSpec::new(policy).host_environment(host_environment()).explain(explain);
     if let Some(workspace) = &places.workspace {
         spec = spec.workspace(workspace);
@@ -142,7 +162,7 @@ pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Expl
     if let Some(user) = &places.user {
         spec = spec.user(user);
     }
-    Ok(kernel.create_vm(spec)?)
+    spec
 }
 
 /// The policy without the file of grants, wherever the environment has put it: who could write there could grant.

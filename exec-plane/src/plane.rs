@@ -13,11 +13,12 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
-    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
+    ProgramFile, StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::environment::Environment;
 use cofferdam_plane_kit::keeper::{Keeper, ProgramPlan};
@@ -71,6 +72,14 @@ impl HostPlane {
         })
     }
 
+    /// The context that a start is to happen in.
+    fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        context
+            .filter(|context| context.vm_id == request.vm_id)
+            .ok_or_else(|| BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first"))
+    }
+
     fn launch(
         &self,
         profile: &ExecutionProfile,
@@ -120,8 +129,14 @@ impl ExecutionBridge for HostPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("host", env!("CARGO_PKG_VERSION"));
         descriptor.tiers = vec![Tier::None];
-        descriptor.features =
-            vec![Feature::Commands, Feature::Stdin, Feature::Signals, Feature::Terminal, Feature::InheritedStreams];
+        descriptor.features = vec![
+            Feature::Commands,
+            Feature::Stdin,
+            Feature::Signals,
+            Feature::Terminal,
+            Feature::InheritedStreams,
+            Feature::HeldPrograms,
+        ];
         descriptor.limits = vec![
             LimitName::Wall,
             LimitName::Cpu,
@@ -157,11 +172,12 @@ impl ExecutionBridge for HostPlane {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let context = lock(&self.contexts).get(&request.context_id).cloned();
-        match context {
-            Some(context) if context.vm_id == request.vm_id => self.launch(&context.profile, request, events),
-            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
-        }
+        self.launch(&self.context_of(&request)?.profile, request, events)
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let plan = plan(&self.context_of(request)?.profile, request.clone())?;
+        Ok(Rehearsal::new(plan.program.to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
@@ -201,17 +217,35 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         return Err(BridgeError::new(ErrorCode::PathInvalid, message));
     }
     let environment = Environment::set(request.environment);
-    let program = program::find(&request.program, environment.search_path(), &directory, &profile.commands)?;
-    let mut arguments = vec![request.program];
-    arguments.extend(request.arguments);
+    let commands = &profile.commands;
+    let (program, held, arguments) = match request.program_file {
+        ProgramFile::ByPath => {
+            let program = program::find(&request.program, environment.search_path(), &directory, commands)?;
+            (program, None, [vec![request.program], request.arguments].concat())
+        }
+        ProgramFile::Held => {
+            let held = program::hold(&request.program, &directory, commands)?;
+            let arguments = ProgramPlan::held_arguments(&held, request.program, request.arguments);
+            (held.binary.path.clone(), Some(held), arguments)
+        }
+        // What is not known here is not run as something else.
+        _ => return Err(unknown_program_file()),
+    };
     Ok(ProgramPlan {
         program,
+        held,
         arguments,
         variables: environment.entries().collect(),
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
         limits: resource_limits::of(&profile.limits),
     })
+}
+
+fn unknown_program_file() -> BridgeError {
+    let message =
+        "this plane does not know how the program's file is to be found; use planes and kernel of one release";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
 fn no_resources(error: &io::Error) -> BridgeError {

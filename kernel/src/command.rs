@@ -11,7 +11,9 @@ use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_bridge::execution::{ExecutionRef, StartExecutionRequest, StreamMode, Streams, TerminalSize};
+use cofferdam_bridge::execution::{
+    ExecutionRef, ProgramFile, StartExecutionRequest, StreamMode, Streams, TerminalSize,
+};
 use cofferdam_bridge::ids::{ContextId, ExecutionId};
 use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::prompt::{PromptAccess, PromptQuestion};
@@ -27,7 +29,7 @@ use crate::policy::Access;
 /// A program, its arguments and its surroundings.
 #[must_use]
 pub struct Command {
-    vm: Arc<SharedVm>,
+    pub(crate) vm: Arc<SharedVm>,
     program: String,
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -37,6 +39,7 @@ pub struct Command {
     stderr: StreamMode,
     terminal: Option<TerminalSize>,
     timeout: Option<Duration>,
+    program_file: ProgramFile,
 }
 
 /// Arguments and values stay out of logs.
@@ -98,6 +101,7 @@ impl Command {
             stderr: StreamMode::Piped,
             terminal: None,
             timeout: None,
+            program_file: ProgramFile::ByPath,
         }
     }
 
@@ -155,27 +159,28 @@ impl Command {
         self
     }
 
+    /// Executes the very file that was checked, whatever its path leads to by then; the interpreter of a script is checked and held, too.
+    /// A script so gets its own path as a descriptor's, such as `/dev/fd/5`. Refused by planes without `Feature::HeldPrograms`.
+    pub fn held(mut self) -> Self {
+        self.program_file = ProgramFile::Held;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
     /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
-        let Self { vm, program, arguments, environment, working_directory, terminal, timeout, .. } = self;
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        check_texts(&arguments, &environment)?;
-        let id = vm.next_execution();
-        let asked = decide(&vm, &program, &id).await?;
-        let execution = ExecutionRef::new(vm.id.clone(), id.clone());
-        let context = asked.unwrap_or_else(|| vm.context.clone());
-        let mut request = StartExecutionRequest::new(vm.id.clone(), context, id.clone(), program);
-        request.arguments = arguments;
-        request.environment.clone_from(&vm.compiled.environment);
-        request.environment.extend(environment);
-        request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
-        request.streams = match terminal {
-            Some(size) => Streams::Terminal { size },
-            None => Streams::Separate { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr },
+        let id = self.vm.next_execution();
+        let asked = match self.check() {
+            Err(refusal) => Some(ask_about(&self.vm, refusal.error().clone(), &id).await?),
+            Ok(()) => None,
         };
+        let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
+        let (vm, timeout) = (self.vm.clone(), self.timeout);
+        let mut request = self.into_request(id.clone());
+        request.context_id = asked.unwrap_or(request.context_id);
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
         let queue = EventQueue::asking(Gate::new(vm.desk.clone(), vm.asker(Some(id.clone())), runtime.clone()));
@@ -195,6 +200,28 @@ impl Command {
         Ok(Execution::new(vm, execution, queue, timer))
     }
 
+    /// What the kernel itself refuses, before a plane is asked.
+    pub(crate) fn check(&self) -> Result<(), KernelError> {
+        decide(&self.vm, &self.program, self.program_file)?;
+        check_texts(&self.arguments, &self.environment)
+    }
+
+    /// What its plane is asked for.
+    pub(crate) fn into_request(self, id: ExecutionId) -> StartExecutionRequest {
+        let Self { vm, program, arguments, environment, working_directory, terminal, program_file, .. } = self;
+        let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
+        request.arguments = arguments;
+        request.program_file = program_file;
+        request.environment.clone_from(&vm.compiled.environment);
+        request.environment.extend(environment);
+        request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
+        request.streams = match terminal {
+            Some(size) => Streams::Terminal { size },
+            None => Streams::Separate { stdin: self.stdin, stdout: self.stdout, stderr: self.stderr },
+        };
+        request
+    }
+
     /// Runs it to its end and gathers what it printed.
     ///
     /// # Errors
@@ -204,11 +231,14 @@ impl Command {
     }
 }
 
-/// Asks the policy about a program that is named by its path, and the host where it says so: then with the context in which it may be
-/// started. A bare name is looked up, and decided, by the plane.
-async fn decide(vm: &SharedVm, program: &str, id: &ExecutionId) -> Result<Option<ContextId>, KernelError> {
+/// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
+fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<(), KernelError> {
+    if file == ProgramFile::Held {
+        // Decided by the plane, about the file that it holds.
+        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(()) } else { Err(cannot_hold().into()) };
+    }
     if !program.starts_with('/') {
-        return Ok(None);
+        return Ok(());
     }
     // A path with links in it is decided by where it leads, which only a plane that holds command rules can see; without
     // such a plane, what no rule allows as written is refused here.
@@ -216,13 +246,12 @@ async fn decide(vm: &SharedVm, program: &str, id: &ExecutionId) -> Result<Option
     let held_by_plane = vm.plane.describe().has(Feature::CommandRules);
     let left_to_plane = held_by_plane && (decision.rule.is_none() || decision.verdict == Verdict::Prompt);
     if decision.verdict == Verdict::Allow || left_to_plane {
-        return Ok(None);
+        return Ok(());
     }
     let mut denial = Denial::new("command.execute", program);
     denial.rule = decision.rule;
     denial.remedy = decision.remedy;
-    let error = BridgeError::denied(&denial);
-    if decision.verdict == Verdict::Prompt { ask_about(vm, error, id).await.map(Some) } else { Err(error.into()) }
+    Err(BridgeError::denied(&denial).into())
 }
 
 /// Asks the host about a program that was refused because the policy says to ask; answers the context in which it may be started.
@@ -241,6 +270,11 @@ async fn ask_about(vm: &SharedVm, refusal: BridgeError, id: &ExecutionId) -> Res
     denial.note = Some(outcome.why().to_owned());
     denial.remedy = path_line("commands.allow", &denial.subject);
     Err(BridgeError::denied(&denial).into())
+}
+
+fn cannot_hold() -> BridgeError {
+    let message = "this plane cannot execute the very file that it has checked; run the program on one that can";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
 pub(crate) fn no_runtime() -> BridgeError {

@@ -123,6 +123,14 @@ impl Controller {
         self.blocking(vm, move |vm, execution| vm.plane.write_stdin(execution, &bytes)).await
     }
 
+    /// Writes all there is and closes, without another thread: for what fits into any pipe, whose writer so never waits.
+    pub(crate) fn write_at_once(&self, bytes: &[u8]) -> Result<(), KernelError> {
+        let Some(vm) = self.vm.upgrade() else { return Err(gone().into()) };
+        let written = vm.plane.write_stdin(&self.execution, bytes);
+        let closed = vm.plane.close_stdin(&self.execution);
+        Ok(written.and(closed)?)
+    }
+
     /// Closes standard input.
     ///
     /// # Errors

@@ -82,6 +82,28 @@ impl Kernel {
         Ok(self.desk.take(id, answer)?)
     }
 
+    /// What each plane that runs programs says to `spec`, whether or not it accepts it. Changes nothing.
+    ///
+    /// # Errors
+    /// `policy_invalid` where the policy does not fit the spec.
+    pub fn preflight(&self, spec: &VmSpec) -> Result<Vec<(PlaneDescriptor, Preflight)>, KernelError> {
+        let profile = spec.compile()?.profile;
+        Ok(self.candidates(&profile).map(|(_, descriptor, preflight)| (descriptor, preflight)).collect())
+    }
+
+    /// The planes that run programs, each with what it says to `profile`.
+    fn candidates(&self, profile: &ExecutionProfile) -> impl Iterator<Item = (&Plane, PlaneDescriptor, Preflight)> {
+        self.planes.iter().filter_map(move |plane| {
+            let descriptor = plane.describe();
+            if !descriptor.has(Feature::Commands) || descriptor.contract_generation != CONTRACT_GENERATION {
+                return None;
+            }
+            let mut preflight = plane.preflight(profile);
+            preflight.shortfalls.extend(beyond_plane(profile, &descriptor));
+            Some((plane, descriptor, preflight))
+        })
+    }
+
     /// The planes, in the order in which they are tried.
     pub fn descriptors(&self) -> Vec<PlaneDescriptor> {
         self.planes.iter().map(|plane| plane.describe()).collect()
@@ -90,13 +112,7 @@ impl Kernel {
     /// The first plane that runs programs and can enforce the whole profile. Nothing is ever dropped in silence.
     fn choose(&self, profile: &ExecutionProfile) -> Result<Plane, KernelError> {
         let mut refusals = Vec::new();
-        for plane in self.planes.iter() {
-            let descriptor = plane.describe();
-            if !descriptor.has(Feature::Commands) || descriptor.contract_generation != CONTRACT_GENERATION {
-                continue;
-            }
-            let mut preflight = plane.preflight(profile);
-            preflight.shortfalls.extend(beyond_plane(profile, &descriptor));
+        for (plane, descriptor, preflight) in self.candidates(profile) {
             if preflight.accepted() {
                 return Ok(plane.clone());
             }

@@ -19,10 +19,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod command;
+mod dry_run;
 mod error;
+pub mod exec;
 mod execution;
 mod kernel;
+pub mod output;
 pub mod policy;
 mod poller;
 mod prompt;
@@ -31,6 +35,7 @@ mod vm;
 mod wall_timer;
 
 pub use command::{Command, Output};
+pub use dry_run::{Decided, DryRun};
 pub use error::KernelError;
 pub use execution::{Controller, Execution};
 pub use kernel::{Kernel, KernelBuilder};

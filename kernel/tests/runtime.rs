@@ -356,3 +356,33 @@ fn a_plane_that_knows_no_profiles_of_system_calls_is_refused_them_whatever_it_an
         assert!(calls(&Pretender { features: vec![Feature::CallProfiles], ..Pretender::default() }, word).is_ok());
     }
 }
+
+#[test]
+fn r6_what_an_overlay_would_not_keep_apart_is_named() {
+    let plane = Pretender::default();
+    let told = |lines: &str| {
+        let policy = Policy::parse(&format!("version = 1\n{lines}"), "test", &NoFiles).unwrap();
+        let kernel = Kernel::builder(plane.clone()).build().unwrap();
+        let vm = kernel.create_vm(VmSpec::new(policy).workspace("/w")).unwrap();
+        vm.keeps_everything_apart().map_err(|error| error.error().message.clone())
+    };
+    let apart = "[filesystem]\nwrite = [\"{workspace}\", \"{tmp}\"]\nchanges = \"overlay\"\n";
+    told(apart).unwrap();
+    assert!(told("").unwrap_err().contains("the workspace"));
+    assert!(told(&format!("{apart}[network]\nmode = \"inherit\"\n")).unwrap_err().contains("network"));
+    let beside = apart.replace("{tmp}", "/srv/beside");
+    assert!(told(&beside).unwrap_err().contains("/srv/beside"));
+    let pattern = apart.replace("{tmp}", "/srv/*/x");
+    assert!(told(&pattern).unwrap_err().contains("/srv/*/x"));
+}
+
+#[test]
+fn r6_a_dry_run_asks_the_plane_to_start_nothing_and_needs_no_runtime() {
+    let plane = Pretender::default();
+    let vm = vm_on(&plane, "[commands]\nallow = [\"/usr\"]\ndeny = [\"/usr/bin/x\"]\n");
+    let told = vm.command("/usr/bin/true").env("NAME", "a-secret").dry_run(&[]).unwrap();
+    assert!(told.would_start && told.environment.contains(&"NAME".to_owned()), "{told:?}");
+    assert!(!serde_json::to_string(&told).unwrap().contains("a-secret"));
+    let refused = vm.command("/usr/bin/x").dry_run(&[]).unwrap();
+    assert!(!refused.would_start && refused.refusal.is_some());
+}

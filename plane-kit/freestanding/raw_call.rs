@@ -67,6 +67,8 @@ pub mod nr {
     pub const SENDMSG: usize = 46;
     pub const RECVMSG: usize = 47;
     pub const EXECVE: usize = 59;
+    pub const FCNTL: usize = 72;
+    pub const EXECVEAT: usize = 322;
     pub const EXIT_GROUP: usize = 231;
     pub const WAIT4: usize = 61;
     pub const KILL: usize = 62;
@@ -126,6 +128,8 @@ pub mod nr {
     pub const SENDMSG: usize = 211;
     pub const RECVMSG: usize = 212;
     pub const EXECVE: usize = 221;
+    pub const FCNTL: usize = 25;
+    pub const EXECVEAT: usize = 281;
     pub const EXIT_GROUP: usize = 94;
     pub const WAIT4: usize = 260;
     pub const KILL: usize = 129;

@@ -2,7 +2,7 @@
 
 use crate::broker::{self, Watch};
 use crate::changes::OverlayPlace;
-use crate::format::{account, op, proof, run};
+use crate::format::{account, hold, op, proof, run};
 use crate::launcher::Launcher;
 use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
@@ -13,6 +13,7 @@ use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
+use crate::program::Program;
 use crate::seccomp::{self, Asked, Profile, ProgramFilter, Variant};
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
@@ -180,8 +181,9 @@ impl Context {
     }
 
     /// What a confined launcher still needs.
-    pub(crate) fn rest(&self, request: &StartExecutionRequest, program: &Path) -> Plan {
+    pub(crate) fn rest(&self, request: &StartExecutionRequest, program: &Program) -> Plan {
         let mut plan = Plan::default();
+        self.held(&mut plan, program);
         self.placed(&mut plan, request, None);
         self.run(&mut plan, request, program, None, 0);
         plan
@@ -192,7 +194,7 @@ impl Context {
     pub(crate) fn plan(
         &self,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         temporary: Option<&Path>,
         overlay: Option<&OverlayPlace>,
     ) -> Result<Plan, BridgeError> {
@@ -209,6 +211,7 @@ impl Context {
             flags |= run::NO_PID_NAMESPACE;
         }
         self.confined(&mut plan, temporary);
+        self.held(&mut plan, program);
         self.placed(&mut plan, request, temporary);
         self.filtered(&mut plan)?;
         self.run(&mut plan, request, program, temporary, flags);
@@ -222,6 +225,19 @@ impl Context {
                 temporary: temporary.unwrap_or(Path::new("")),
                 deny_tcp: self.profile.network.mode == NetworkMode::Deny,
             })),
+        }
+    }
+
+    /// Opens again inside what was opened and checked outside.
+    fn held(&self, plan: &mut Plan, program: &Program) {
+        let Program::Held(held) = program else { return };
+        let workspace = self.profile.filesystem.workspace.as_ref().filter(|_| self.keeps_changes_apart());
+        for file in std::iter::once(&held.binary).chain(held.scripts()) {
+            let overlaid = workspace.is_some_and(|workspace| file.path.starts_with(workspace));
+            let flags = if overlaid { hold::ANY_DEVICE } else { 0 };
+            let path = file.path.as_os_str().as_encoded_bytes();
+            let operation = plan.add(op::HOLD, String::from_utf8_lossy(path));
+            drop(operation.u32(flags).u64(file.device).u64(file.inode).text(path));
         }
     }
 
@@ -249,13 +265,18 @@ impl Context {
         &self,
         plan: &mut Plan,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         temporary: Option<&Path>,
-        flags: u32,
+        mut flags: u32,
     ) {
-        let program = program.as_os_str().as_encoded_bytes();
-        let mut arguments = vec![request.program.as_bytes().to_vec()];
-        arguments.extend(request.arguments.iter().map(|argument| argument.as_bytes().to_vec()));
+        let mut arguments = vec![request.program.clone()];
+        arguments.extend_from_slice(&request.arguments);
+        if let Program::Held(held) = program {
+            flags |= run::HELD;
+            arguments = held.arguments(request.program.clone(), request.arguments.clone(), hold::SCRIPT_FD);
+        }
+        let arguments: Vec<Vec<u8>> = arguments.into_iter().map(String::into_bytes).collect();
+        let program = program.path().as_os_str().as_encoded_bytes();
         let operation = plan.add(op::RUN, String::from_utf8_lossy(program));
         drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request, temporary)));
     }

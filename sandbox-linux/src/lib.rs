@@ -40,6 +40,7 @@ mod start;
 mod step_report;
 mod supervise;
 mod temporary;
+mod terminal_streams;
 mod tree_usage;
 mod underway;
 

@@ -13,9 +13,10 @@ use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
-use crate::program;
+use crate::program::Program;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
+use crate::terminal_streams::{ends, separate};
 use crate::tree_usage::TreeProbe;
 use crate::underway::Underway;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -25,16 +26,17 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal, Explain,
-    StartExecutionRequest, StartedExecution, StreamMode, Streams, TerminalSize,
+    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -167,6 +169,15 @@ impl LinuxPlane {
         }
     }
 
+    /// The context that a start is to happen in.
+    fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
+        let context = lock(&self.contexts).get(&request.context_id).cloned();
+        match context {
+            Some(context) if context.vm_id == request.vm_id => self.current(&request.context_id, context),
+            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
+        }
+    }
+
     /// The context, worked out anew where the host's objects are others by now.
     fn current(&self, id: &ContextId, context: Arc<Context>) -> Result<Arc<Context>, BridgeError> {
         if context.view.is_current() {
@@ -182,7 +193,7 @@ impl LinuxPlane {
         &self,
         context: &Arc<Context>,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Begun, BridgeError> {
         loop {
@@ -237,10 +248,7 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let directory = Path::new(&request.working_directory);
-        let search_path = request.environment.get("PATH").map(String::as_str);
-        let commands = &context.profile.commands;
-        let program = program::find(&request.program, search_path, directory, &context.view, commands)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
@@ -325,6 +333,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::CommandRules,
             Feature::CallProfiles,
             Feature::OverlayChanges,
+            Feature::HeldPrograms,
         ];
         descriptor.limits = vec![
             LimitName::Wall,
@@ -362,13 +371,13 @@ impl ExecutionBridge for LinuxPlane {
         request: StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let context = lock(&self.contexts).get(&request.context_id).cloned();
-        match context {
-            Some(context) if context.vm_id == request.vm_id => {
-                self.launch(&self.current(&request.context_id, context)?, &request, events)
-            }
-            _ => Err(BridgeError::new(ErrorCode::UnknownContext, "this VM has no such context; create it first")),
-        }
+        self.launch(&self.context_of(&request)?, &request, events)
+    }
+
+    fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
+        let context = self.context_of(request)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
+        Ok(Rehearsal::new(program.path().to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
@@ -413,23 +422,6 @@ impl Drop for LinuxPlane {
 
 fn share(running: &Running, input: GuestInput, end: End) -> std::io::Result<Shared> {
     Ok(Shared::new(running.process.as_fd().try_clone_to_owned()?, running.control.try_clone()?, input, end))
-}
-
-/// Streams as they stand beside a terminal, which is made inside and takes all three places.
-fn separate(streams: Streams) -> Streams {
-    match streams {
-        Streams::Terminal { .. } => {
-            Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null }
-        }
-        other => other,
-    }
-}
-
-/// The host's end of the guest's terminal, to type on and to read from. Neither blocks.
-fn ends(terminal: &OwnedFd) -> std::io::Result<(OwnedFd, OwnedFd)> {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(terminal, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok((terminal.try_clone()?, terminal.try_clone()?))
 }
 
 fn no_streams(error: &std::io::Error) -> BridgeError {

@@ -7,6 +7,7 @@ mod changes_list;
 mod changes_show;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod exec;
 pub(crate) mod grants;
 mod grants_list;
 mod grants_revoke;
@@ -27,6 +28,7 @@ use std::io::{ErrorKind, Write};
 pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Commands::Run(run) => run.execute(),
+        Commands::Exec(exec) => exec.execute(),
         Commands::Changes(changes) => changes.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Grants(grants) => grants.execute(),

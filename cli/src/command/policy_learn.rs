@@ -78,7 +78,7 @@ pub(crate) struct Learn {
 impl Learn {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         self.refuse_to_overwrite()?;
-        let kernel = compose::kernel(PlaneName::Linux, None)?;
+        let kernel = compose::kernel(PlaneName::Linux)?;
         let places = Places::find(self.workspace.as_deref())?;
         let learned = self.learn(&kernel, &places)?;
         let text = self.text(&learned);
@@ -133,7 +133,7 @@ impl Learn {
         let command = compose::command(&vm, program, arguments, &self.env, self.workdir.as_deref())?;
         let command = command.stdin(StreamMode::Null).stdout(stdout).stderr(output);
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        match runtime.block_on(relay::run(command, Mode::Captured, None)) {
+        match runtime.block_on(relay::run(command, Mode::Captured)) {
             Ok((report, _)) => Ok(Round::Ended(Box::new(report))),
             Err(failure) => match failure.error().denial() {
                 Some(denial) => Ok(Round::Refused(Box::new(denial))),

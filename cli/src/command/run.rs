@@ -1,5 +1,8 @@
 //! `cofferdam run`: runs one program under a policy.
 
+#[path = "run_dry.rs"]
+mod dry;
+
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
 use crate::report::{human, json};
@@ -79,6 +82,10 @@ pub(crate) struct Run {
     /// Ask nothing: what the policy says to ask is refused, unless it was granted for always.
     #[arg(long)]
     no_prompt: bool,
+    /// Start nothing, and tell what a start would come to: what is decided, what would hold, what is missing. With --overlay the program
+    /// runs, without a network, and what it would change is told and discarded.
+    #[arg(long)]
+    dry_run: bool,
     /// Where it runs; never without isolation unless `host` is given here.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
@@ -153,7 +160,8 @@ impl Calls {
 impl Run {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         if self.json_schema {
-            super::print(&json::schema())?;
+            let schema = if self.dry_run { crate::report::dry_run::schema() } else { json::schema() };
+            super::print(&schema)?;
             return Ok(0);
         }
         match self.run() {
@@ -166,13 +174,13 @@ impl Run {
     }
 
     fn run(&self) -> Result<u8, Failure> {
+        if self.dry_run {
+            return self.dry_run();
+        }
         let mode = self.mode();
         let questions = if self.no_prompt { None } else { Questions::possible(mode == Mode::Terminal) };
-        let kernel = compose::kernel(self.plane, questions.clone())?;
-        let places = match (&self.policy, &self.workspace) {
-            (None, None) if !self.overlay => Places::without_workspace(),
-            (_, workspace) => Places::find(workspace.as_deref())?,
-        };
+        let kernel = compose::asking_kernel(self.plane, questions.clone())?;
+        let places = self.places()?;
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(&kernel, policy, &places, explain)?;
@@ -182,12 +190,19 @@ impl Run {
             human::warn("nothing is isolated on the host plane: the program can do whatever you can");
         }
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        let (report, captured) = runtime.block_on(relay::run(command, mode, questions.clone()))?;
+        let (report, captured) = runtime.block_on(relay::run_asking(command, mode, questions.clone()))?;
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();
         let asked = questions.map(|questions| questions.told()).unwrap_or_default();
         self.tell(&vm, &report, &captured, &asked)?;
         Ok(exit_code::of_cause(&report.cause))
+    }
+
+    fn places(&self) -> Result<Places, Failure> {
+        match (&self.policy, &self.workspace) {
+            (None, None) if !self.overlay => Ok(Places::without_workspace()),
+            (_, workspace) => Places::find(workspace.as_deref()),
+        }
     }
 
     /// Says beforehand that what the policy says to ask will be refused, and what changes that.

@@ -32,9 +32,13 @@ pub(crate) fn show(set: &ChangeSet, diff: &Diff) -> String {
         text.push_str("; the run was interrupted");
     }
     text.push_str(&format!("\n{}\n\n", counts(&diff.summary(&set.id()))));
-    for change in &diff.changes {
-        text.push_str(&line(change));
-    }
+    text.push_str(&lines(diff));
+    text
+}
+
+/// The changes alone, a line each.
+pub(crate) fn lines(diff: &Diff) -> String {
+    let mut text: String = diff.changes.iter().map(line).collect();
     for socket in &diff.left_out {
         text.push_str(&format!("-  {} (a socket, left out by a commit)\n", path(socket)));
     }

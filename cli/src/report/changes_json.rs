@@ -67,7 +67,7 @@ struct Name {
 
 /// One change.
 #[derive(Serialize, JsonSchema)]
-struct Changed {
+pub(crate) struct Changed {
     /// Where, relative to the workspace.
     #[serde(flatten)]
     name: Name,
@@ -123,6 +123,11 @@ pub(crate) fn show(one: &ChangeSet, diff: &Diff) -> String {
         changes: diff.changes.iter().map(changed).collect(),
         left_out: diff.left_out.iter().map(|path| name(path.as_os_str())).collect(),
     })
+}
+
+/// The changes alone, as a part of another result.
+pub(crate) fn changes(diff: &Diff) -> Vec<Changed> {
+    diff.changes.iter().map(changed).collect()
 }
 
 /// A commit that was made.

@@ -5,6 +5,7 @@ pub(crate) mod changes_json;
 pub(crate) mod doctor;
 pub(crate) mod doctor_json;
 pub(crate) mod doctor_run;
+pub(crate) mod dry_run;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod text_diff;

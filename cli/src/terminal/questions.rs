@@ -265,10 +265,8 @@ fn typed_line(typed: &Receiver<Vec<u8>>, terminal: &mut File, reply: &PromptRepl
                     let _ = terminal.write_all(b"\r\n");
                     return None;
                 }
-                8 | 127 => {
-                    if line.pop().is_some() {
-                        let _ = terminal.write_all(b"\x08 \x08");
-                    }
+                8 | 127 if line.pop().is_some() => {
+                    let _ = terminal.write_all(b"\x08 \x08");
                 }
                 b'a'..=b'z' if line.len() < MOST_ANSWER => {
                     line.push(char::from(byte));

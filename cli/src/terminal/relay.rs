@@ -44,8 +44,13 @@ struct Relay {
     held: Vec<u8>,
 }
 
-/// Starts the program and stays with it to its end.
-pub(crate) async fn run(
+/// Starts the program and stays with it to its end. Nobody is asked anything.
+pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport, Captured), Failure> {
+    run_asking(command, mode, None).await
+}
+
+/// The same, with `questions` put on the terminal that the program is shown on.
+pub(crate) async fn run_asking(
     command: Command,
     mode: Mode,
     questions: Option<Questions>,
@@ -161,7 +166,7 @@ async fn changed(asking: &mut Option<watch::Receiver<bool>>) {
         None => false,
     };
     if !told {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

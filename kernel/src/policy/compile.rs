@@ -3,16 +3,17 @@
 use super::builtin::{PROTECTED, SECRETS};
 use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
-use super::network_index::NetworkIndex;
 use super::overwritten;
 use super::tree::invalid;
 use super::validated::Policy;
 use cofferdam_bridge::decide::{CommandRules, FilesystemRules};
 use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::network_rules::NetworkRules;
 use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{
-    CommandRule, ExecutionProfile, NetworkMode, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
+    CommandRule, ExecutionProfile, NetworkMode, NetworkProfile, NetworkRule, PathEffect, PathPattern, PathRule,
+    Temporary,
 };
 use cofferdam_bridge::verdict::RuleRef;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -30,9 +31,9 @@ pub struct CompiledPolicy {
     /// Its rules about programs, likewise.
     pub(crate) programs: CommandRules,
     /// Its rules about the network, likewise.
-    pub(super) hosts: NetworkIndex,
+    pub(super) hosts: NetworkRules,
     /// What is asked about the network, likewise.
-    pub(super) asked_hosts: NetworkIndex,
+    pub(super) asked_hosts: NetworkRules,
 }
 
 /// Environment values stay out of logs.
@@ -85,8 +86,8 @@ impl Policy {
         self.check_working_directory(&profile, places)?;
         let files = FilesystemRules::new(&profile.filesystem)?;
         overwritten::check(&profile, &files)?;
-        let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkIndex::new(&profile.network.allow));
-        let asked_hosts = NetworkIndex::new(&profile.prompts.network);
+        let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkRules::new(&profile.network));
+        let asked_hosts = NetworkRules::new(&asked_network(&profile));
         Ok(CompiledPolicy { profile, environment, files, programs, hosts, asked_hosts })
     }
 
@@ -257,6 +258,14 @@ fn prompts(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholde
         profile.prompts.remember = remember;
     }
     Ok(())
+}
+
+/// What is asked about, as rules of a network.
+fn asked_network(profile: &ExecutionProfile) -> NetworkProfile {
+    let mut network = NetworkProfile::default();
+    network.mode = NetworkMode::Allowlist;
+    network.allow.clone_from(&profile.prompts.network);
+    network
 }
 
 fn is_rest(rest: &str) -> bool {

@@ -152,12 +152,10 @@ impl CompiledPolicy {
         let remedy = || format!("network.mode = \"allowlist\" and network.allow = [\"{host}:{port}\"]");
         match network.mode {
             NetworkMode::Inherit => Decision::allow(None),
-            NetworkMode::Allowlist => match self.hosts.first(&network.allow, host, port) {
-                Some(rule) => Decision::allow(Some(rule.rule.clone())),
-                None => match self.asked_hosts.first(&self.profile.prompts.network, host, port) {
-                    Some(rule) => Decision::prompt(Some(rule.rule.clone()), remedy()),
-                    None => Decision::deny(None, remedy()),
-                },
+            NetworkMode::Allowlist => match (self.hosts.host(host, port), self.asked_hosts.host(host, port)) {
+                (Some(rule), _) => Decision::allow(Some(rule.clone())),
+                (None, Some(rule)) => Decision::prompt(Some(rule.clone()), remedy()),
+                (None, None) => Decision::deny(None, remedy()),
             },
             // A mode that is not known here never means allow.
             _ => Decision::deny(None, remedy()),

@@ -10,7 +10,6 @@ mod document;
 mod entry;
 mod lesson;
 mod lint;
-mod network_index;
 mod network_rule;
 mod overwritten;
 mod quantity;

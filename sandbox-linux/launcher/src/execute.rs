@@ -64,6 +64,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::MOUNT => step::root::mount(body.u32()?, body.text()?, body.text()?, body.text()?),
         op::OVERLAY => step::overlay::mount(body),
         op::ENTER_ROOT => step::root::enter(),
+        op::HOLD => step::hold::hold(body, state),
         op::CHANGE_DIRECTORY => step::file::change_directory(body.text()?),
         op::RLIMIT => step::limits::rlimit(body.u32()?, body.u64()?),
         op::UMASK => step::limits::umask(body.u32()?),

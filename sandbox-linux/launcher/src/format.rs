@@ -87,6 +87,9 @@ pub mod op {
     /// secret u64 twice, instructions text: a second filter, which the program alone gets, just before it is executed. It knows the
     /// call that executes the program by the secret, which stands in arguments that execve(2) does not use.
     pub const PROGRAM_FILTER: u32 = 30;
+    /// flags u32, device u64, inode u64, path text: opens a file that is to be executed, or a script that it runs, and holds it: the
+    /// program first, then the scripts; see `hold`.
+    pub const HOLD: u32 = 32;
     /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
     /// text: mounts an overlay of them on a path of the new root.
     pub const OVERLAY: u32 = 31;
@@ -114,6 +117,16 @@ pub mod bind {
     pub const INSIDE: u32 = 32;
 }
 
+/// Flags of `op::HOLD`, and where what is held goes.
+pub mod hold {
+    /// The file lies in an overlay, which has a device of its own and keeps the inode's number.
+    pub const ANY_DEVICE: u32 = 1;
+    /// The program sees the scripts that it runs at the descriptors from here on.
+    pub const SCRIPT_FD: i32 = 4;
+    /// Most scripts.
+    pub const MOST_SCRIPTS: usize = 4;
+}
+
 /// Flags of `op::SECCOMP`.
 pub mod seccomp {
     /// Makes a notification listener and sends it to the supervisor.
@@ -126,6 +139,8 @@ pub mod run {
     pub const TERMINAL: u32 = 1;
     /// There is no pid namespace: keep the program's signals from the launcher and its guard.
     pub const NO_PID_NAMESPACE: u32 = 2;
+    /// What `op::HOLD` holds is executed, whatever the path leads to.
+    pub const HELD: u32 = 4;
 }
 
 /// Flags of `op::PROVE`.

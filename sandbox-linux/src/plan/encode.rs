@@ -122,6 +122,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::MOUNT => "mount",
         op::OVERLAY => "overlay",
         op::ENTER_ROOT => "enter_root",
+        op::HOLD => "hold",
         op::CHANGE_DIRECTORY => "working_directory",
         op::RLIMIT => "rlimit",
         op::UMASK => "umask",

@@ -24,6 +24,7 @@ mod changes_embedded;
 mod changes_property;
 mod containment;
 mod doctor;
+mod dry_run;
 mod every_call;
 mod explain;
 mod explained_effects;

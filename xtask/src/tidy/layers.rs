@@ -9,19 +9,33 @@ type Row = (&'static str, u8, &'static [&'static str]);
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
 const TABLE: [Row; 9] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
-    ("cofferdam-contract", 1, &["cofferdam-bridge", "serde_json", "schemars"]),
+    ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
         "cofferdam-kernel",
         1,
-        &["cofferdam-bridge", "serde", "serde_json", "schemars", "thiserror", "tokio", "toml-span"],
+        &[
+            "cofferdam-bridge",
+            "ed25519-dalek",
+            "serde",
+            "serde_json",
+            "schemars",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "toml-span",
+        ],
     ),
     (
         "cofferdam-plane-kit",
         1,
-        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
+        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json", "tokio"],
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
-    ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json"]),
+    (
+        "cofferdam-sandbox-linux",
+        2,
+        &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
+    ),
     (
         "cofferdam-cli",
         3,

@@ -4,6 +4,7 @@ pub mod account;
 pub mod afterwards;
 pub mod cgroup;
 pub mod file;
+pub mod hold;
 pub mod landlock;
 pub mod limits;
 pub mod network;

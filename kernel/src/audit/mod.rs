@@ -1,0 +1,29 @@
+//! The audit log: what was decided, started and done, in the order in which it happened, so that it cannot be changed unnoticed.
+//!
+//! A [`Recorder`] takes [`Event`]s and answers a sequence number as soon as the record is as safe as it was asked for. Records are lines of
+//! JSON, each chained to the one before by its hash ([`Record`]); `docs/audit.md` tells the format, and what it protects from. Where the bytes go
+//! is the business of an [`AuditStore`](cofferdam_bridge::audit::AuditStore).
+
+mod bound;
+mod event;
+mod hexadecimal;
+mod instant;
+mod log;
+mod own_event;
+mod record;
+mod recorder;
+mod retention;
+mod settings;
+mod tail;
+mod ticket;
+
+pub use event::{
+    Answered, ChangesTouched, Decided, Ended, Event, Figures, Granted, Guarded, Note, Prompted, RecordedArguments,
+    Refused, Revoked, Started,
+};
+pub use instant::format_time;
+pub use own_event::{Checkpoint, FORMAT, Recovered, Retired, SegmentBegin, SegmentEnd, Signature};
+pub use record::{About, LONGEST_LINE, ORIGIN, Record};
+pub use recorder::{Durability, Recorder};
+pub use settings::{ArgumentRecording, AuditSettings};
+pub use ticket::Ticket;

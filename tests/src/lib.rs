@@ -4,6 +4,7 @@ pub mod attack;
 pub mod changes;
 pub mod command;
 pub mod observe;
+pub mod prompted;
 pub mod pseudo_terminal;
 pub mod scratch;
 pub mod skip;

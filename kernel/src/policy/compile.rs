@@ -236,7 +236,7 @@ fn prompts(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholde
                 profile.prompts.commands.push(rule);
             }
             ("commands", _) => return Err(wildcards(layer, entry)),
-            (_, PathPattern::Literal(path)) if path.strip_prefix(TEMPORARY).is_some_and(is_rest) => {
+            _ if entry.text.contains("{tmp}") => {
                 let why = format!("`{}` is private to each run, so there is nothing to ask about", entry.text);
                 return Err(invalid(&layer.source, entry.place, &why));
             }
@@ -266,10 +266,6 @@ fn asked_network(profile: &ExecutionProfile) -> NetworkProfile {
     network.mode = NetworkMode::Allowlist;
     network.allow.clone_from(&profile.prompts.network);
     network
-}
-
-fn is_rest(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with('/')
 }
 
 /// A pattern whose only wildcard is a `**` at its end covers what the directory before it covers.

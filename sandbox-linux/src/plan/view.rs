@@ -209,7 +209,7 @@ impl View {
                 (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
                     (resolve::glob(pattern, rule, resolver)?.into_iter().map(Found::Object).collect(), false)
                 }
-                // A pattern that takes away is held by the broker, name by name.
+                // A pattern that takes away, or says to ask, is held by the broker, name by name.
                 (PathPattern::Glob(pattern), _) => {
                     let pattern = PathPattern::Glob(resolve::canonical_pattern(pattern, resolver));
                     self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
@@ -227,8 +227,8 @@ impl View {
             for place in places {
                 let number = self.rule_about(place.path(), rule);
                 let access = match rule.effect {
-                    PathEffect::Read => Some(FileAccess::Read),
-                    PathEffect::Write => Some(FileAccess::Write),
+                    PathEffect::Read | PathEffect::PromptRead => Some(FileAccess::Read),
+                    PathEffect::Write | PathEffect::PromptWrite => Some(FileAccess::Write),
                     _ => None,
                 };
                 let one = access.and_then(|access| leads(&place, number, &rule.rule, access, named));
@@ -275,7 +275,8 @@ impl View {
     }
 
     fn place(&mut self, path: &Path, object: &Resolved, effects: &Effects, executables: &Executables) {
-        let executable = nearest(executables, path).copied().unwrap_or(false);
+        // What is executed is read, and executing is not asked about.
+        let executable = nearest(executables, path).copied().unwrap_or(false) && !asks_before_reading(path, effects);
         let above = path.parent().and_then(|parent| self.covering(parent));
         let access = effective(path, effects);
         let now = match above {
@@ -323,6 +324,8 @@ fn effective(path: &Path, effects: &Effects) -> Access {
         match effects.get(place) {
             Some(PathEffect::Read) => return Access::Read,
             Some(PathEffect::Write) => return Access::Write,
+            // It can be looked at; opens are brokered, and what may be changed the broker changes outside.
+            Some(PathEffect::PromptRead | PathEffect::PromptWrite) => return Access::Read,
             Some(PathEffect::Protect) => {
                 let above = place.parent().map_or(Access::None, |parent| effective(parent, effects));
                 return if above == Access::None { Access::None } else { Access::Read };
@@ -332,6 +335,21 @@ fn effective(path: &Path, effects: &Effects) -> Access {
         }
     }
     Access::None
+}
+
+/// Whether the host is asked before `path` is read.
+fn asks_before_reading(path: &Path, effects: &Effects) -> bool {
+    let mut asks = false;
+    for place in path.ancestors() {
+        match effects.get(place) {
+            Some(PathEffect::PromptRead) => return true,
+            Some(PathEffect::PromptWrite) => asks = true,
+            Some(PathEffect::Read | PathEffect::Write) => return false,
+            Some(PathEffect::Protect) | None => {}
+            Some(_) => return asks,
+        }
+    }
+    asks
 }
 
 fn nearest<'a, T>(map: &'a BTreeMap<PathBuf, T>, path: &Path) -> Option<&'a T> {
@@ -344,7 +362,9 @@ fn strength(effect: PathEffect) -> u8 {
         PathEffect::Read => 0,
         PathEffect::Write => 1,
         PathEffect::Protect => 2,
+        PathEffect::PromptRead => 3,
+        PathEffect::PromptWrite => 4,
         // A kind of rule that this plane does not know takes away.
-        _ => 3,
+        _ => 5,
     }
 }

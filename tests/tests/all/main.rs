@@ -40,6 +40,8 @@ mod limits_everywhere;
 mod names;
 mod network_denied;
 mod pool;
+mod prompts;
+mod prompts_attacks;
 mod real_programs;
 mod refusals;
 mod robustness;

@@ -41,9 +41,12 @@ impl Prompted {
     /// When the policy or the VM cannot be had.
     #[expect(clippy::expect_used, reason = "a test without its VM must fail loudly")]
     pub fn new(lines: &str) -> Self {
-        let place = Scratch::new();
+        // Not where the run's private temporary folder would be, all of which may be executed.
+        let place = Scratch::within(std::path::Path::new("/var/tmp"));
         place.write("work/own", "own");
         place.write("asked/file", "old");
+        place.write("tools/tool", "");
+        std::fs::copy("/bin/true", place.join("tools/tool")).expect("a program of its own");
         let root = place.path().canonicalize().expect("the folder is there");
         let lines = lines.replace("{place}", &root.to_string_lossy());
         let text = format!("version = 1\nextends = \"dev\"\n[isolation]\nrequire = \"landlock\"\n{lines}");
@@ -94,32 +97,44 @@ impl Prompted {
     ///
     /// # Panics
     /// When it does not start.
-    #[expect(clippy::expect_used, reason = "a test without its run must fail loudly")]
     pub fn answered(&self, script: &str, answer: PromptAnswer) -> (Output, Vec<String>) {
+        self.answered_by(script, |_| answer)
+    }
+
+    /// The same, with an answer to each question of its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[expect(clippy::expect_used, reason = "a test without its run must fail loudly")]
+    pub fn answered_by(&self, script: &str, answer: impl Fn(&Prompt) -> PromptAnswer) -> (Output, Vec<String>) {
         let (outcome, asked) = self.gathered(self.command(script), answer);
         (outcome.expect("it starts"), asked)
     }
 
     #[expect(clippy::expect_used, reason = "a run that panics must fail its test loudly")]
-    fn gathered(&self, command: Command, answer: PromptAnswer) -> (Result<Output, KernelError>, Vec<String>) {
+    fn gathered(
+        &self,
+        command: Command,
+        answer: impl Fn(&Prompt) -> PromptAnswer,
+    ) -> (Result<Output, KernelError>, Vec<String>) {
         let (runtime, mut asked) = (&self.runtime, Vec::new());
         std::thread::scope(|scope| {
             let run = scope.spawn(move || runtime.block_on(command.output()));
             while !run.is_finished() {
                 if let Ok((prompt, reply)) = self.questions.recv_timeout(Duration::from_millis(5)) {
-                    asked.push(prompt.question.subject);
                     // It may be settled already.
-                    let _ = reply.answer(answer);
+                    let _ = reply.answer(answer(&prompt));
+                    asked.push(prompt.question.subject);
                 }
             }
             (run.join().expect("no panic"), asked)
         })
     }
 
-    /// Starts a program by its name with `answer` for each question; answers how that went and how often it was asked.
+    /// Starts a program of `tools` by its name with `answer` for each question; answers how that went and how often it was asked.
     pub fn start(&self, program: &str, answer: PromptAnswer) -> (Result<Output, KernelError>, usize) {
-        let command = self.vm.command(program).env("PATH", "/usr/bin:/bin");
-        let (outcome, asked) = self.gathered(command, answer);
+        let command = self.vm.command(program).env("PATH", self.path("tools").to_string_lossy());
+        let (outcome, asked) = self.gathered(command, |_| answer);
         (outcome, asked.len())
     }
 
@@ -130,11 +145,6 @@ impl Prompted {
     #[expect(clippy::expect_used, reason = "a test whose question does not come must fail loudly")]
     pub fn question(&self) -> (Prompt, PromptReply) {
         self.questions.recv_timeout(PATIENCE).expect("a question")
-    }
-
-    /// The same, or nothing when none comes for long.
-    pub fn question_or_end(&self) -> Option<(Prompt, PromptReply)> {
-        self.questions.recv_timeout(PATIENCE / 6).ok()
     }
 
     /// A further question, if one has come.

@@ -109,12 +109,13 @@ fn a_run_that_ends_takes_its_questions_with_it() {
 
 #[test]
 fn a_program_that_is_asked_about_starts_after_a_yes_and_no_other_way() {
-    let host = Prompted::new("[prompt]\ncommands = [\"/usr/bin/env\"]\n");
+    let host =
+        Prompted::new("[filesystem]\nread = [\"{place}/tools\"]\n[prompt]\ncommands = [\"{place}/tools/tool\"]\n");
     // From within nobody is asked: what runs may not start it.
-    let (output, asked) = host.answered("/usr/bin/env true && echo started", PromptAnswer::session());
+    let (output, asked) = host.answered("$P/tools/tool && echo started", PromptAnswer::session());
     assert!(output.stdout.is_empty() && asked.is_empty(), "{output:?} {asked:?}");
     for (answer, starts) in [(PromptAnswer::Deny, false), (PromptAnswer::once(), true)] {
-        let (outcome, asked) = host.start("env", answer);
+        let (outcome, asked) = host.start("tool", answer);
         assert_eq!((outcome.is_ok(), asked), (starts, 1), "{outcome:?}");
         if let Err(error) = outcome {
             assert_eq!(error.code().as_str(), "denied_by_policy");

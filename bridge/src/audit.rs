@@ -4,6 +4,7 @@
 //! records. What an implementation promises is written at each call; the log's own promises rest on these.
 
 use crate::error::BridgeError;
+use std::collections::BTreeMap;
 
 /// A segment of the log: a file, where the log is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,13 @@ pub trait AuditAppender {
     /// # Errors
     /// `audit_unavailable`.
     fn remove(&mut self, first: u64) -> Result<(), BridgeError>;
+}
+
+/// Tells figures about the host, for the records of runs that begin and end.
+pub trait FigureSource: Send + Sync {
+    /// Figures by name, such as `memory_available_bytes` or `load_1m_percent`. Whatever cannot be told is absent. Asked before and after
+    /// each run, so it must be quick.
+    fn figures(&self) -> BTreeMap<String, u64>;
 }
 
 /// Signs the ends of segments and checkpoints with an Ed25519 key (RFC 8032), which stays with whoever implements this.

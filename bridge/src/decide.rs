@@ -77,6 +77,11 @@ impl FilesystemRules {
         Ok(self.decided(path, access))
     }
 
+    /// The rules, most telling first: the first that matches a path decides about it.
+    pub fn in_order(&self) -> impl DoubleEndedIterator<Item = (&CompiledPattern, PathEffect, &RuleRef)> {
+        self.rules.iter().map(|(pattern, effect, rule)| (pattern, *effect, rule))
+    }
+
     /// The rule that takes something away beneath a directory and would take something else away if the directory were
     /// `to` instead of `from`; none where renaming it changes nothing.
     pub fn changed_by_rename(&self, from: &str, to: &str) -> Option<&RuleRef> {
@@ -102,17 +107,14 @@ impl FilesystemRules {
 
     fn decided(&self, path: &str, access: FileAccess) -> RuleDecision {
         let (mut from, mut asks) = (0, None);
-        while let Some((rank, (pattern, effect, rule))) =
+        while let Some((rank, (_, effect, rule))) =
             self.first(path, from).and_then(|rank| Some((rank, self.rules.get(rank)?)))
         {
             let decision = |allowed, effect| RuleDecision { allowed, effect: Some(effect), rule: Some(rule.clone()) };
             match (effect, access) {
                 (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => return decision(true, *effect),
                 // Protection takes writing away and leaves reading as it would be without it.
-                (PathEffect::Protect, FileAccess::Read) => {
-                    let specificity = pattern.specificity();
-                    from = self.rules.partition_point(|(other, ..)| other.specificity() >= specificity);
-                }
+                (PathEffect::Protect, FileAccess::Read) => from = rank + 1,
                 // So does asking before writing, but for what could not be read without it: who may write may read.
                 (PathEffect::PromptWrite, FileAccess::Read) => {
                     asks = asks.or_else(|| Some(decision(false, *effect)));
@@ -207,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_for_all_in_a_folder_says_more_than_the_folder() {
+        for text in ["/ws/*", "/ws/**"] {
+            let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, text)]);
+            assert!(!allowed(&denied, "/ws/a", FileAccess::Read) && !allowed(&denied, "/ws/a/b", FileAccess::Write));
+            let read = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Read, text)]);
+            assert!(allowed(&read, "/ws/a", FileAccess::Read) && !allowed(&read, "/ws/a", FileAccess::Write));
+        }
+    }
+
+    #[test]
     fn a_tie_goes_to_deny() {
         let rules = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, "/ws")]);
         assert!(!allowed(&rules, "/ws", FileAccess::Read));
@@ -243,6 +255,18 @@ mod tests {
         assert_eq!(decide("/seen/secret", FileAccess::Read), (false, true));
         assert_eq!(decide("/seen/secret", FileAccess::Write), (false, false));
         assert_eq!(decide("/hidden/never/x", FileAccess::Write), (false, false));
+    }
+
+    #[test]
+    fn protect_of_a_place_that_is_written_or_read_by_the_same_words_leaves_reading() {
+        for giving in [PathEffect::Write, PathEffect::Read] {
+            for text in ["/ws", "/ws/**/x"] {
+                let rules = rules(&[(giving, text), (PathEffect::Protect, text)]);
+                assert!(allowed(&rules, "/ws/x", FileAccess::Read) && !allowed(&rules, "/ws/x", FileAccess::Write));
+            }
+        }
+        let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Protect, "/ws"), (PathEffect::Deny, "/ws")]);
+        assert!(!allowed(&denied, "/ws/x", FileAccess::Read));
     }
 
     #[test]

@@ -7,8 +7,10 @@ mod component;
 use crate::error::BridgeError;
 use crate::error_code::ErrorCode;
 use crate::profile::PathPattern;
-use component::{Part, Token, component_of, extension_of, holds_two_stars};
+use component::{component_of, extension_of, holds_two_stars};
 use std::borrow::Cow;
+
+pub use component::{Part, Token};
 
 /// A pattern made ready for many matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +184,8 @@ impl CompiledPattern {
         name.or_else(extension).unwrap_or(Mark::None)
     }
 
-    fn parts(&self) -> Cow<'_, [Part]> {
+    /// The pattern, component by component; of the root there are none.
+    pub fn parts(&self) -> Cow<'_, [Part]> {
         match &self.kind {
             Kind::Glob(parts) => Cow::Borrowed(parts),
             Kind::Literal(literal) => {
@@ -260,10 +263,11 @@ fn specificity(parts: &[Part]) -> Specificity {
         Part::AnyDepth => 1,
         Part::Wild(tokens) => tokens.iter().filter(|token| !matches!(token, Token::Char(_))).count(),
     });
+    // The slash before each counts too: `/w/*` is beneath `/w`, and says more than it.
     let characters = |part: &Part| match part {
         Part::Literal(text) => text.len() + 1,
-        Part::AnyDepth => 0,
-        Part::Wild(tokens) => tokens.iter().filter(|token| matches!(token, Token::Char(_))).count(),
+        Part::AnyDepth => 1,
+        Part::Wild(tokens) => tokens.iter().filter(|token| matches!(token, Token::Char(_))).count() + 1,
     };
     let literal_in_all = parts.iter().map(characters).sum();
     Specificity { literal_prefix: literal.sum(), literal_in_all, fewer_wildcards: std::cmp::Reverse(wildcards.sum()) }
@@ -347,6 +351,10 @@ mod tests {
         assert!(literal("/ws/a/b").specificity() > glob("/ws/a/*").specificity());
         assert!(glob("/ws/*/x").specificity() > glob("/ws/**/*").specificity());
         assert!(glob("/ws/**/.env").specificity() > literal("/ws").specificity());
+        for beneath in ["/ws/*", "/ws/?", "/ws/[a]", "/ws/**"] {
+            assert!(glob(beneath).specificity() > literal("/ws").specificity(), "{beneath}");
+            assert!(literal("/ws/a").specificity() > glob(beneath).specificity(), "{beneath}");
+        }
     }
 
     #[test]

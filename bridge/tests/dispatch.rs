@@ -226,3 +226,13 @@ fn a_payload_stands_in_no_error() {
     let error = guest.call(&CallContext::unbounded(), &requester, "_filesystemWriteFile", arguments).unwrap_err();
     assert!(!format!("{error:?}").contains("SECRET-PAYLOAD"), "{error:?}");
 }
+
+#[test]
+fn a_program_is_run_for_a_guest_in_its_own_vm() {
+    let guest = dispatcher();
+    let request = json!({"kind": "run_program_v1", "program_path": "/bin/x", "stdin_json": {"a": 1}});
+    assert_eq!(ask(&guest, "_execRunProgram", json!({ "request": request })), Ok(json!({"a": 1})));
+    assert_eq!(ask(&guest, "_execRunProgram", json!({ "request": {} })), Err(ErrorCode::ExecRequestInvalid));
+    let other = json!({ "request": request, "vm_id": "other" });
+    assert_eq!(ask(&guest, "_execRunProgram", other), Err(ErrorCode::RequestInvalid));
+}

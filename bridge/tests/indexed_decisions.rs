@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
 
 use cofferdam_bridge::decide::{CommandRules, FileAccess, FilesystemRules, RuleDecision};
-use cofferdam_bridge::path_pattern::{CompiledPattern, Specificity};
+use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{CommandProfile, CommandRule, FilesystemProfile, PathEffect, PathPattern, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use proptest::prelude::*;
@@ -46,13 +46,14 @@ type Told = (Specificity, u8);
 fn in_turn(rules: &[PathRule], path: &str, access: FileAccess, below: Option<Told>) -> (bool, Option<PathEffect>) {
     let compiled = rules.iter().map(|rule| (CompiledPattern::new(&rule.pattern).unwrap(), rule.effect));
     let matching = compiled.filter(|(pattern, _)| pattern.matches(path));
+    // Reading is as it would be without anything protected.
+    let matching = matching.filter(|(_, effect)| access == FileAccess::Write || *effect != PathEffect::Protect);
     let told = matching.map(|(pattern, effect)| ((pattern.specificity(), strength(effect)), effect));
     let Some((told, effect)) = told.filter(|(told, _)| below.is_none_or(|below| *told < below)).max_by_key(|one| one.0)
     else {
         return (false, None);
     };
     match (effect, access) {
-        (PathEffect::Protect, FileAccess::Read) => in_turn(rules, path, access, Some((told.0, 0))),
         (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => (true, Some(effect)),
         (PathEffect::PromptRead, FileAccess::Write) => (false, Some(PathEffect::Read)),
         // Whatever lets it be read, or asks before it is read, has its way; else the host is asked.

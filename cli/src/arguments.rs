@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
@@ -7,6 +8,7 @@ use crate::command::exec::Exec;
 use crate::command::grants::GrantsCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
+use crate::command::session::SessionCommand;
 use clap::{Parser, Subcommand};
 
 /// Runs programs that you do not trust, under one policy.
@@ -23,6 +25,10 @@ pub(crate) enum Commands {
     Exec(Exec),
     #[command(subcommand)]
     Changes(ChangesCommand),
+    #[command(subcommand)]
+    Session(SessionCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Grants(GrantsCommand),

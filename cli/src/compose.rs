@@ -1,15 +1,12 @@
 //! Puts together what a run needs: policy, places, environment, plane.
 
 use crate::failure::{Failure, io};
-use crate::terminal::questions::Questions;
 use clap::ValueEnum;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
-use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
-use cofferdam_kernel::{Command, Kernel, KernelBuilder, Vm, VmSpec};
+use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
 use cofferdam_plane_kit::host::HostGrants;
-use cofferdam_sandbox_linux::LinuxPlane;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -96,45 +93,6 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
     std::env::vars_os().filter_map(text).collect()
-}
-
-/// A kernel with `plane`, which gets ready for its first program while the policy is still being read. It asks nobody.
-pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
-    asking_kernel(plane, None)
-}
-
-/// The same, which asks by `questions` what policies say to ask.
-pub(crate) fn asking_kernel(plane: PlaneName, questions: Option<Questions>) -> Result<Kernel, Failure> {
-    let builder = match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?.ahead()),
-        PlaneName::Host => builder_at_rest(plane)?,
-    };
-    let builder = match HostGrants::of_user() {
-        Ok(store) => builder.grants(store),
-        // Nowhere to keep them: then no answer holds for always.
-        Err(_) => builder,
-    };
-    let builder = match questions {
-        Some(questions) => builder.prompter(questions),
-        None => builder,
-    };
-    Ok(builder.build()?)
-}
-
-/// A kernel with `plane`, which starts nothing that it is not asked for.
-pub(crate) fn kernel_at_rest(plane: PlaneName) -> Result<Kernel, Failure> {
-    Ok(builder_at_rest(plane)?.build()?)
-}
-
-fn builder_at_rest(plane: PlaneName) -> Result<KernelBuilder, Failure> {
-    Ok(match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?),
-        PlaneName::Host => {
-            // Nobody comes here but by the option, which is the user's own word on this very run.
-            let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-            Kernel::builder(HostPlane::new(access)?)
-        }
-    })
 }
 
 /// What waits for a run, on this thread.

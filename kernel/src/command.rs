@@ -5,6 +5,7 @@ use crate::execution::Execution;
 use crate::poller;
 use crate::prompt::Gate;
 use crate::queue::EventQueue;
+use crate::recording::Starting;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::descriptor::Feature;
@@ -17,7 +18,7 @@ use cofferdam_bridge::execution::{
 use cofferdam_bridge::ids::{ContextId, ExecutionId};
 use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::prompt::{PromptAccess, PromptQuestion};
-use cofferdam_bridge::verdict::{Denial, Verdict};
+use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -62,6 +63,10 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// Why it ended, what it used, what held.
     pub report: ExecutionReport,
+    /// The sequence number of its start in the audit log, where it is recorded.
+    pub audit_sequence: Option<u64>,
+    /// Why its start or its end could not be recorded, where the host lets it run all the same.
+    pub audit_failure: Option<BridgeError>,
 }
 
 /// What a guest prints stays out of logs.
@@ -78,7 +83,7 @@ impl fmt::Debug for Output {
 
 impl Output {
     pub(crate) fn new(stdout: Vec<u8>, stderr: Vec<u8>, report: ExecutionReport) -> Self {
-        Self { stdout, stderr, report }
+        Self { stdout, stderr, report, audit_sequence: None, audit_failure: None }
     }
 
     /// Whether the program ended by itself with code 0.
@@ -169,41 +174,57 @@ impl Command {
     /// Starts it.
     ///
     /// # Errors
-    /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
+    /// A refusal of the policy, `program_not_found`, what kept the plane from starting it, or `audit_unavailable` where the kernel records
+    /// and cannot.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
         let id = self.vm.next_execution();
-        let asked = match self.check() {
-            Err(refusal) => Some(ask_about(&self.vm, refusal.error().clone(), &id).await?),
-            Ok(()) => None,
+        let rule = match self.check() {
+            Ok(rule) => rule,
+            Err(error) => return Err(self.vm.recording.refused(&self.vm.id, &id, &self.program, error).await),
         };
         let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
         let (vm, timeout) = (self.vm.clone(), self.timeout);
         let mut request = self.into_request(id.clone());
-        request.context_id = asked.unwrap_or(request.context_id);
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
-        let queue = EventQueue::asking(Gate::new(vm.desk.clone(), vm.asker(Some(id.clone())), runtime.clone()));
+        if let Some(context) = ask_about(&vm, &request).await? {
+            request.context_id = context;
+        }
+        let argument_bytes = request.arguments.iter().fold(request.program.len(), |sum, one| sum + one.len() + 1);
+        let turn = match vm.guard.admit(&vm.id, argument_bytes as u64).await {
+            Ok(turn) => turn,
+            Err(error) => return Err(vm.recording.refused(&vm.id, &id, &request.program, error.into()).await),
+        };
+        let record = vm.recording.start(Starting { vm: &vm, request: &request, rule, timeout }).await?;
+        let gate = Gate::new(vm.desk.clone(), vm.asker(Some(id.clone())), runtime.clone());
+        let queue = EventQueue::of(record, gate, turn);
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        let again = (!vm.compiled.profile.prompts.commands.is_empty()).then(|| request.clone());
-        if let Err(error) = vm.plane.start_execution(request, queue.clone()) {
-            let Some(mut again) = again else { return Err(error.into()) };
-            // A name that was looked up, or a path through links: only the plane knows which program it is.
-            again.context_id = ask_about(&vm, error, &id).await?;
-            vm.plane.start_execution(again, queue.clone())?;
-        }
+        let process_id = match vm.plane.start_execution(request, queue.clone()) {
+            Ok(started) => started.process_id,
+            Err(error) => {
+                return Err(match queue.record() {
+                    Some(record) => record.not_started(error).await,
+                    None => error,
+                }
+                .into());
+            }
+        };
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
+        if let (Some(timer), Some(record)) = (&timer, queue.record()) {
+            record.limited_by(timer.watch());
+        }
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer))
+        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
     }
 
-    /// What the kernel itself refuses, before a plane is asked.
-    pub(crate) fn check(&self) -> Result<(), KernelError> {
-        decide(&self.vm, &self.program, self.program_file)?;
-        check_texts(&self.arguments, &self.environment)
+    /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.
+    pub(crate) fn check(&self) -> Result<Option<RuleRef>, KernelError> {
+        let rule = decide(&self.vm, &self.program, self.program_file)?;
+        check_texts(&self.arguments, &self.environment).map(|()| rule)
     }
 
     /// What its plane is asked for.
@@ -231,14 +252,15 @@ impl Command {
     }
 }
 
-/// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
-fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<(), KernelError> {
+/// Asks the policy about a program that is named by its path, and answers the rule that allows it; a bare name is looked up, and decided,
+/// by the plane.
+fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<RuleRef>, KernelError> {
     if file == ProgramFile::Held {
         // Decided by the plane, about the file that it holds.
-        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(()) } else { Err(cannot_hold().into()) };
+        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(None) } else { Err(cannot_hold().into()) };
     }
     if !program.starts_with('/') {
-        return Ok(());
+        return Ok(None);
     }
     // A path with links in it is decided by where it leads, which only a plane that holds command rules can see; without
     // such a plane, what no rule allows as written is refused here.
@@ -246,7 +268,7 @@ fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<(), KernelE
     let held_by_plane = vm.plane.describe().has(Feature::CommandRules);
     let left_to_plane = held_by_plane && (decision.rule.is_none() || decision.verdict == Verdict::Prompt);
     if decision.verdict == Verdict::Allow || left_to_plane {
-        return Ok(());
+        return Ok(decision.rule);
     }
     let mut denial = Denial::new("command.execute", program);
     denial.rule = decision.rule;
@@ -254,22 +276,30 @@ fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<(), KernelE
     Err(BridgeError::denied(&denial).into())
 }
 
-/// Asks the host about a program that was refused because the policy says to ask; answers the context in which it may be started.
+/// Asks the host about a program that the policy says to ask about; answers the context in which it may be started then, and nothing where
+/// there is nothing to ask. Only the plane knows which program a name or a path through links means, so it is asked beforehand.
 ///
 /// # Errors
-/// The refusal itself where the policy does not say so or the host says no, with what it came to.
-async fn ask_about(vm: &SharedVm, refusal: BridgeError, id: &ExecutionId) -> Result<ContextId, KernelError> {
+/// The refusal, recorded, where the host says no, with what it came to.
+async fn ask_about(vm: &SharedVm, request: &StartExecutionRequest) -> Result<Option<ContextId>, KernelError> {
+    if vm.compiled.profile.prompts.commands.is_empty() {
+        return Ok(None);
+    }
+    // Whatever else is wrong the start itself tells.
+    let Err(refusal) = vm.plane.rehearse_execution(request) else { return Ok(None) };
     let denial = refusal.denial().filter(|denial| denial.access == PromptAccess::Execute.as_str());
     let rule = denial.as_ref().and_then(|denial| denial.rule.clone()).filter(|rule| vm.compiled.asks_about(rule));
-    let (Some(mut denial), Some(rule)) = (denial, rule) else { return Err(refusal.into()) };
+    let (Some(mut denial), Some(rule)) = (denial, rule) else { return Ok(None) };
     let question = PromptQuestion::new(PromptAccess::Execute, &*denial.subject, rule);
+    let id = &request.execution_id;
     let outcome = vm.ask(Some(id.clone()), question).await?;
     if outcome.is_allowed() {
-        return Ok(vm.context_with(&denial.subject)?);
+        return Ok(Some(vm.context_with(&denial.subject)?));
     }
     denial.note = Some(outcome.why().to_owned());
     denial.remedy = path_line("commands.allow", &denial.subject);
-    Err(BridgeError::denied(&denial).into())
+    let error = BridgeError::denied(&denial).into();
+    Err(vm.recording.refused(&vm.id, id, &denial.subject, error).await)
 }
 
 fn cannot_hold() -> BridgeError {

@@ -1,13 +1,18 @@
 //! The kernel: planes, and the VMs that run on them.
 
+use crate::audit::Recorder;
 use crate::error::KernelError;
+use crate::guard::{Guard, GuardLimits};
 use crate::prompt::PromptDesk;
+use crate::recording::{Recording, Unrecorded};
 use crate::vm::{Vm, VmSpec};
+use cofferdam_bridge::audit::FigureSource;
 use cofferdam_bridge::descriptor::{CONTRACT_GENERATION, Feature, PlaneDescriptor, Preflight, Shortfall};
 use cofferdam_bridge::enforcement::Mechanism;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionBridge;
+use cofferdam_bridge::guard::MachineSource;
 use cofferdam_bridge::ids::{PromptId, VmId};
 use cofferdam_bridge::profile::{CallProfile, ExecutionProfile};
 use cofferdam_bridge::prompt::{GrantStore, Prompt, PromptAnswer, Prompter};
@@ -25,6 +30,8 @@ pub struct Kernel {
     planes: Arc<[Plane]>,
     next_vm: Arc<AtomicU64>,
     desk: Arc<PromptDesk>,
+    recording: Recording,
+    guard: Guard,
 }
 
 impl fmt::Debug for Kernel {
@@ -39,6 +46,16 @@ pub struct KernelBuilder {
     prompter: Option<Arc<dyn Prompter>>,
     grants: Option<Arc<dyn GrantStore>>,
     prompt_limit: Duration,
+    recording: Recording,
+    limits: GuardLimits,
+    machine: Option<Arc<dyn MachineSource>>,
+}
+
+/// What of a kernel its VMs have.
+pub(crate) struct KernelParts {
+    pub(crate) recording: Recording,
+    pub(crate) desk: Arc<PromptDesk>,
+    pub(crate) guard: Guard,
 }
 
 /// How long the host is waited for unless it says otherwise.
@@ -54,7 +71,15 @@ impl Kernel {
     /// Begins a kernel that runs on `plane`.
     #[must_use]
     pub fn builder(plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> KernelBuilder {
-        KernelBuilder { planes: vec![Arc::new(plane)], prompter: None, grants: None, prompt_limit: PROMPT_LIMIT }
+        KernelBuilder {
+            planes: vec![Arc::new(plane)],
+            prompter: None,
+            grants: None,
+            prompt_limit: PROMPT_LIMIT,
+            recording: Recording::default(),
+            limits: GuardLimits::default(),
+            machine: None,
+        }
     }
 
     /// Makes a VM: a tenant with a policy, a workspace and an environment of its own.
@@ -64,9 +89,12 @@ impl Kernel {
     /// `unsupported_backend_feature` where no plane can enforce it here, with what is missing and what mends it.
     pub fn create_vm(&self, spec: VmSpec) -> Result<Vm, KernelError> {
         let number = self.next_vm.fetch_add(1, Ordering::Relaxed);
-        let compiled = spec.compile()?;
-        let plane = self.choose(&compiled.profile)?;
-        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, self.desk.clone())
+        let mut compiled = spec.compile()?;
+        self.recording.keep_out(&mut compiled)?;
+        let plane = self.choose(&compiled.profile, spec.has_shared_network())?;
+        let parts =
+            KernelParts { recording: self.recording.clone(), desk: self.desk.clone(), guard: self.guard.clone() };
+        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, parts)
     }
 
     /// The questions to the host that wait for an answer, the oldest first.
@@ -88,11 +116,18 @@ impl Kernel {
     /// `policy_invalid` where the policy does not fit the spec.
     pub fn preflight(&self, spec: &VmSpec) -> Result<Vec<(PlaneDescriptor, Preflight)>, KernelError> {
         let profile = spec.compile()?.profile;
-        Ok(self.candidates(&profile).map(|(_, descriptor, preflight)| (descriptor, preflight)).collect())
+        Ok(self
+            .candidates(&profile, spec.has_shared_network())
+            .map(|(_, descriptor, preflight)| (descriptor, preflight))
+            .collect())
     }
 
-    /// The planes that run programs, each with what it says to `profile`.
-    fn candidates(&self, profile: &ExecutionProfile) -> impl Iterator<Item = (&Plane, PlaneDescriptor, Preflight)> {
+    /// The planes that run programs, each with what it says to `profile`; `meet`: and to runs that are to reach each other.
+    fn candidates(
+        &self,
+        profile: &ExecutionProfile,
+        meet: bool,
+    ) -> impl Iterator<Item = (&Plane, PlaneDescriptor, Preflight)> {
         self.planes.iter().filter_map(move |plane| {
             let descriptor = plane.describe();
             if !descriptor.has(Feature::Commands) || descriptor.contract_generation != CONTRACT_GENERATION {
@@ -100,6 +135,7 @@ impl Kernel {
             }
             let mut preflight = plane.preflight(profile);
             preflight.shortfalls.extend(beyond_plane(profile, &descriptor));
+            preflight.shortfalls.extend(meeting(&descriptor).filter(|_| meet));
             Some((plane, descriptor, preflight))
         })
     }
@@ -109,12 +145,17 @@ impl Kernel {
         self.planes.iter().map(|plane| plane.describe()).collect()
     }
 
-    /// The first plane that runs programs and can enforce the whole profile. Nothing is ever dropped in silence.
-    fn choose(&self, profile: &ExecutionProfile) -> Result<Plane, KernelError> {
+    /// The recorder that this kernel was built with, for what its host does itself.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recording.recorder.as_ref()
+    }
+
+    /// The first plane that runs programs and can enforce the whole profile, and what it says to it. Nothing is ever dropped in silence.
+    fn choose(&self, profile: &ExecutionProfile, meet: bool) -> Result<(Plane, Preflight), KernelError> {
         let mut refusals = Vec::new();
-        for (plane, descriptor, preflight) in self.candidates(profile) {
+        for (plane, descriptor, preflight) in self.candidates(profile, meet) {
             if preflight.accepted() {
-                return Ok(plane.clone());
+                return Ok((plane.clone(), preflight));
             }
             refusals.push((descriptor.name, preflight));
         }
@@ -127,6 +168,20 @@ impl KernelBuilder {
     #[must_use]
     pub fn plane(mut self, plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> Self {
         self.planes.push(Arc::new(plane));
+        self
+    }
+
+    /// When nothing more is started, and how many run at once; the default bounds arguments alone.
+    #[must_use]
+    pub fn guard(mut self, limits: GuardLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the guard has its figures of the machine from. Without it, limits on them hold nothing up.
+    #[must_use]
+    pub fn machine(mut self, source: impl MachineSource + 'static) -> Self {
+        self.machine = Some(Arc::new(source));
         self
     }
 
@@ -151,6 +206,28 @@ impl KernelBuilder {
         self
     }
 
+    /// Records in `recorder` whatever is decided, started and done. A run that cannot be recorded is refused with `audit_unavailable`, and
+    /// no guest reaches the log.
+    #[must_use]
+    pub fn audit(mut self, recorder: Recorder) -> Self {
+        self.recording.recorder = Some(recorder);
+        self
+    }
+
+    /// Lets programs run although nothing will tell that they did. What could not be recorded is told with each result.
+    #[must_use]
+    pub fn run_even_what_cannot_be_recorded(mut self) -> Self {
+        self.recording.unrecorded = Unrecorded::Runs;
+        self
+    }
+
+    /// Asks `source` for figures before and after each run, for its records.
+    #[must_use]
+    pub fn figures(mut self, source: impl FigureSource + 'static) -> Self {
+        self.recording.figures = Some(Arc::new(source));
+        self
+    }
+
     /// Builds the kernel.
     ///
     /// # Errors
@@ -163,7 +240,9 @@ impl KernelBuilder {
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
         let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit);
-        Ok(Kernel { planes: self.planes.into(), next_vm: Arc::new(AtomicU64::new(1)), desk })
+        let (planes, next_vm) = (self.planes.into(), Arc::new(AtomicU64::new(1)));
+        let guard = Guard::new(self.limits, self.machine);
+        Ok(Kernel { planes, next_vm, desk, guard, recording: self.recording })
     }
 }
 
@@ -181,6 +260,15 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
     });
     [asks, calls].into_iter().flatten().collect()
+}
+
+/// Runs that are to reach each other need a plane that knows of it.
+fn meeting(descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    (!descriptor.has(Feature::SharedNetwork)).then(|| {
+        let message = "on this plane the commands of a session cannot reach each other over the network";
+        let fix = "run on a plane that has shared_network, such as linux_native";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
+    })
 }
 
 fn refused(profile: &ExecutionProfile, refusals: &[(String, Preflight)]) -> BridgeError {

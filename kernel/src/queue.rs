@@ -1,6 +1,8 @@
 //! The queue between a plane and the reader of an execution: bounded, so that a slow reader slows its own guest.
 
+use crate::guard::Turn;
 use crate::prompt::Gate;
+use crate::recording::RunRecord;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
 use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
 use std::collections::VecDeque;
@@ -21,8 +23,12 @@ pub(crate) struct EventQueue {
     room: Condvar,
     arrived: Notify,
     me: Weak<Self>,
+    /// The run's turn, until it has ended.
+    turn: Mutex<Option<Turn>>,
     /// By which the execution asks the host.
     gate: Option<Gate>,
+    /// Hears of the end, whether or not anybody reads.
+    record: Option<RunRecord>,
 }
 
 #[derive(Debug, Default)]
@@ -40,9 +46,10 @@ impl State {
 }
 
 impl EventQueue {
-    /// A queue whose execution asks the host by `gate`.
-    pub(crate) fn asking(gate: Gate) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { me: me.clone(), gate: Some(gate), ..Self::default() })
+    /// The queue of a run that may be recorded, and asks the host by `gate`.
+    pub(crate) fn of(record: Option<RunRecord>, gate: Gate, turn: Turn) -> Arc<Self> {
+        let turn = Mutex::new(Some(turn));
+        Arc::new_cyclic(|me| Self { me: me.clone(), gate: Some(gate), record, turn, ..Self::default() })
     }
 
     /// Nothing of the execution waits for an answer any more.
@@ -50,6 +57,11 @@ impl EventQueue {
         if let Some(gate) = &self.gate {
             gate.end();
         }
+    }
+
+    /// The records of the run.
+    pub(crate) fn record(&self) -> Option<&RunRecord> {
+        self.record.as_ref()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,8 +117,12 @@ impl EventQueue {
 
 impl ExecutionEventSink for EventQueue {
     fn push(&self, event: ExecutionEvent) -> bool {
-        if matches!(event, ExecutionEvent::Exited(_)) {
+        if let ExecutionEvent::Exited(report) = &event {
             self.end_prompts();
+            drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
+            if let Some(record) = &self.record {
+                record.end(report);
+            }
         }
         let mut state = self.lock();
         // The end of an execution always finds room: nothing comes after it.
@@ -117,6 +133,10 @@ impl ExecutionEventSink for EventQueue {
     }
 
     fn try_push(&self, event: ExecutionEvent) -> Result<bool, Box<ExecutionEvent>> {
+        if matches!(event, ExecutionEvent::Exited(_)) {
+            // It always finds room.
+            return Ok(self.push(event));
+        }
         let state = self.lock();
         if state.has_room() { Ok(self.take(state, event)) } else { Err(Box::new(event)) }
     }

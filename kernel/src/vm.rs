@@ -2,13 +2,16 @@
 
 use crate::command::Command;
 use crate::error::KernelError;
-use crate::kernel::Plane;
+use crate::guard::Guard;
+use crate::kernel::{KernelParts, Plane};
 use crate::policy::{Access, CompiledPolicy, Decision, Placeholders, Policy};
 use crate::prompt::{Asker, PromptDesk};
+use crate::recording::{Recording, VmFacts};
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{CreateCommandContextRequest, Explain};
 use cofferdam_bridge::ids::{ContextId, ExecutionId, GrantId, VmId};
+use cofferdam_bridge::network_scope::NetworkScope;
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::prompt::{Grant, PromptOutcome, PromptQuestion};
 use cofferdam_bridge::verdict::Verdict;
@@ -27,12 +30,19 @@ pub struct VmSpec {
     places: Placeholders,
     host_environment: BTreeMap<String, String>,
     explain: Explain,
+    network_scope: NetworkScope,
 }
 
 impl VmSpec {
     /// A VM under `policy`, without workspace, home or host environment.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, places: Placeholders::default(), host_environment: BTreeMap::new(), explain: Explain::Known }
+        Self {
+            policy,
+            places: Placeholders::default(),
+            host_environment: BTreeMap::new(),
+            explain: Explain::Known,
+            network_scope: NetworkScope::Execution,
+        }
     }
 
     /// The directory that is worked in: `{workspace}` of the policy, and where programs start. Absolute and canonical.
@@ -63,6 +73,20 @@ impl VmSpec {
     pub fn explain(mut self, explain: Explain) -> Self {
         self.explain = explain;
         self
+    }
+
+    /// Whether its runs reach each other over the network, where they have not the host's. They do not unless this says so.
+    pub fn network_scope(mut self, scope: NetworkScope) -> Self {
+        self.network_scope = scope;
+        self
+    }
+
+    pub(crate) fn has_shared_network(&self) -> bool {
+        self.network_scope == NetworkScope::Context
+    }
+
+    pub(crate) fn host_variables(&self) -> &BTreeMap<String, String> {
+        &self.host_environment
     }
 
     /// Where `environment.pass` takes values from. Nothing of it crosses that the policy does not name.
@@ -119,10 +143,14 @@ pub(crate) struct SharedVm {
     pub(crate) context: ContextId,
     pub(crate) compiled: CompiledPolicy,
     pub(crate) start_directory: String,
+    pub(crate) recording: Recording,
+    pub(crate) facts: Option<VmFacts>,
     next_execution: AtomicU64,
     pub(crate) desk: Arc<PromptDesk>,
+    pub(crate) guard: Guard,
     workspace: Option<String>,
     explain: Explain,
+    network_scope: NetworkScope,
     /// Contexts in which one more program may be started, since the host said so.
     granted: Mutex<HashMap<String, ContextId>>,
 }
@@ -170,6 +198,7 @@ impl SharedVm {
         }
         let mut request = CreateCommandContextRequest::new(self.id.clone(), self.compiled.with_program(program)?);
         request.explain = self.explain;
+        request.network_scope = self.network_scope;
         let context = self.plane.create_command_context(request)?.context_id;
         granted.insert(program.to_owned(), context.clone());
         Ok(context)
@@ -186,26 +215,34 @@ impl Drop for SharedVm {
 impl Vm {
     pub(crate) fn new(
         id: VmId,
-        plane: Plane,
+        (plane, preflight): (Plane, Preflight),
         compiled: CompiledPolicy,
         spec: VmSpec,
-        desk: Arc<PromptDesk>,
+        parts: KernelParts,
     ) -> Result<Self, KernelError> {
+        let KernelParts { recording, desk, guard } = parts;
+        let facts = recording.facts(&plane.describe().name, &compiled, preflight.enforcement);
         let mut request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
         request.explain = spec.explain;
+        request.network_scope = spec.network_scope;
         let context = plane.create_command_context(request)?.context_id;
         let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
         let (workspace, explain, granted) = (spec.places.workspace, spec.explain, Mutex::default());
+        let network_scope = spec.network_scope;
         let shared = SharedVm {
             id,
             plane,
             context,
             compiled,
             start_directory,
+            recording,
+            facts,
             next_execution,
             desk,
+            guard,
             workspace,
             explain,
+            network_scope,
             granted,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -220,6 +257,10 @@ impl Vm {
     pub fn forget(&self) {
         self.shared.plane.forget_vm(&self.shared.id);
         self.shared.desk.forget(&self.shared.id);
+    }
+
+    pub(crate) fn start_directory(&self) -> &str {
+        &self.shared.start_directory
     }
 
     /// Its id.

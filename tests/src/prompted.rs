@@ -42,7 +42,7 @@ impl Prompted {
     #[expect(clippy::expect_used, reason = "a test without its VM must fail loudly")]
     pub fn new(lines: &str) -> Self {
         // Not where the run's private temporary folder would be, all of which may be executed.
-        let place = Scratch::within(std::path::Path::new("/var/tmp"));
+        let place = Scratch::beneath(std::path::Path::new("/var/tmp"));
         place.write("work/own", "own");
         place.write("asked/file", "old");
         place.write("tools/tool", "");

@@ -17,17 +17,17 @@ impl Scratch {
     /// # Panics
     /// When it cannot be made.
     pub fn new() -> Self {
-        Self::within(&std::env::temp_dir())
+        Self::beneath(&std::env::temp_dir())
     }
 
-    /// A new folder in `place`.
+    /// A new folder in another one.
     ///
     /// # Panics
     /// When it cannot be made.
     #[expect(clippy::expect_used, reason = "a test without its folder must fail loudly")]
-    pub fn within(place: &Path) -> Self {
+    pub fn beneath(folder: &Path) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = place.join(format!("cofferdam-test-{}-{number}", std::process::id()));
+        let path = folder.join(format!("cofferdam-test-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder for the test");
         Self { path }
     }

@@ -2,6 +2,7 @@
 
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::{exit_code, policy_file};
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
@@ -69,7 +70,7 @@ impl Exec {
 
     fn run(&self) -> Result<Value, Failure> {
         let request = RunProgram::from_json(&self.read()?)?;
-        let kernel = compose::kernel(self.plane)?;
+        let kernel = KernelParts::new(self.plane).kernel()?;
         let places = match (&self.policy, &self.workspace) {
             (None, None) => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,

@@ -17,6 +17,8 @@ pub(super) struct Log {
     writer: String,
     /// As it was left; another writer may have gone on since.
     tail: Option<Tail>,
+    /// The segment that was written to last.
+    written: Option<u64>,
     /// The disk has failed to make sure of the segment that was written to last. Nothing more is written there.
     distrusted: bool,
 }
@@ -58,7 +60,7 @@ impl Batch<'_> {
 impl Log {
     pub(super) fn new(store: Arc<dyn AuditStore>, settings: AuditSettings) -> Self {
         let writer = store.writer();
-        Self { store, settings, writer, tail: None, distrusted: false }
+        Self { store, settings, writer, tail: None, written: None, distrusted: false }
     }
 
     /// Finds the end, so that the first batch need not.
@@ -70,7 +72,12 @@ impl Log {
         Ok(())
     }
 
-    /// Appends `entries`, which must not be none; answers their first sequence number, for they follow each other. `own` are the time
+    /// Whether there is a key to sign with.
+    pub(super) fn is_signed(&self) -> bool {
+        self.settings.signer.is_some()
+    }
+
+    /// Appends `entries`; answers their first sequence number, for they follow each other. `own` are the time
     /// and the clock of records that the log makes itself. Either all are in the log afterwards, or none.
     pub(super) fn append(&mut self, entries: &[Entry], own: &Entry, closing: Closing) -> Result<u64, BridgeError> {
         let (store, tail) = (self.store.clone(), self.tail.take());
@@ -119,7 +126,7 @@ impl Log {
         let Batch { seq, check, lines, .. } = batch;
         append_whole(held.as_mut(), segment, &lines)?;
         let segment = AuditSegment::new(segment.first, segment.length + lines.len() as u64);
-        self.distrusted = false;
+        (self.distrusted, self.written) = (false, Some(segment.first));
         self.tail = Some(Tail { segment: Some(segment), seq, check, torn: None, ended: false });
         if begin {
             // The batch is in the log. What is too old and cannot be removed now is tried again with the next segment.
@@ -130,8 +137,8 @@ impl Log {
 
     /// Makes sure of all that was appended.
     pub(super) fn sync(&mut self) -> Result<(), BridgeError> {
-        let Some(segment) = self.tail.as_ref().and_then(|tail| tail.segment) else { return Ok(()) };
-        let synced = self.store.sync(segment.first);
+        let Some(segment) = self.written else { return Ok(()) };
+        let synced = self.store.sync(segment);
         self.distrusted = synced.is_err();
         synced
     }
@@ -178,9 +185,8 @@ impl Log {
     fn retire(&mut self, held: &mut dyn AuditAppender, own: &Entry) -> Result<(), BridgeError> {
         let segments = self.store.segments()?;
         let Some(going) = self.settings.keep_bytes.map(|most| retention::going(&segments, most)) else { return Ok(()) };
-        let (Some(oldest), Some(last), Some(tail)) = (going.first(), going.last(), self.tail.take()) else {
-            return Ok(());
-        };
+        let (Some(oldest), Some(last)) = (going.first(), going.last()) else { return Ok(()) };
+        let Some(tail) = self.tail.take() else { return Ok(()) };
         let end = Tail::find(self.store.as_ref(), std::slice::from_ref(last))?;
         let retired = Retired { first: oldest.first, last: end.seq, last_check: end.check };
         let Some(segment) = tail.segment else { return Ok(()) };

@@ -6,24 +6,32 @@
 
 mod bound;
 mod event;
+mod fault;
+mod filter;
 mod hexadecimal;
 mod instant;
 mod log;
 mod own_event;
+mod reader;
 mod record;
 mod recorder;
 mod retention;
 mod settings;
 mod tail;
 mod ticket;
+mod verify;
 
 pub use event::{
     Answered, ChangesTouched, Decided, Ended, Event, Figures, Granted, Guarded, Note, Prompted, RecordedArguments,
     Refused, Revoked, Started,
 };
+pub use fault::{Fault, FaultKind};
+pub use filter::Filter;
 pub use instant::format_time;
 pub use own_event::{Checkpoint, FORMAT, Recovered, Retired, SegmentBegin, SegmentEnd, Signature};
+pub use reader::{ReadRecord, Reader};
 pub use record::{About, LONGEST_LINE, ORIGIN, Record};
 pub use recorder::{Durability, Recorder};
 pub use settings::{ArgumentRecording, AuditSettings};
 pub use ticket::Ticket;
+pub use verify::{Verified, Verifier};

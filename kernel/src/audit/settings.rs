@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A segment that has grown to this, in bytes, is followed by another.
-const SEGMENT_BYTES: u64 = 8 << 20;
+const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// The log is kept below this, in bytes, by removing its oldest segments.
 const KEEP_BYTES: u64 = 512 << 20;
@@ -54,7 +54,7 @@ impl fmt::Debug for AuditSettings {
 }
 
 impl AuditSettings {
-    /// Segments of 8 MiB, of which 512 MiB are kept; arguments are counted; nothing is signed.
+    /// Segments of 16 MiB, of which 512 MiB are kept; arguments are counted; nothing is signed.
     pub fn new() -> Self {
         Self::default()
     }

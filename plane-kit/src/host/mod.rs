@@ -1,13 +1,22 @@
 //! The small bridges on a real operating system: what an embedder has who brings none of its own.
 
+mod audit;
+mod audit_directory;
+mod audit_key;
 mod clock;
+mod figures;
 mod filesystem;
 mod grants;
 mod log;
+mod machine;
 mod random;
 
+pub use audit::HostAudit;
+pub use audit_key::HostSigner;
 pub use clock::HostClock;
+pub use figures::HostFigures;
 pub use filesystem::HostFilesystem;
 pub use grants::HostGrants;
 pub use log::HostLog;
+pub use machine::HostMachine;
 pub use random::HostRandom;

@@ -3,6 +3,7 @@
 
 use super::splice::Pipe;
 use super::traffic::Meter;
+use super::worker::ended;
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -49,7 +50,7 @@ pub async fn carry(inner: TcpStream, outer: TcpStream, meter: &Meter, mut stop: 
                     back_ended = true;
                     outcome
                 }
-                _ = stop.wait_for(|stop| *stop), if !stopping => {
+                () = ended(&mut stop), if !stopping => {
                     stopping = true;
                     Ok(())
                 }

@@ -15,6 +15,11 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// Enough for what a runtime and its tasks need: buffers lie on the heap.
 const STACK: usize = 512 << 10;
 
+/// Waits until the run has ended, or its worker has been let go.
+pub async fn ended(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// A thread with a runtime of its own. Dropping it ends both.
 #[derive(Debug)]
 pub struct Worker {
@@ -46,7 +51,7 @@ impl Worker {
                 let main = main(stopped.clone());
                 runtime.block_on(async move {
                     let late = async {
-                        let _ = stopped.wait_for(|stop| *stop).await;
+                        ended(&mut stopped).await;
                         tokio::time::sleep(LAST_MOMENT).await;
                     };
                     tokio::select! {

@@ -89,10 +89,17 @@ pub mod op {
     pub const PROGRAM_FILTER: u32 = 30;
     /// flags u32, device u64, inode u64, path text: opens a file that is to be executed, or a script that it runs, and holds it: the
     /// program first, then the scripts; see `hold`.
-    pub const HOLD: u32 = 32;
+    pub const HOLD: u32 = 34;
     /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
     /// text: mounts an overlay of them on a path of the new root.
     pub const OVERLAY: u32 = 31;
+    /// count u32, port u16 for each: makes every address local to this network namespace, listens on port 53 for datagrams and on each
+    /// port for connections, and sends the sockets in that order; see `socket`.
+    pub const NETWORK: u32 = 32;
+    /// path text, contents text: makes a file that everybody may read.
+    pub const CONTENTS: u32 = 33;
+    /// instructions text (`struct sock_filter`): sends sockets that see what of the guest's packets the filter lets through.
+    pub const PACKETS: u32 = 35;
 }
 
 /// Flags of `op::ACCOUNT`.
@@ -184,6 +191,20 @@ pub mod message {
     pub const ROOT: u32 = 8;
     /// `op::READY` was reached.
     pub const READY: u32 = 9;
+    /// A socket of the sandbox's network comes with this message. values as `socket` has them.
+    pub const SOCKET: u32 = 10;
+    /// A socket that sees packets comes with this message.
+    pub const PACKETS: u32 = 11;
+
+    /// What stands where in `SOCKET`.
+    pub mod socket {
+        /// The port.
+        pub const PORT: usize = 0;
+        /// 1 for datagrams, 0 for connections.
+        pub const DATAGRAMS: usize = 1;
+        /// 1 where addresses of IPv6 are local, too.
+        pub const HAS_V6: usize = 2;
+    }
 
     /// What stands where in `EXITED`.
     pub mod account {

@@ -7,7 +7,7 @@ use serde_json::Value;
 type Row = (&'static str, u8, &'static [&'static str]);
 
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
-const TABLE: [Row; 9] = [
+const TABLE: [Row; 10] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
     ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
@@ -28,7 +28,18 @@ const TABLE: [Row; 9] = [
     (
         "cofferdam-plane-kit",
         1,
-        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json", "tokio"],
+        &[
+            "cofferdam-bridge",
+            "cap-std",
+            "ed25519-dalek",
+            "getrandom",
+            "nix",
+            "notify",
+            "libc",
+            "serde",
+            "serde_json",
+            "tokio",
+        ],
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     (
@@ -36,6 +47,7 @@ const TABLE: [Row; 9] = [
         2,
         &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
     ),
+    ("cofferdam-sandbox-macos", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     (
         "cofferdam-cli",
         3,
@@ -61,9 +73,11 @@ const TABLE: [Row; 9] = [
         4,
         &[
             "cofferdam-bridge",
+            "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
+            "cofferdam-sandbox-macos",
             "nix",
             "proptest",
             "serde_json",

@@ -12,4 +12,5 @@ pub mod prompted;
 pub mod pseudo_terminal;
 pub mod scratch;
 pub mod session;
+pub mod session_host;
 pub mod skip;

@@ -22,12 +22,12 @@ const TASKS: [Task; 8] = [
     ("ci", "what the continuous integration runs: format, lints, documents, tidy, fuzz, test", ci::run),
     (
         "contract",
-        "`generate`, `check`: the contract's schemas on disk, written from the types or held against them",
+        "`generate`, `check`, `freeze`: schemas, vectors and reference, written from the types, held against them and the baseline",
         contract::run,
     ),
     (
         "bench",
-        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, decide; tables also in target/bench",
+        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot, wire; tables also in target/bench",
         bench::run,
     ),
     (

@@ -9,7 +9,7 @@ use cofferdam_bridge::event::{ExecutionEvent, ExecutionReport};
 use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_kernel::{Command, Controller, Execution};
 use nix::sys::signal::{Signal, raise};
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use tokio::sync::{mpsc, watch};
 
 /// Where the program's streams go.
@@ -21,6 +21,8 @@ pub(crate) enum Mode {
     Terminal,
     /// Output and error are gathered.
     Captured,
+    /// Output and error are carried to ours: the plane cannot hand ours through.
+    Relayed,
 }
 
 /// What was gathered.
@@ -37,6 +39,7 @@ pub(crate) struct Captured {
 struct Relay {
     execution: Execution,
     controller: Controller,
+    mode: Mode,
     terminal: Option<RawTerminal>,
     captured: Captured,
     asked_to_end: bool,
@@ -49,15 +52,16 @@ struct Relay {
     held: Vec<u8>,
 }
 
-/// Starts the program and stays with it to its end. Nobody is asked anything.
-pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport, Captured), Failure> {
-    run_asking(command, mode, None).await
+/// Starts the program and stays with it to its end. `typed`: our standard input is carried to it. Nobody is asked anything.
+pub(crate) async fn run(command: Command, mode: Mode, typed: bool) -> Result<(ExecutionReport, Captured), Failure> {
+    run_asking(command, mode, typed, None).await
 }
 
 /// The same, with `questions` put on the terminal that the program is shown on.
 pub(crate) async fn run_asking(
     command: Command,
     mode: Mode,
+    typed: bool,
     questions: Option<Questions>,
 ) -> Result<(ExecutionReport, Captured), Failure> {
     let mut signals = Signals::take().map_err(|error| io("signals cannot be handed on", &error))?;
@@ -67,20 +71,33 @@ pub(crate) async fn run_asking(
     let terminal = match mode {
         Mode::Terminal => {
             let raw = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
-            if let Some(questions) = &questions {
+            // What comes from elsewhere than a terminal answers no question.
+            if let Some(questions) = questions.as_ref().filter(|_| std::io::stdin().is_terminal()) {
                 questions.relayed();
             }
-            type_for(controller.clone(), questions.clone())?;
             Some(raw)
         }
-        Mode::Inherited | Mode::Captured => None,
+        Mode::Inherited | Mode::Captured | Mode::Relayed => None,
     };
+    if typed || mode == Mode::Terminal {
+        type_for(controller.clone(), questions.clone())?;
+    }
     let attended = mode != Mode::Captured && nix::unistd::tcgetpgrp(std::io::stdin()).is_ok();
     let captured = Captured::default();
     let mut asking = questions.as_ref().map(Questions::asking);
     let (asked_to_end, asked_to_stop, held) = (false, false, Vec::new());
-    let mut relay =
-        Relay { execution, controller, terminal, captured, asked_to_end, asked_to_stop, attended, questions, held };
+    let mut relay = Relay {
+        execution,
+        controller,
+        mode,
+        terminal,
+        captured,
+        asked_to_end,
+        asked_to_stop,
+        attended,
+        questions,
+        held,
+    };
     loop {
         // While a question is up, nothing that the program prints may be seen.
         let up = relay.terminal.is_some() && asking.as_ref().is_some_and(|asking| *asking.borrow());
@@ -106,6 +123,12 @@ impl Relay {
     fn follow(&mut self, event: ExecutionEvent) -> Result<(), Failure> {
         match event {
             ExecutionEvent::Stdout { bytes } if self.terminal.is_some() => self.show(bytes)?,
+            ExecutionEvent::Stdout { bytes } if self.mode == Mode::Relayed => {
+                self.relay(&bytes, std::io::stdout().lock())?
+            }
+            ExecutionEvent::Stderr { bytes } if self.mode == Mode::Relayed => {
+                self.relay(&bytes, std::io::stderr().lock())?
+            }
             ExecutionEvent::Stdout { bytes } => self.captured.stdout.extend(bytes),
             ExecutionEvent::Stderr { bytes } => self.captured.stderr.extend(bytes),
             ExecutionEvent::Stopped { .. } => self.stop()?,
@@ -130,6 +153,17 @@ impl Relay {
             self.controller.signal(ExecutionSignal::Hangup)?;
         }
         Ok(())
+    }
+
+    /// Carries output to ours. A reader that has gone away ends the program, as a broken pipe would.
+    fn relay(&self, bytes: &[u8], mut to: impl Write) -> Result<(), Failure> {
+        match to.write_all(bytes).and_then(|()| to.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Ok(self.controller.signal(ExecutionSignal::Kill)?)
+            }
+            Err(error) => Err(io("what the program prints cannot be carried on", &error)),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Stops with the program, so that the shell has its terminal back, and goes on with it.

@@ -1,6 +1,6 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
-use crate::broker::{Broker, Judge, OwnPlaces};
+use crate::broker::{Broker, Judge, OwnPlaces, Surroundings};
 use crate::cgroup::Cgroups;
 use crate::changes::{ChangeStore, Recording};
 use crate::context::Context;
@@ -218,6 +218,7 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         program: &Program,
         streams: [BorrowedFd<'_>; 3],
+        host: &Arc<dyn ExecutionEventSink>,
     ) -> Result<Begun, BridgeError> {
         loop {
             let parked = self.park(context, request.streams)?;
@@ -235,9 +236,9 @@ impl LinuxPlane {
                 listen: &mut |root, listener| {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
-                        let shares_network = context.shares_network();
-                        let watch = context.watch.clone();
-                        broker = Some(Broker::start(listener, root, judge, context.brokered, shares_network, watch)?);
+                        let (shares_network, watch) = (context.shares_network(), context.watch.clone());
+                        let surroundings = Surroundings { shares_network, watch, host: host.clone() };
+                        broker = Some(Broker::start(listener, root, judge, context.brokered, surroundings)?);
                     }
                     Ok(())
                 },
@@ -278,7 +279,7 @@ impl LinuxPlane {
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
         let Begun { mut running, counting, broker, recording } =
-            self.begin(context, request, &program, streams.guest())?;
+            self.begin(context, request, &program, streams.guest(), &events)?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
@@ -363,6 +364,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::NetworkAllowlist,
             Feature::CommandRules,
             Feature::CallProfiles,
+            Feature::Prompts,
             Feature::OverlayChanges,
             Feature::SharedNetwork,
             Feature::ListeningPorts,

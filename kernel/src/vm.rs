@@ -26,6 +26,7 @@ pub struct VmSpec {
     host_environment: BTreeMap<String, String>,
     explain: Explain,
     network_scope: NetworkScope,
+    session: Option<String>,
 }
 
 impl VmSpec {
@@ -37,6 +38,7 @@ impl VmSpec {
             host_environment: BTreeMap::new(),
             explain: Explain::Known,
             network_scope: NetworkScope::Execution,
+            session: None,
         }
     }
 
@@ -61,6 +63,12 @@ impl VmSpec {
     /// The working directory of runs: `{cwd}` of the policy.
     pub fn working_directory(mut self, path: impl Into<String>) -> Self {
         self.places.cwd = Some(path.into());
+        self
+    }
+
+    /// The session that its runs belong to, as the audit log names it.
+    pub fn session(mut self, name: impl Into<String>) -> Self {
+        self.session = Some(name.into());
         self
     }
 
@@ -140,6 +148,7 @@ pub(crate) struct SharedVm {
     pub(crate) start_directory: String,
     pub(crate) recording: Recording,
     pub(crate) facts: Option<VmFacts>,
+    pub(crate) session: Option<String>,
     next_execution: AtomicU64,
 }
 
@@ -176,7 +185,9 @@ impl Vm {
         request.network_scope = spec.network_scope;
         let context = plane.create_command_context(request)?.context_id;
         let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
-        let shared = SharedVm { id, plane, context, compiled, start_directory, recording, facts, next_execution };
+        let session = spec.session;
+        let shared =
+            SharedVm { id, plane, context, compiled, start_directory, recording, facts, session, next_execution };
         Ok(Self { shared: Arc::new(shared) })
     }
 

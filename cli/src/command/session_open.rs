@@ -138,7 +138,7 @@ impl HostArguments {
         };
         let places = compose::Places::find(self.workspace.as_deref())?;
         let kernel = KernelParts::new(self.plane).at_rest().kernel()?;
-        let vm = compose::spec(policy, &places, Explain::Known);
+        let vm = compose::spec(policy, &places, Explain::Known).session(self.name.as_str());
         Ok(kernel.open_session(vm, spec)?)
     }
 

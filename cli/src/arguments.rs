@@ -3,8 +3,10 @@
 use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
+use crate::command::conformance::Conformance;
 use crate::command::doctor::Doctor;
 use crate::command::exec::Exec;
+use crate::command::plane::PlaneCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
 use crate::command::session::SessionCommand;
@@ -31,6 +33,9 @@ pub(crate) enum Commands {
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),
+    #[command(subcommand)]
+    Plane(PlaneCommand),
+    Conformance(Conformance),
     Completions(Completions),
 }
 

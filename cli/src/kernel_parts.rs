@@ -1,13 +1,13 @@
 //! What a kernel of this command is made of.
 
 use crate::audit_log::{self, Recording};
-use crate::compose::PlaneName;
+use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
-use cofferdam_exec_plane::{HostPlane, danger};
+use crate::report::human;
 use cofferdam_kernel::{Kernel, KernelBuilder};
 use cofferdam_plane_kit::host::HostFigures;
 use cofferdam_sandbox_linux::LinuxPlane;
-use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver};
+use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver, Upstream};
 use std::sync::Arc;
 
 /// The parts of a kernel, which are put together by [`kernel`](Self::kernel).
@@ -60,16 +60,19 @@ impl KernelParts {
                 if self.ahead {
                     plane = plane.ahead();
                 }
+                // As other programs of the host go to the network, where a policy lets a run go there at all.
+                match Upstream::of_environment(&compose::host_environment()) {
+                    Ok(None) => {}
+                    Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
+                    Err(why) => human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
+                }
                 if !self.names.is_empty() {
                     plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));
                 }
                 Kernel::builder(plane)
             }
-            PlaneName::Host => {
-                // Nobody comes here but by the option, which is the user's own word on this very run.
-                let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-                Kernel::builder(HostPlane::new(access)?)
-            }
+            PlaneName::Host => Kernel::builder(compose::host_plane()?),
+            PlaneName::Process(path) => Kernel::builder(compose::process(&path, &[])?),
         })
     }
 }

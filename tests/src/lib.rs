@@ -11,4 +11,5 @@ pub mod one_shot;
 pub mod pseudo_terminal;
 pub mod scratch;
 pub mod session;
+pub mod session_host;
 pub mod skip;

@@ -14,8 +14,11 @@ mod changes_list;
 mod changes_recorded;
 mod changes_show;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod plane;
+mod plane_serve;
 pub(crate) mod policy;
 mod policy_check;
 mod policy_explain;
@@ -43,6 +46,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),
+        Commands::Plane(plane) => plane.execute(),
+        Commands::Conformance(conformance) => conformance.execute(),
         Commands::Completions(completions) => completions.execute(),
     }
 }

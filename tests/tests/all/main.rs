@@ -56,9 +56,13 @@ mod real_programs;
 mod refusals;
 mod robustness;
 mod seccomp_profiles;
+mod session_containment;
+mod session_host;
+mod session_terminal;
 mod sessions;
 mod sockets;
 mod terminal;
+mod wire_planes;
 
 #[test]
 fn no_file_of_tests_is_forgotten() {

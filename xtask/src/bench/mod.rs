@@ -14,11 +14,12 @@ mod start;
 mod steady;
 mod table;
 mod throughput;
+mod wire;
 
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 11] = [
+const ALL: [Benchmark; 12] = [
     ("start", 300, start::run),
     ("audit", 200, audit::run),
     ("embedded", 200, embedded::run),
@@ -30,6 +31,7 @@ const ALL: [Benchmark; 11] = [
     ("network", 7, network::run),
     ("decide", 201, decide::run),
     ("oneshot", 100, oneshot::run),
+    ("wire", 20_000, wire::run),
 ];
 
 /// Runs the benchmark that is named, or all.

@@ -98,9 +98,8 @@ impl FilesystemRules {
     fn decide_from(&self, path: &str, access: FileAccess, from: usize) -> RuleDecision {
         let covers = |rank: usize| self.rules.get(rank).is_some_and(|(pattern, ..)| pattern.matches(path));
         let rank = self.index.first(path, from, covers);
-        let Some((rank, (_, effect, rule))) = rank.and_then(|rank| Some((rank, self.rules.get(rank)?))) else {
-            return RuleDecision::nothing_matches();
-        };
+        let found = rank.and_then(|rank| Some((rank, self.rules.get(rank)?)));
+        let Some((rank, (_, effect, rule))) = found else { return RuleDecision::nothing_matches() };
         let allowed = match (effect, access) {
             (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => true,
             // Protection takes writing away and leaves reading as it would be without it.
@@ -187,6 +186,16 @@ mod tests {
         assert!(!allowed(&rules, "/ws/s/x", FileAccess::Read));
         assert!(allowed(&rules, "/ws/s/open/x", FileAccess::Read));
         assert!(!allowed(&rules, "/ws/s/open/x", FileAccess::Write));
+    }
+
+    #[test]
+    fn a_pattern_for_all_in_a_folder_says_more_than_the_folder() {
+        for text in ["/ws/*", "/ws/**"] {
+            let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, text)]);
+            assert!(!allowed(&denied, "/ws/a", FileAccess::Read) && !allowed(&denied, "/ws/a/b", FileAccess::Write));
+            let read = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Read, text)]);
+            assert!(allowed(&read, "/ws/a", FileAccess::Read) && !allowed(&read, "/ws/a", FileAccess::Write));
+        }
     }
 
     #[test]

@@ -107,6 +107,17 @@ codes! {
     ChangesConflict, "changes_conflict", Protocol, "The workspace was changed since the run began, where the run changed it, too; nothing was committed.";
     ChangesDamaged, "changes_damaged", Host, "The change set on disk is not what a run left there.";
     ChangesStoreUnsuitable, "changes_store_unsuitable", Unsupported, "Changes cannot be kept apart in that place or of that workspace; the message says why.";
+    SessionInvalid, "session_invalid", ParsingInput, "A session file, or a command of it, could not be read; the message names line and column.";
+    UnknownCommand, "unknown_command", Protocol, "The session has no command of that name; details list those it has.";
+    CommandNotOneShot, "command_not_one_shot", Protocol, "The command is persistent: it is started, not run.";
+    CommandNotPersistent, "command_not_persistent", Protocol, "The command is a one-shot: it is run, not started.";
+    CommandNotRunning, "command_not_running", Protocol, "The command does not run now.";
+    CommandFailed, "command_failed", Guest, "The program ended with an exit code other than 0, or by a signal.";
+    CommandNotReady, "command_not_ready", Guest, "The command ended before it was ready, or was not ready in time.";
+    TooManyCommands, "too_many_commands", Limit, "As many persistent commands run as the session may have.";
+    UnknownSession, "unknown_session", Protocol, "No session of that name is open.";
+    SessionClosed, "session_closed", Protocol, "The session is closed, and everything in it has ended.";
+    SessionUnreachable, "session_unreachable", Host, "The host process of a session does not answer, or is not who it should be.";
     AuditUnavailable, "audit_unavailable", Host, "The audit log cannot be written or read, and nothing runs that is not recorded; the message says why.";
     AuditDamaged, "audit_damaged", Host, "The audit log is not what its writers left there; `cofferdam audit verify` names the place.";
     UnknownVm, "unknown_vm", Protocol, "No VM of that id; it was never created or is forgotten.";

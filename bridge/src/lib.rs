@@ -35,6 +35,7 @@ pub mod json_fault;
 pub mod limits;
 pub mod module;
 pub mod network_rules;
+pub mod network_scope;
 mod operations;
 pub mod path_pattern;
 pub mod permission;

@@ -263,10 +263,11 @@ fn specificity(parts: &[Part]) -> Specificity {
         Part::AnyDepth => 1,
         Part::Wild(tokens) => tokens.iter().filter(|token| !matches!(token, Token::Char(_))).count(),
     });
+    // The slash before each counts too: `/w/*` is beneath `/w`, and says more than it.
     let characters = |part: &Part| match part {
         Part::Literal(text) => text.len() + 1,
-        Part::AnyDepth => 0,
-        Part::Wild(tokens) => tokens.iter().filter(|token| matches!(token, Token::Char(_))).count(),
+        Part::AnyDepth => 1,
+        Part::Wild(tokens) => tokens.iter().filter(|token| matches!(token, Token::Char(_))).count() + 1,
     };
     let literal_in_all = parts.iter().map(characters).sum();
     Specificity { literal_prefix: literal.sum(), literal_in_all, fewer_wildcards: std::cmp::Reverse(wildcards.sum()) }
@@ -350,6 +351,10 @@ mod tests {
         assert!(literal("/ws/a/b").specificity() > glob("/ws/a/*").specificity());
         assert!(glob("/ws/*/x").specificity() > glob("/ws/**/*").specificity());
         assert!(glob("/ws/**/.env").specificity() > literal("/ws").specificity());
+        for beneath in ["/ws/*", "/ws/?", "/ws/[a]", "/ws/**"] {
+            assert!(glob(beneath).specificity() > literal("/ws").specificity(), "{beneath}");
+            assert!(literal("/ws/a").specificity() > glob(beneath).specificity(), "{beneath}");
+        }
     }
 
     #[test]

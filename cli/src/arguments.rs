@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::conformance::Conformance;
@@ -8,6 +9,7 @@ use crate::command::exec::Exec;
 use crate::command::plane::PlaneCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
+use crate::command::session::SessionCommand;
 use clap::{Parser, Subcommand};
 
 /// Runs programs that you do not trust, under one policy.
@@ -24,6 +26,10 @@ pub(crate) enum Commands {
     Exec(Exec),
     #[command(subcommand)]
     Changes(ChangesCommand),
+    #[command(subcommand)]
+    Session(SessionCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),

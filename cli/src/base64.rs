@@ -17,6 +17,23 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     text
 }
 
+/// Decodes text with padding; none for what `encode` would not have made.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for group in text.as_bytes().chunks(4) {
+        let padding = group.iter().rev().take_while(|letter| **letter == b'=').count();
+        let mut bits = 0_u32;
+        for letter in group.iter().take(4 - padding.min(2)) {
+            let value = ALPHABET.iter().position(|own| own == letter)?;
+            bits = bits << 6 | u32::try_from(value).ok()?;
+        }
+        bits <<= 6 * padding.min(2);
+        let [_, first, second, third] = bits.to_be_bytes();
+        bytes.extend([first, second, third].iter().take(3 - padding.min(3)));
+    }
+    (encode(&bytes) == text).then_some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +42,16 @@ mod tests {
     fn the_examples_of_the_rfc_hold() {
         for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(encode(plain.as_bytes()), encoded);
+            assert_eq!(decode(encoded).as_deref(), Some(plain.as_bytes()));
         }
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for text in ["Z", "Zg", "Zg=", "Zh==", "Zm9v\n", "Zm 9v", "====", "Zg==Zg==", "Zm9v=", "Z===", "é"] {
+            assert_eq!(decode(text), None, "{text:?}");
+        }
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(decode(&encode(&all)), Some(all));
     }
 }

@@ -24,7 +24,11 @@ fn read(text: &str) -> Option<FixedName> {
         Ok(address) => (address.ip(), Some(address.port())),
         Err(_) => (address.trim_matches(['[', ']']).parse::<IpAddr>().ok()?, None),
     };
-    Some(FixedName::new(canonical_name(name)?, port, address, other_port))
+    let name = match name.strip_prefix("*.") {
+        Some(above) => format!("*.{}", canonical_name(above)?),
+        None => canonical_name(name)?,
+    };
+    Some(FixedName::new(name, port, address, other_port))
 }
 
 #[cfg(test)]

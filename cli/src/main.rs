@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audit_log;
 mod base64;
 mod command;
 mod compose;
@@ -10,8 +11,11 @@ mod escape;
 mod exit_code;
 mod failure;
 mod fixed_name;
+mod kernel_parts;
+mod plane_choice;
 mod policy_file;
 mod report;
+mod session;
 mod terminal;
 
 use clap::Parser;

@@ -94,9 +94,10 @@ impl HostPlane {
         let kept = self.keeper.start(&plan, ends.guest())?;
         let (input, outputs) = ends.into_ours();
         let control = kept.control().map_err(|error| no_resources(&error))?;
-        let shared = Arc::new(Shared::new(control, input));
+        let tree = ProcessTree::beneath(kept.keeper_id(), 1);
+        let shared = Arc::new(Shared::new(control, input, tree.clone()));
         let process_id = kept.program_id();
-        let limits = LimitWatch::new(profile.limits.clone(), ProcessTree::beneath(kept.keeper_id(), 1), started);
+        let limits = LimitWatch::new(profile.limits.clone(), tree, started);
         self.running.add(execution_id.clone(), vm_id, shared.clone());
         let (running, id) = (self.running.clone(), execution_id.clone());
         let supervision = Supervision {
@@ -135,6 +136,9 @@ impl ExecutionBridge for HostPlane {
             Feature::Signals,
             Feature::Terminal,
             Feature::InheritedStreams,
+            // All that runs here has the host's.
+            Feature::SharedNetwork,
+            Feature::ListeningPorts,
             Feature::HeldPrograms,
         ];
         descriptor.limits = vec![
@@ -195,6 +199,10 @@ impl ExecutionBridge for HostPlane {
 
     fn resize_terminal(&self, execution: &ExecutionRef, size: TerminalSize) -> Result<(), BridgeError> {
         self.running.find(execution)?.input.resize(size)
+    }
+
+    fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
+        Ok(self.running.find(execution)?.tree.is_listening(port))
     }
 
     fn forget_vm(&self, vm_id: &VmId) {

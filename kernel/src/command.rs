@@ -176,8 +176,10 @@ impl Command {
     pub async fn spawn(self) -> Result<Execution, KernelError> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
         let id = self.vm.next_execution();
-        let refused = |error: &KernelError| self.vm.recording.refused(&self.vm.id, &id, &self.program, error);
-        let rule = self.check().inspect_err(refused)?;
+        let rule = match self.check() {
+            Ok(rule) => rule,
+            Err(error) => return Err(self.vm.recording.refused(&self.vm.id, &id, &self.program, error).await),
+        };
         let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
         let (vm, timeout) = (self.vm.clone(), self.timeout);
         let request = self.into_request(id);
@@ -187,11 +189,16 @@ impl Command {
         let queue = Arc::new(EventQueue::of(record));
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        let started = vm.plane.start_execution(request, queue.clone());
-        if let (Err(error), Some(record)) = (&started, queue.record()) {
-            record.not_started(error);
-        }
-        started?;
+        let process_id = match vm.plane.start_execution(request, queue.clone()) {
+            Ok(started) => started.process_id,
+            Err(error) => {
+                return Err(match queue.record() {
+                    Some(record) => record.not_started(error).await,
+                    None => error,
+                }
+                .into());
+            }
+        };
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
         if let (Some(timer), Some(record)) = (&timer, queue.record()) {
             record.limited_by(timer.watch());
@@ -199,7 +206,7 @@ impl Command {
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer))
+        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
     }
 
     /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.

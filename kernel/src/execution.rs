@@ -23,6 +23,7 @@ pub struct Execution {
     timer: Option<WallTimer>,
     report: Option<ExecutionReport>,
     audit_failure: Option<BridgeError>,
+    process_id: Option<u32>,
 }
 
 /// Acts on a run from elsewhere than its reader. Clones act on the same run; they keep neither it nor its VM alive.
@@ -41,7 +42,17 @@ impl Execution {
         timer: Option<WallTimer>,
     ) -> Self {
         let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
-        Self { vm, controller, queue, timer, report: None, audit_failure: None }
+        Self { vm, controller, queue, timer, report: None, audit_failure: None, process_id: None }
+    }
+
+    pub(crate) fn with_process_id(mut self, process_id: Option<u32>) -> Self {
+        self.process_id = process_id;
+        self
+    }
+
+    /// The host's number of its first process, where there is one. For display only.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process_id
     }
 
     /// The next event; `None` after the last, which is `Exited`.
@@ -178,6 +189,20 @@ impl Controller {
         match self.vm.upgrade() {
             Some(vm) => Ok(vm.plane.resize_terminal(&self.execution, size)?),
             None => Ok(()),
+        }
+    }
+
+    /// Whether a program of the run accepts TCP connections at `port`. A run that has ended does not.
+    ///
+    /// # Errors
+    /// `unsupported_operation` on a plane that cannot tell.
+    pub async fn is_listening(&self, port: u16) -> Result<bool, KernelError> {
+        let Some(vm) = self.vm.upgrade() else { return Ok(false) };
+        let (execution, none) = (self.execution.clone(), ErrorCode::UnknownExecution);
+        match tokio::task::spawn_blocking(move || vm.plane.is_listening(&execution, port)).await {
+            Ok(Err(error)) if error.code == none => Ok(false),
+            Ok(told) => Ok(told?),
+            Err(_) => Err(BridgeError::new(ErrorCode::PlaneFault, "the plane failed while it was called").into()),
         }
     }
 

@@ -61,7 +61,7 @@ impl Kernel {
         let number = self.next_vm.fetch_add(1, Ordering::Relaxed);
         let mut compiled = spec.compile()?;
         self.recording.keep_out(&mut compiled)?;
-        let plane = self.choose(&compiled.profile)?;
+        let plane = self.choose(&compiled.profile, spec.has_shared_network())?;
         Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, self.recording.clone())
     }
 
@@ -71,11 +71,18 @@ impl Kernel {
     /// `policy_invalid` where the policy does not fit the spec.
     pub fn preflight(&self, spec: &VmSpec) -> Result<Vec<(PlaneDescriptor, Preflight)>, KernelError> {
         let profile = spec.compile()?.profile;
-        Ok(self.candidates(&profile).map(|(_, descriptor, preflight)| (descriptor, preflight)).collect())
+        Ok(self
+            .candidates(&profile, spec.has_shared_network())
+            .map(|(_, descriptor, preflight)| (descriptor, preflight))
+            .collect())
     }
 
-    /// The planes that run programs, each with what it says to `profile`.
-    fn candidates(&self, profile: &ExecutionProfile) -> impl Iterator<Item = (&Plane, PlaneDescriptor, Preflight)> {
+    /// The planes that run programs, each with what it says to `profile`; `meet`: and to runs that are to reach each other.
+    fn candidates(
+        &self,
+        profile: &ExecutionProfile,
+        meet: bool,
+    ) -> impl Iterator<Item = (&Plane, PlaneDescriptor, Preflight)> {
         self.planes.iter().filter_map(move |plane| {
             let descriptor = plane.describe();
             if !descriptor.has(Feature::Commands) || descriptor.contract_generation != CONTRACT_GENERATION {
@@ -83,6 +90,7 @@ impl Kernel {
             }
             let mut preflight = plane.preflight(profile);
             preflight.shortfalls.extend(beyond_plane(profile, &descriptor));
+            preflight.shortfalls.extend(meeting(&descriptor).filter(|_| meet));
             Some((plane, descriptor, preflight))
         })
     }
@@ -98,9 +106,9 @@ impl Kernel {
     }
 
     /// The first plane that runs programs and can enforce the whole profile, and what it says to it. Nothing is ever dropped in silence.
-    fn choose(&self, profile: &ExecutionProfile) -> Result<(Plane, Preflight), KernelError> {
+    fn choose(&self, profile: &ExecutionProfile, meet: bool) -> Result<(Plane, Preflight), KernelError> {
         let mut refusals = Vec::new();
-        for (plane, descriptor, preflight) in self.candidates(profile) {
+        for (plane, descriptor, preflight) in self.candidates(profile, meet) {
             if preflight.accepted() {
                 return Ok((plane.clone(), preflight));
             }
@@ -163,6 +171,15 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Opt
         let message = format!("this plane holds no profile of system calls (commands.calls = \"{}\")", calls.name());
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
+    })
+}
+
+/// Runs that are to reach each other need a plane that knows of it.
+fn meeting(descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    (!descriptor.has(Feature::SharedNetwork)).then(|| {
+        let message = "on this plane the commands of a session cannot reach each other over the network";
+        let fix = "run on a plane that has shared_network, such as linux_native";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
     })
 }
 

@@ -31,6 +31,7 @@ pub mod policy;
 mod poller;
 mod queue;
 mod recording;
+pub mod session;
 mod vm;
 mod wall_timer;
 

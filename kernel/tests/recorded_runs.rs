@@ -198,6 +198,7 @@ async fn r3_a_refusal_before_the_start_is_recorded_and_nothing_was_started() {
     let vm = vm(kernel(&plane));
     let error = vm.command("/opt/other").output().await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::DeniedByPolicy);
+    assert_eq!(error.error().details["audit_sequence"], 2);
     vm.command("/usr/bin/tool").arg("nul\0").output().await.unwrap_err();
     drop(vm);
     assert_eq!(kinds(&plane.store), ["segment_begin", "refused", "refused"]);
@@ -251,7 +252,8 @@ async fn an_end_that_cannot_be_recorded_is_told_with_the_result() {
 async fn a_start_that_failed_is_recorded_as_failed_with_its_code() {
     let plane = Witness::default();
     let vm = vm(kernel(&plane));
-    vm.command("missing").output().await.unwrap_err();
+    let error = vm.command("missing").output().await.unwrap_err();
+    assert_eq!(error.error().details["audit_sequence"], 2, "the failure says where it is recorded");
     drop(vm);
     let records = records(&plane.store);
     let Event::Failed(ended) = &records[2].event else { unreachable!("{records:?}") };

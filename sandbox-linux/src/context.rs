@@ -16,6 +16,7 @@ use crate::preflight::Offer;
 use crate::prepared::Prepared;
 use crate::program::Program;
 use crate::seccomp::{self, Asked, Profile, ProgramFilter, Variant};
+use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
@@ -63,6 +64,8 @@ pub(crate) struct Context {
     after_terminal: Option<Plan>,
     landlock: Option<Rights>,
     filter: &'static [u8],
+    /// Where its runs meet, if they do.
+    network: Option<Arc<SharedNetwork>>,
 }
 
 impl Context {
@@ -106,6 +109,7 @@ impl Context {
             after_terminal: None,
             landlock: offer.landlock,
             filter: seccomp::filter(filter),
+            network: None,
             watch,
             profile,
             view,
@@ -128,7 +132,23 @@ impl Context {
     pub(crate) fn anew(&self, offer: &Offer) -> Result<Self, BridgeError> {
         let profile = self.profile.clone();
         let prepared = Prepared::new(&profile)?;
-        Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.brokered.explains)
+        let anew = Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.brokered.explains)?;
+        Ok(match &self.network {
+            Some(network) => anew.meeting_in(network.clone()),
+            None => anew,
+        })
+    }
+
+    /// Whether its runs have a network of their own.
+    pub(crate) fn has_own_network(&self) -> bool {
+        self.namespaces & libc::CLONE_NEWNET != 0
+    }
+
+    /// The same with a network that all its runs share.
+    pub(crate) fn meeting_in(mut self, network: Arc<SharedNetwork>) -> Self {
+        self.namespaces &= !libc::CLONE_NEWNET;
+        self.network = Some(network);
+        self
     }
 
     /// The places on the host that a run can write to, each with its device.
@@ -138,9 +158,9 @@ impl Context {
         self.view.writable().chain(on_host.and_then(with_device))
     }
 
-    /// Whether runs have no network namespace of their own.
+    /// Whether runs have the host's network.
     pub(crate) fn shares_network(&self) -> bool {
-        self.namespaces & libc::CLONE_NEWNET == 0
+        !self.has_own_network() && self.network.is_none()
     }
 
     /// Whether changes in the workspace are kept apart.
@@ -150,6 +170,9 @@ impl Context {
 
     /// Starts a launcher for one run.
     pub(crate) fn park(&self, launcher: &Launcher) -> Result<Parked, BridgeError> {
+        if let Some(network) = &self.network {
+            return Parked::in_network(launcher, self.namespaces, network);
+        }
         if self.tier == Tier::Full {
             return Parked::in_namespaces(launcher, self.namespaces);
         }

@@ -24,6 +24,7 @@ mod execution;
     reason = "the launcher includes the same file, where every item is public and used"
 )]
 mod format;
+mod handles;
 mod launcher;
 mod limit_watch;
 mod mountinfo;
@@ -36,6 +37,7 @@ mod preflight;
 mod prepared;
 mod program;
 mod seccomp;
+mod shared_network;
 mod spawn;
 mod start;
 mod step_report;

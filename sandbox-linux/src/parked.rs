@@ -8,8 +8,9 @@ use crate::launcher::Launcher;
 use crate::network::Sockets;
 use crate::plan::beforehand;
 use crate::plan::encode::Plan;
+use crate::shared_network::SharedNetwork;
 use crate::spawn::spawn;
-use crate::start::{Running, receive, send_plan};
+use crate::start::{Message, Running, receive, send_plan};
 use crate::step_report;
 use crate::temporary::TemporaryDirectory;
 use cofferdam_bridge::error::BridgeError;
@@ -51,6 +52,17 @@ impl Parked {
         Self::start(launcher, flags, beforehand::in_namespaces(flags), None)
     }
 
+    /// As [`in_namespaces`](Self::in_namespaces), in a network that others live in, too.
+    pub(crate) fn in_network(launcher: &Launcher, flags: i32, network: &SharedNetwork) -> Result<Self, BridgeError> {
+        let spawned = Self::spawn(launcher, flags, Some(network));
+        Self::begin(spawned, flags, beforehand::in_namespaces(flags), None)
+    }
+
+    /// Starts the launcher in the namespaces of `flags` with a plan of the caller's.
+    pub(crate) fn with_plan(launcher: &Launcher, flags: i32, plan: Plan) -> Result<Self, BridgeError> {
+        Self::start(launcher, flags, plan, None)
+    }
+
     /// Starts the launcher without namespaces, under a guard; `temporary`: with temporary storage of its own on the host.
     pub(crate) fn guarded(launcher: &Launcher, temporary: bool) -> Result<Self, BridgeError> {
         let temporary = temporary.then(TemporaryDirectory::choose).transpose()?;
@@ -76,8 +88,17 @@ impl Parked {
         plan: Plan,
         temporary: Option<TemporaryDirectory>,
     ) -> Result<Self, BridgeError> {
+        Self::begin(Self::spawn(launcher, flags, None), flags, plan, temporary)
+    }
+
+    fn begin(
+        spawned: io::Result<(Process, OwnedFd)>,
+        flags: i32,
+        plan: Plan,
+        temporary: Option<TemporaryDirectory>,
+    ) -> Result<Self, BridgeError> {
+        let (process, ours) = spawned.map_err(|error| step_report::spawn_failed(&error))?;
         let bytes = plan.encode()?;
-        let (process, ours) = Self::spawn(launcher, flags).map_err(|error| step_report::spawn_failed(&error))?;
         let stage = Stage { plans: vec![plan], ..Stage::default() };
         let parked = Self { process: Some(process), control: Some(ours), stage, flags, temporary };
         if let Some(control) = &parked.control {
@@ -86,9 +107,19 @@ impl Parked {
         Ok(parked)
     }
 
-    fn spawn(launcher: &Launcher, flags: i32) -> io::Result<(Process, OwnedFd)> {
+    fn spawn(launcher: &Launcher, flags: i32, network: Option<&SharedNetwork>) -> io::Result<(Process, OwnedFd)> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
-        Ok((spawn(launcher.as_fd(), theirs.as_fd(), flags)?, ours))
+        Ok((spawn(launcher.as_fd(), theirs.as_fd(), flags, network)?, ours))
+    }
+
+    /// Where it speaks.
+    pub(crate) fn control(&self) -> Result<BorrowedFd<'_>, BridgeError> {
+        self.control.as_ref().map(AsFd::as_fd).ok_or_else(step_report::silent)
+    }
+
+    /// Why it failed, as it said.
+    pub(crate) fn explain(&self, message: &Message) -> BridgeError {
+        step_report::explain(message, &self.stage.plans)
     }
 
     /// Its process number.
@@ -120,7 +151,7 @@ impl Parked {
                 message::FAILED => return Err(step_report::explain(&message, &self.stage.plans)),
                 message::ROOT => root = message.descriptor,
                 message::LISTENER => self.stage.listener = root.take().zip(message.descriptor),
-                message::SOCKET => self.stage.sockets.take(message),
+                message::SOCKET | message::PACKETS => self.stage.sockets.take(message),
                 _ => {}
             }
         }

@@ -6,7 +6,8 @@ use crate::changes::{ChangeStore, Recording};
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
-use crate::execution::{End, Shared};
+use crate::execution::Shared;
+use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
 use crate::network::Network;
@@ -15,6 +16,7 @@ use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
 use crate::program::Program;
+use crate::shared_network::SharedNetwork;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
 use crate::terminal_streams::{ends, separate};
@@ -31,6 +33,7 @@ use cofferdam_bridge::execution::{
 };
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
+use cofferdam_bridge::network_scope::NetworkScope;
 use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
@@ -38,7 +41,7 @@ use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::network::resolver::{Resolve, SystemResolver};
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -151,6 +154,7 @@ impl LinuxPlane {
         {
             return Ok(parked);
         }
+        // One that was started ahead has a network of its own, and so never the flags of a context whose runs share one.
         match self.ahead.take(context.namespaces) {
             Some(parked) => Ok(parked),
             None => context.park(&self.launcher),
@@ -285,8 +289,7 @@ impl LinuxPlane {
             let limit = context.profile.limits.stdout_bytes.unwrap_or(u64::MAX);
             outputs.push(CapturedOutput::new(shown, LimitName::Stdout, limit));
         }
-        let end = if context.tier == Tier::Full { End::Kill } else { End::HangUp };
-        let shared = Arc::new(share(&running, input, end).map_err(|error| no_streams(&error))?);
+        let shared = Arc::new(share(&running, input, context.tier).map_err(|error| no_streams(&error))?);
         let probe = match context.tier {
             Tier::Full => TreeProbe::of_namespace(running.process.pid()).ok(),
             _ => Some(TreeProbe::of_descendants(running.process.pid())),
@@ -358,6 +361,8 @@ impl ExecutionBridge for LinuxPlane {
             Feature::CommandRules,
             Feature::CallProfiles,
             Feature::OverlayChanges,
+            Feature::SharedNetwork,
+            Feature::ListeningPorts,
             Feature::HeldPrograms,
         ];
         descriptor.limits = vec![
@@ -381,7 +386,11 @@ impl ExecutionBridge for LinuxPlane {
         let prepared = self.prepared.take(&request.profile)?;
         let explains = request.explain == Explain::Everything && self.offer.broker;
         let tier = self.tier(&request.profile);
-        let context = Arc::new(Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?);
+        let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
+        if request.network_scope == NetworkScope::Context && context.has_own_network() {
+            context = context.meeting_in(Arc::new(SharedNetwork::new(&self.launcher)?));
+        }
+        let context = Arc::new(context);
         if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {
             pool.announce(&context);
         }
@@ -422,6 +431,10 @@ impl ExecutionBridge for LinuxPlane {
         self.find(execution)?.input().resize(size)
     }
 
+    fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
+        Ok(self.find(execution)?.processes().is_listening(port))
+    }
+
     fn forget_vm(&self, vm_id: &VmId) {
         lock(&self.contexts).retain(|_, context| context.vm_id != *vm_id);
         for (owner, shared) in lock(&self.executions).values() {
@@ -443,10 +456,6 @@ impl Drop for LinuxPlane {
             self.underway.wait(LAST_MOMENT);
         }
     }
-}
-
-fn share(running: &Running, input: GuestInput, end: End) -> std::io::Result<Shared> {
-    Ok(Shared::new(running.process.as_fd().try_clone_to_owned()?, running.control.try_clone()?, input, end))
 }
 
 fn no_streams(error: &std::io::Error) -> BridgeError {

@@ -151,7 +151,7 @@ fn wait_until_started(
             message::FAILED => return Err(step_report::explain(&message, plans).into()),
             message::ROOT => root = message.descriptor,
             message::TERMINAL => running.terminal = message.descriptor,
-            message::SOCKET => running.sockets.take(message),
+            message::SOCKET | message::PACKETS => running.sockets.take(message),
             message::LISTENER => {
                 if let (Some(root), Some(listener)) = (root.take(), message.descriptor) {
                     on_listener(root, listener)?;

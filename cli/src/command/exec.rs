@@ -2,7 +2,8 @@
 
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
-use crate::{exit_code, policy_file};
+use crate::kernel_parts::KernelParts;
+use crate::{exit_code, plane_choice, policy_file};
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -69,12 +70,12 @@ impl Exec {
 
     fn run(&self) -> Result<Value, Failure> {
         let request = RunProgram::from_json(&self.read()?)?;
-        let kernel = compose::kernel(&self.plane)?;
+        let kernel = KernelParts::new(self.plane.clone()).kernel()?;
         let places = match (&self.policy, &self.workspace) {
             (None, None) => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,
         };
-        let policy = compose::fitting(policy_file::find(self.policy_name())?, &kernel, &self.plane)?;
+        let policy = plane_choice::fitting(policy_file::find(self.policy_name())?, &kernel, &self.plane)?;
         let vm = compose::vm(&kernel, policy, &places, Explain::Known)?;
         let runtime = compose::runtime().map_err(|error| io("the program cannot be waited for", &error))?;
         let answer = runtime.block_on(vm.exec(request));

@@ -1,9 +1,16 @@
 //! The commands, one file each.
 
+pub(crate) mod audit;
+mod audit_follow;
+mod audit_key;
+mod audit_query;
+mod audit_show;
+mod audit_verify;
 pub(crate) mod changes;
 mod changes_commit;
 mod changes_discard;
 mod changes_list;
+mod changes_recorded;
 mod changes_show;
 pub(crate) mod completions;
 pub(crate) mod conformance;
@@ -19,6 +26,10 @@ mod policy_learn;
 mod policy_schema;
 mod policy_show;
 pub(crate) mod run;
+pub(crate) mod session;
+mod session_open;
+mod session_print;
+mod session_verbs;
 
 use crate::arguments::{Arguments, Commands};
 use crate::failure::{Failure, io};
@@ -30,6 +41,8 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Run(run) => run.execute(),
         Commands::Exec(exec) => exec.execute(),
         Commands::Changes(changes) => changes.execute(),
+        Commands::Session(session) => session.execute(),
+        Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),
         Commands::Plane(plane) => plane.execute(),

@@ -3,11 +3,13 @@
 #[path = "run_dry.rs"]
 mod dry;
 
+use crate::audit_log::{self, Recording};
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
-use crate::{exit_code, fixed_name, policy_file};
+use crate::{exit_code, fixed_name, plane_choice, policy_file};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::enforcement::Tier;
@@ -89,6 +91,9 @@ pub(crate) struct Run {
     /// runs, without a network, and what it would change is told and discarded.
     #[arg(long)]
     dry_run: bool,
+    /// Run it without a record in the audit log.
+    #[arg(long)]
+    no_audit: bool,
     /// Where it runs: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
     /// has none to offer, is given here.
     #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
@@ -126,10 +131,11 @@ enum Calls {
 
 fn concat_help() -> String {
     format!(
-        "{}\n\nExamples:\n  cofferdam run --workspace . -- make test\n  \
+        "{}\n\n{}\n\nExamples:\n  cofferdam run --workspace . -- make test\n  \
          cofferdam run --policy strict --read /srv/data --timeout 30s -- python3 count.py\n  \
          cofferdam run --json -- ./untrusted | jq .cause",
-        exit_code::HELP
+        exit_code::HELP,
+        audit_log::HELP
     )
 }
 
@@ -182,11 +188,11 @@ impl Run {
             return self.dry_run();
         }
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
-        let kernel = compose::kernel_where(&self.plane, names)?;
+        let kernel = KernelParts::new(self.plane.clone()).recording(self.recording()).names(names).kernel()?;
         let places = self.places()?;
-        let unisolated = compose::isolates_nothing(&kernel, &self.plane);
+        let unisolated = plane_choice::isolates_nothing(&kernel, &self.plane);
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
-        let policy = compose::fitting(policy, &kernel, &self.plane)?;
+        let policy = plane_choice::fitting(policy, &kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(&kernel, policy, &places, explain)?;
         let mode = self.mode(&vm);
@@ -198,10 +204,17 @@ impl Run {
         let typed = !vm.plane().has(Feature::InheritedStreams) && vm.plane().has(Feature::Stdin);
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
         let (report, captured) = runtime.block_on(relay::run(command, mode, typed))?;
+        if let Some(failure) = &captured.audit_failure {
+            human::warn(&format!("the end of this run could not be recorded: {}", failure.message));
+        }
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();
         self.tell(&vm, &report, &captured)?;
         Ok(exit_code::of_cause(&report.cause))
+    }
+
+    fn recording(&self) -> Recording {
+        if self.no_audit { Recording::Off } else { Recording::Usual }
     }
 
     fn places(&self) -> Result<Places, Failure> {

@@ -72,7 +72,12 @@ impl Log {
         Ok(())
     }
 
-    /// Appends `entries`, which must not be none; answers their first sequence number, for they follow each other. `own` are the time
+    /// Whether there is a key to sign with.
+    pub(super) fn is_signed(&self) -> bool {
+        self.settings.signer.is_some()
+    }
+
+    /// Appends `entries`; answers their first sequence number, for they follow each other. `own` are the time
     /// and the clock of records that the log makes itself. Either all are in the log afterwards, or none.
     pub(super) fn append(&mut self, entries: &[Entry], own: &Entry, closing: Closing) -> Result<u64, BridgeError> {
         let (store, tail) = (self.store.clone(), self.tail.take());

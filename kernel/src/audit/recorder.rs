@@ -201,10 +201,16 @@ fn serve(desk: &Desk, mut log: Log) {
     let closed = Closed(desk);
     // What is wrong with the log the first batch is told.
     let _ = log.warm();
+    let mut last = None;
     loop {
         let jobs = desk.next();
         let Some(own) = jobs.last().map(|job| job.entry.clone()) else { break };
         write(&mut log, jobs, &own);
+        last = Some(own);
+    }
+    if let Some(own) = last.filter(|_| log.is_signed()) {
+        // An end that is not signed is one that was cut, or not closed in order: who verifies is told.
+        let _ = log.append(&[], &own, Closing::Checkpoint);
     }
     drop(closed);
 }

@@ -243,6 +243,9 @@ fn network(profile: &mut ExecutionProfile, layer: &Document) {
         profile.network.allow.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
     }
     profile.network.listen.extend_from_slice(&layer.listen);
+    if let Some(tls) = layer.tls {
+        profile.network.tls = tls;
+    }
 }
 
 fn commands(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {

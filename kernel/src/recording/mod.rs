@@ -86,9 +86,16 @@ impl Recording {
         }
     }
 
-    /// Records that something was refused before it started. It is refused either way, so nobody waits.
-    pub(crate) fn refused(&self, vm: &VmId, execution: &ExecutionId, subject: &str, error: &KernelError) {
-        let Some(recorder) = &self.recorder else { return };
+    /// Records that something was refused before it started, and answers the refusal with the number of its record. Where that cannot be
+    /// written it is refused all the same.
+    pub(crate) async fn refused(
+        &self,
+        vm: &VmId,
+        execution: &ExecutionId,
+        subject: &str,
+        error: KernelError,
+    ) -> KernelError {
+        let Some(recorder) = &self.recorder else { return error };
         let refused = Refused {
             subject: subject.to_owned(),
             code: error.code(),
@@ -96,7 +103,10 @@ impl Recording {
             denial: error.denial().cloned(),
         };
         let event = Event::Refused(Box::new(refused));
-        drop(recorder.record(About::vm(vm).execution(execution), event, Durability::Written));
+        match recorder.record(About::vm(vm).execution(execution), event, Durability::Written).await {
+            Ok(sequence) => numbered(error.error().clone(), sequence).into(),
+            Err(_) => error,
+        }
     }
 
     /// Records that a run is about to start, and returns when that is on disk.
@@ -146,4 +156,9 @@ impl Recording {
         figures.insert("running".to_owned(), self.running.load(Ordering::Relaxed));
         figures
     }
+}
+
+/// An error, with the number of the record that tells of it.
+pub(crate) fn numbered(error: BridgeError, sequence: u64) -> BridgeError {
+    error.with("audit_sequence", sequence)
 }

@@ -1,6 +1,6 @@
 //! The records of one run: after its `started`, what was refused on the way, and its end, however it comes.
 
-use super::Recording;
+use super::{Recording, numbered};
 use crate::audit::{About, Decided, Durability, Ended, Event, Recorder, Ticket};
 use crate::wall_timer::Passed;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
@@ -96,13 +96,25 @@ impl RunRecord {
         *end = End::Told(self.recorder.record(self.about.clone(), event, Durability::Written));
     }
 
-    /// Records that the plane did not start it.
-    pub(crate) fn not_started(&self, error: &BridgeError) {
+    /// Records that the plane did not start it, and answers why, with the number of its `started`.
+    pub(crate) async fn not_started(&self, error: BridgeError) -> BridgeError {
+        self.never_ran(&error);
+        // The start failed whether or not that can be recorded.
+        let _ = self.recorded().await;
+        match self.sequence() {
+            Some(sequence) => numbered(error, sequence),
+            None => error,
+        }
+    }
+
+    fn never_ran(&self, error: &BridgeError) {
         let cause = match error.denial() {
             Some(denial) => ExitCause::RefusedByPolicy { denial: Box::new(denial) },
             None => ExitCause::PlaneFault { error: error.clone() },
         };
-        self.end(&ExecutionReport::new(cause, Usage::default(), Enforcement::new(Tier::None)));
+        let mut report = ExecutionReport::new(cause, Usage::default(), Enforcement::new(Tier::None));
+        report.denials.extend(error.denial());
+        self.end(&report);
     }
 
     /// Waits until the end is recorded; answers why it, or the start, could not be.
@@ -122,7 +134,7 @@ impl RunRecord {
 impl Drop for RunRecord {
     fn drop(&mut self) {
         let message = "nobody told the end of this run: its start was given up, or its plane is gone";
-        self.not_started(&BridgeError::new(ErrorCode::Cancelled, message));
+        self.never_ran(&BridgeError::new(ErrorCode::Cancelled, message));
         self.recording.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

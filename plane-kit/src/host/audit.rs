@@ -54,7 +54,19 @@ impl HostAudit {
         getrandom::fill(&mut random)
             .map_err(|_| BridgeError::new(ErrorCode::AuditUnavailable, "the system has no random numbers"))?;
         let writer = format!("{}-{:08x}", std::process::id(), u32::from_le_bytes(random));
-        Ok(Self { directory, writer, turn: Mutex::default(), open: Mutex::default(), watch: Mutex::default() })
+        Ok(Self::of(directory, writer))
+    }
+
+    fn of(directory: AuditDirectory, writer: String) -> Self {
+        Self { directory, writer, turn: Mutex::default(), open: Mutex::default(), watch: Mutex::default() }
+    }
+
+    /// The log in `directory`, to be read: whoever it belongs to, and never made.
+    ///
+    /// # Errors
+    /// `audit_unavailable` where there is none, or it cannot be read.
+    pub fn read_only(directory: impl AsRef<Path>) -> Result<Self, BridgeError> {
+        Ok(Self::of(AuditDirectory::read_only(directory.as_ref())?, String::new()))
     }
 
     /// Where the user's own log lies: `cofferdam/audit` in `$XDG_STATE_HOME`, or in `~/.local/state` (XDG Base Directory Specification).

@@ -18,17 +18,36 @@ pub(super) struct AuditDirectory {
     path: PathBuf,
     /// Also what is locked (flock(2)): unlike a file in it, nobody can put another in its place unnoticed.
     handle: File,
+    trust: Trust,
 }
 
+/// Whose files are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// This user's own alone: something will be written, or has been.
+    Own,
+    /// Anybody's, to be read.
+    Any,
+}
+
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
 impl AuditDirectory {
+    /// Opens it to be read, whoever it belongs to.
+    pub(super) fn read_only(path: &Path) -> Result<Self, BridgeError> {
+        let path = path.canonicalize().map_err(|error| unavailable(path, "cannot be found", &error))?;
+        let handle = open(&path, DIRECTORY, Mode::empty());
+        let handle = File::from(handle.map_err(|error| unavailable(&path, "cannot be opened", &error.into()))?);
+        Ok(Self { path, handle, trust: Trust::Any })
+    }
+
     /// Opens it, or makes it with mode 0700, and makes sure of its name.
     pub(super) fn open(path: &Path) -> Result<Self, BridgeError> {
         let path = std::path::absolute(path).map_err(|error| unavailable(path, "cannot be found", &error))?;
-        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = match open(&path, flags, Mode::empty()) {
+        let opened = match open(&path, DIRECTORY, Mode::empty()) {
             Err(nix::Error::ENOENT) => {
                 make(&path).map_err(|error| unavailable(&path, "cannot be made", &error))?;
-                open(&path, flags, Mode::empty())
+                open(&path, DIRECTORY, Mode::empty())
             }
             other => other,
         };
@@ -42,7 +61,7 @@ impl AuditDirectory {
         }
         // Directories above it may be links of the user's own.
         let path = path.canonicalize().map_err(|error| unavailable(&path, "cannot be found", &error))?;
-        Ok(Self { path, handle })
+        Ok(Self { path, handle, trust: Trust::Own })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -77,7 +96,7 @@ impl AuditDirectory {
     fn is_own(&self, name: &str, facts: &FileStat) -> Result<(), BridgeError> {
         let regular = facts.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits();
         let own = facts.st_uid == geteuid().as_raw() && facts.st_mode & 0o022 == 0;
-        if regular && own && facts.st_nlink == 1 {
+        if regular && (self.trust == Trust::Any || (own && facts.st_nlink == 1)) {
             return Ok(());
         }
         Err(unsafe_place(&self.path.join(name), "is no file of one name that only you can write"))

@@ -1,14 +1,15 @@
 //! The one place where a run's wishes for the network meet its policy.
 
-use super::address_book::AddressBook;
+use super::address_book::{AddressBook, MOST_NAMES};
 use super::dial::{self, NotDialled};
+use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
 use super::resolver::{LookupFault, Resolve};
 use super::traffic::{Meter, Traffic};
 use cofferdam_bridge::address_class::AddressClass;
 use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::network_rules::{NetworkRules, canonical_name};
-use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_bridge::profile::{NetworkProfile, TlsCheck};
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -64,15 +65,19 @@ impl Target {
     }
 }
 
+/// What a name led to, once it is known, and since when it is sought.
+type Remembered = (Instant, Arc<OnceCell<Found>>);
+
 /// Decides for one run, and remembers what it was asked.
 #[derive(Debug)]
 pub struct Gate {
     rules: NetworkRules,
     resolver: Arc<dyn Resolve>,
     book: Mutex<AddressBook>,
-    found: Mutex<HashMap<(String, u16), (Instant, Arc<OnceCell<Found>>)>>,
+    found: Mutex<HashMap<(String, u16), Remembered>>,
     traffic: Mutex<Traffic>,
     has_v6: bool,
+    tls: TlsCheck,
 }
 
 impl Gate {
@@ -85,6 +90,7 @@ impl Gate {
             found: Mutex::default(),
             traffic: Mutex::default(),
             has_v6,
+            tls: profile.tls,
         }
     }
 
@@ -112,6 +118,12 @@ impl Gate {
             Kind::Service => return end(Outcome::Fine),
             Kind::Other(_) => return end(Outcome::Refused),
         }
+        // Before it is asked about outside: each question may carry something out.
+        let entered = lock(&self.book).enter(&name);
+        let Some((four, six)) = entered else {
+            self.refuse_more_names(&name, program());
+            return end(Outcome::Failed);
+        };
         let found = match self.lookup(&name, 0).await {
             Ok(found) => found,
             Err(LookupFault::NoSuchName) => return end(Outcome::NoSuchName),
@@ -122,7 +134,6 @@ impl Gate {
             self.refuse_name(&name, Some((address, class)), program());
             return end(Outcome::NoSuchName);
         }
-        let Some((four, six)) = lock(&self.book).enter(&name) else { return end(Outcome::Failed) };
         let has = |six: bool| found.iter().any(|address| address.ip().to_canonical().is_ipv6() == six);
         match question.kind {
             Kind::A if has(false) => question.answer(Outcome::Fine, &[four.into()]),
@@ -185,12 +196,27 @@ impl Gate {
         dial::first_of(addresses).await
     }
 
+    /// What is looked at of a connection to `target` before it is dialled, and the name that it goes to.
+    pub fn inspected<'a>(&self, target: &'a Target) -> Option<(&'a str, TlsCheck)> {
+        match target {
+            Target::Name(name, TLS_PORT) if self.tls != TlsCheck::Opaque => Some((name, self.tls)),
+            _ => None,
+        }
+    }
+
     /// Notes that a connection was refused for `why`, a sentence.
     pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: Option<String>) {
         let mut denial = Denial::new("network.connect", target.entry());
         denial.remedy = Some(remedy.to_owned());
         denial.note = Some(why.to_owned());
         denial.program = program;
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// Notes that a datagram was not carried.
+    pub fn refuse_datagram(&self, target: &Target) {
+        let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
+        denial.note = Some("datagrams are not carried; what speaks HTTP/3 falls back to TCP by itself".to_owned());
         lock(&self.traffic).refused(denial);
     }
 
@@ -236,6 +262,16 @@ impl Gate {
                 denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
             }
         }
+        denial.program = program;
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// A name that is one too many.
+    fn refuse_more_names(&self, name: &str, program: Option<String>) {
+        let mut denial = Denial::new("network.resolve", name);
+        denial.note = Some(format!(
+            "a run may ask for {MOST_NAMES} names, and this one has; name what it needs without a wildcard"
+        ));
         denial.program = program;
         lock(&self.traffic).refused(denial);
     }

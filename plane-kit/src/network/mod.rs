@@ -10,8 +10,10 @@
 
 pub mod address_book;
 pub mod carry;
+pub mod client_hello;
 pub mod dial;
 pub mod gate;
+pub mod inspect;
 pub mod name_message;
 pub mod name_server;
 pub mod resolver;

@@ -58,8 +58,16 @@ pub struct FixedName {
 
 impl FixedName {
     /// `name`, on `port` alone if one is given, leads to `address`, and to `other_port` there if one is given.
+    /// `*.name` are all names below it.
     pub fn new(name: impl Into<String>, port: Option<u16>, address: IpAddr, other_port: Option<u16>) -> Self {
         Self { name: name.into(), port, address, other_port }
+    }
+
+    fn is_about(&self, name: &str) -> bool {
+        match self.name.strip_prefix('*') {
+            Some(end) => name.len() > end.len() && name.ends_with(end),
+            None => self.name == name,
+        }
     }
 }
 
@@ -72,7 +80,7 @@ impl<R> FixedNames<R> {
 
 impl<R: Resolve> Resolve for FixedNames<R> {
     fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, LookupFault> {
-        let own = self.answers.iter().filter(|answer| answer.name == name);
+        let own = self.answers.iter().filter(|answer| answer.is_about(name));
         let fits = own.filter(|answer| port == 0 || answer.port.is_none_or(|own| own == port));
         let found: Vec<SocketAddr> =
             fits.map(|answer| SocketAddr::new(answer.address, answer.other_port.unwrap_or(port))).collect();

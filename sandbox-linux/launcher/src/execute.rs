@@ -55,6 +55,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::WRITE_FILE => step::file::write(body.text()?, body.text()?),
         op::LOOPBACK_UP => step::network::loopback_up(),
         op::NETWORK => step::network::listen(body),
+        op::PACKETS => step::packets::watch(body.text()?),
         op::CONTENTS => step::file::contents(body.text()?, body.text()?),
         op::HOST_NAME => step::root::host_name(body.text()?),
         op::NEW_ROOT => step::root::new_root(body.text()?, body.text()?),

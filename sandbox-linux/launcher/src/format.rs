@@ -98,6 +98,8 @@ pub mod op {
     pub const NETWORK: u32 = 32;
     /// path text, contents text: makes a file that everybody may read.
     pub const CONTENTS: u32 = 33;
+    /// instructions text (`struct sock_filter`): sends sockets that see what of the guest's packets the filter lets through.
+    pub const PACKETS: u32 = 35;
 }
 
 /// Flags of `op::ACCOUNT`.
@@ -191,6 +193,8 @@ pub mod message {
     pub const READY: u32 = 9;
     /// A socket of the sandbox's network comes with this message. values as `socket` has them.
     pub const SOCKET: u32 = 10;
+    /// A socket that sees packets comes with this message.
+    pub const PACKETS: u32 = 11;
 
     /// What stands where in `SOCKET`.
     pub mod socket {

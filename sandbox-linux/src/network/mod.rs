@@ -6,6 +6,7 @@
 mod asker;
 mod datagrams;
 pub(crate) mod name_files;
+mod packets;
 mod ports;
 mod serve;
 

@@ -1,6 +1,7 @@
 //! The ports that are listened on inside.
 
 use crate::format::op;
+use crate::network::packets::filter;
 use crate::plan::encode::Plan;
 use cofferdam_bridge::network_rules::NetworkRules;
 use cofferdam_bridge::profile::NetworkProfile;
@@ -31,8 +32,9 @@ pub(crate) fn ports(profile: &NetworkProfile) -> Result<Vec<u16>, String> {
     Ok(ports.into_iter().collect())
 }
 
-/// Adds listening on `ports` to `plan`.
+/// Adds listening on `ports` to `plan`, and seeing what goes elsewhere.
 pub(crate) fn listen(plan: &mut Plan, ports: &[u16]) {
+    plan.add(op::PACKETS, "packets").text(filter());
     let count = u32::try_from(ports.len()).unwrap_or(u32::MAX);
     let operation = plan.add(op::NETWORK, "network").u32(count);
     drop(ports.iter().fold(operation, |operation, port| operation.u16(*port)));

@@ -2,17 +2,20 @@
 
 use super::asker::{Askers, Protocol};
 use super::datagrams::Datagrams;
-use crate::format::message::socket;
+use super::packets;
+use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::profile::NetworkProfile;
-use cofferdam_plane_kit::network::carry::{carry, reset};
+use cofferdam_plane_kit::network::carry::{carry, reset, write_all};
 use cofferdam_plane_kit::network::gate::{Gate, canonical};
+use cofferdam_plane_kit::network::inspect::{self, ACCESS_DENIED, First};
 use cofferdam_plane_kit::network::name_message::Question;
 use cofferdam_plane_kit::network::name_server;
 use cofferdam_plane_kit::network::resolver::Resolve;
 use cofferdam_plane_kit::network::worker::{Worker, ended};
 use nix::sys::resource::{Resource, getrlimit};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -33,6 +36,8 @@ const CONNECTIONS: (u64, u64) = (16, 1024);
 pub(crate) struct Sockets {
     listeners: Vec<OwnedFd>,
     names: Option<OwnedFd>,
+    packets: Vec<OwnedFd>,
+    ports: BTreeSet<u16>,
     has_v6: bool,
 }
 
@@ -40,10 +45,16 @@ impl Sockets {
     /// Takes what came with a message of the launcher.
     pub(crate) fn take(&mut self, message: Message) {
         let Some(descriptor) = message.descriptor else { return };
+        if message.kind == PACKETS {
+            return self.packets.push(descriptor);
+        }
         self.has_v6 = message.values.get(socket::HAS_V6) == Some(&1);
         match message.values.get(socket::DATAGRAMS) {
             Some(1) => self.names = Some(descriptor),
-            _ => self.listeners.push(descriptor),
+            _ => {
+                self.listeners.push(descriptor);
+                self.ports.extend(message.values.first().and_then(|port| u16::try_from(*port).ok()));
+            }
         }
     }
 }
@@ -111,6 +122,17 @@ impl Serving {
         for listener in sockets.listeners {
             let listener = TcpListener::from_std(listener.into())?;
             tasks.spawn(self.clone().connections(listener));
+        }
+        let ports = Arc::new(sockets.ports);
+        for packets in sockets.packets {
+            let (gate, ports, mut stop) = (self.gate.clone(), ports.clone(), self.stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = packets::watch(packets, &gate, &ports) => {}
+                    () = ended(&mut stop) => {}
+                }
+            });
         }
         while tasks.join_next().await.is_some() {}
         Ok(())
@@ -190,17 +212,40 @@ impl Serving {
             meter.failed();
             return reset(stream);
         }
-        match self.gate.dial(&target, program).await {
-            Ok(outer) => {
-                meter.connected();
-                carry(stream, outer, &meter, self.stop).await;
-            }
-            Err(_) => {
+        let first = match self.gate.inspected(&target) {
+            Some((name, check)) => inspect::first(&stream, name, check).await,
+            None => Ok(First::Passed(Vec::new())),
+        };
+        let first = match first {
+            Ok(First::Passed(bytes)) => bytes,
+            Ok(First::Refused { why, remedy, tls }) => {
+                self.gate.refuse_for(&target, &why, remedy, program());
                 meter.failed();
-                reset(stream);
+                return refuse(stream, tls).await;
             }
+            _ => return reset(stream),
+        };
+        let Ok(outer) = self.gate.dial(&target, program).await else {
+            meter.failed();
+            return reset(stream);
+        };
+        meter.connected();
+        if write_all(&outer, &first).await.is_err() {
+            reset(outer);
+            return reset(stream);
         }
+        meter.sent(first.len());
+        carry(stream, outer, &meter, self.stop).await;
     }
+}
+
+/// Says so in TLS where that is understood, and then breaks the connection.
+async fn refuse(stream: TcpStream, tls: bool) {
+    if tls && write_all(&stream, &ACCESS_DENIED).await.is_ok() {
+        // At its end rather than broken: a reset could overtake the alert.
+        return;
+    }
+    reset(stream);
 }
 
 fn is_short(error: &io::Error) -> bool {

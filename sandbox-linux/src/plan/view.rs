@@ -3,14 +3,10 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
-use crate::plan::folding;
-use crate::plan::planted::{self, Linked};
 use crate::plan::resolve::{self, Found, Resolved, Resolver};
-use cofferdam_bridge::decide::FileAccess;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, PathRule, Temporary};
-use cofferdam_bridge::verdict::RuleRef;
+use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule, Temporary};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -67,7 +63,6 @@ impl View {
         let mut resolver = Resolver::default();
         let effects = view.effects(profile, &mut objects, &mut resolver)?;
         let executables = view.executables(profile, &mut objects, &mut resolver);
-        folding::check(&view.rules)?;
         if profile.filesystem.temporary == Temporary::Private {
             let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
             view.nodes.insert(TEMPORARY.into(), Node::Temporary { executable });
@@ -196,80 +191,17 @@ impl View {
         objects: &mut BTreeMap<PathBuf, Resolved>,
         resolver: &mut Resolver,
     ) -> Result<Effects, BridgeError> {
-        let mut effects = Effects::new();
-        for (rule, resolved) in self.meant(profile, resolver)? {
+        let mut meant: BTreeMap<PathBuf, Vec<PathEffect>> = BTreeMap::new();
+        for (effect, resolved) in self.meant(profile, resolver)? {
             let path = resolved.path.clone();
             if OWN.iter().any(|own| path == Path::new(own)) {
                 continue;
             }
             self.links.extend(resolved.links.iter().cloned());
-            let effect = effects.entry(path.clone()).or_insert(rule.effect);
-            if strength(rule.effect) > strength(*effect) {
-                *effect = rule.effect;
-            }
+            meant.entry(path.clone()).or_default().push(effect);
             objects.insert(path, resolved);
         }
-        Ok(effects)
-    }
-
-    /// What is on the host that each rule means. Links that a run may have planted lead to nothing.
-    fn meant<'a>(
-        &mut self,
-        profile: &'a ExecutionProfile,
-        resolver: &mut Resolver,
-    ) -> Result<Vec<(&'a PathRule, Resolved)>, BridgeError> {
-        let mut linked = program_links(profile, resolver);
-        let mut found = Vec::new();
-        for rule in &profile.filesystem.rules {
-            let (places, named) = match (&rule.pattern, rule.effect) {
-                (PathPattern::Literal(path), _) => {
-                    (resolve::literal(Path::new(path), resolver), !rule.rule.source.starts_with("built-in"))
-                }
-                (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
-                    (resolve::glob(pattern, rule, resolver)?.into_iter().map(Found::Object).collect(), false)
-                }
-                // A pattern that takes away is held by the broker, name by name.
-                (PathPattern::Glob(pattern), _) => {
-                    let pattern = PathPattern::Glob(resolve::canonical_pattern(pattern, resolver));
-                    self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
-                    (Vec::new(), false)
-                }
-                (_, _) => {
-                    let message = format!(
-                        "`{}` ({}) is of a kind that this plane does not know",
-                        rule.rule.text,
-                        rule.rule.place()
-                    );
-                    return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
-                }
-            };
-            for place in places {
-                let number = self.rule_about(place.path(), rule);
-                let access = match rule.effect {
-                    PathEffect::Read => Some(FileAccess::Read),
-                    PathEffect::Write => Some(FileAccess::Write),
-                    _ => None,
-                };
-                let one = access.and_then(|access| leads(&place, number, &rule.rule, access, named));
-                let at = one.is_some().then_some(linked.len());
-                linked.extend(one);
-                found.push((rule, place, at));
-            }
-        }
-        let passed_over = planted::check(&self.rules, &linked, profile.filesystem.temporary)?;
-        let numbers: Vec<usize> =
-            passed_over.iter().filter_map(|at| linked.get(*at).and_then(|one| one.number)).collect();
-        let mut number = 0..;
-        self.rules.retain(|_| number.next().is_none_or(|number| !numbers.contains(&number)));
-        found.retain(|(.., at)| at.is_none_or(|at| !passed_over.contains(&at)));
-        Ok(found.into_iter().filter_map(|(rule, place, _)| place.object().map(|object| (rule, object))).collect())
-    }
-
-    /// A path that is no text can be named by no rule but one above it.
-    fn rule_about(&mut self, path: &Path, rule: &PathRule) -> Option<usize> {
-        let pattern = PathPattern::Literal(path.to_str()?.to_owned());
-        self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
-        Some(self.rules.len() - 1)
+        Ok(meant.into_iter().filter_map(|(path, effects)| Some((path, together(&effects)?))).collect())
     }
 
     fn executables(
@@ -319,23 +251,6 @@ impl View {
     }
 }
 
-/// The links that lead to programs which may be executed.
-fn program_links(profile: &ExecutionProfile, resolver: &mut Resolver) -> Vec<Linked> {
-    let mut linked = Vec::new();
-    for rule in &profile.commands.allow {
-        let found = resolve::literal(Path::new(&rule.prefix), resolver);
-        linked.extend(found.iter().filter_map(|found| leads(found, None, &rule.rule, FileAccess::Read, true)));
-    }
-    linked
-}
-
-/// What a rule's path led through, if it were links.
-fn leads(found: &Found, number: Option<usize>, rule: &RuleRef, access: FileAccess, named: bool) -> Option<Linked> {
-    let links: Vec<PathBuf> = found.links().iter().map(|(place, _)| place.clone()).collect();
-    let target = found.path().to_owned();
-    (!links.is_empty()).then(|| Linked { number, rule: rule.clone(), links, target, access, named })
-}
-
 /// The effect of the most specific rule. `protect` gives reading only where something above it gives it.
 fn effective(path: &Path, effects: &Effects) -> Access {
     for place in path.ancestors() {
@@ -355,6 +270,13 @@ fn effective(path: &Path, effects: &Effects) -> Access {
 
 fn nearest<'a, T>(map: &'a BTreeMap<PathBuf, T>, path: &Path) -> Option<&'a T> {
     path.ancestors().find_map(|place| map.get(place))
+}
+
+/// What the rules for one path come to: the strongest, but what is given and protected is still read.
+fn together(effects: &[PathEffect]) -> Option<PathEffect> {
+    let strongest = *effects.iter().max_by_key(|effect| strength(**effect))?;
+    let given = effects.iter().any(|effect| matches!(effect, PathEffect::Read | PathEffect::Write));
+    Some(if strongest == PathEffect::Protect && given { PathEffect::Read } else { strongest })
 }
 
 /// Which of two rules for one path wins.

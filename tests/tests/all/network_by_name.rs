@@ -112,6 +112,8 @@ fn p6_what_no_rule_names_is_refused_at_once_and_told() {
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "nothing waited for an answer that never comes");
     assert_denied(&result, "other.test", "curl");
     assert_denied(&result, &format!("192.0.2.7:{port}"), "curl");
+    // Nobody listens there, and the name and port are told all the same.
+    assert!(denial(&result, &format!("api.test:{closed}")).is_some(), "{result}");
     assert_eq!((host.arrived(), other.arrived()), (0, 0));
 }
 

@@ -5,6 +5,8 @@ mod calls;
 mod decide;
 mod embedded;
 mod idle;
+mod network;
+mod oneshot;
 mod peers;
 mod rounds;
 mod start;
@@ -16,7 +18,7 @@ mod wire;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 9] = [
+const ALL: [Benchmark; 11] = [
     ("start", 300, start::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
@@ -24,7 +26,9 @@ const ALL: [Benchmark; 9] = [
     ("crowd", 100, embedded::crowd),
     ("steady", 15, steady::run),
     ("calls", 2000, calls::run),
+    ("network", 7, network::run),
     ("decide", 201, decide::run),
+    ("oneshot", 100, oneshot::run),
     ("wire", 20_000, wire::run),
 ];
 

@@ -76,9 +76,11 @@ const TABLE: [Row; 12] = [
         4,
         &[
             "cofferdam-bridge",
+            "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
+            "cofferdam-sandbox-macos",
             "nix",
             "proptest",
             "serde_json",

@@ -127,7 +127,10 @@ impl ExecutionBridge for MinimalPlane {
             // What has ended is no error.
             (None, _) => {}
             _ => {
-                return Err(BridgeError::new(ErrorCode::UnsupportedOperation, "this plane delivers no signal but kill"));
+                return Err(BridgeError::new(
+                    ErrorCode::UnsupportedOperation,
+                    "this plane delivers no signal but kill",
+                ));
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ pub mod landlock;
 pub mod limits;
 pub mod network;
 pub mod overlay;
+pub mod packets;
 pub mod privileges;
 pub mod root;
 pub mod scratch;

@@ -156,10 +156,11 @@ impl Pin {
     }
 }
 
-/// The host's own directory in place of the guest's, as for a name beside one that was asked about.
+/// The host's own directory in place of the guest's, as for a name beside one that was asked about. Where that is another one, as in private
+/// temporary storage, nothing can be moved from one to the other: `EXDEV`, after which programs copy.
 pub(super) fn host_directory(place: &mut Place) -> Result<(), Errno> {
-    let parent = open(place.directory(), OFlag::O_DIRECTORY)?;
-    same(&place.parent, &parent)?;
+    let parent = open(place.directory(), OFlag::O_DIRECTORY).map_err(|_| Errno::EXDEV)?;
+    same(&place.parent, &parent).map_err(|_| Errno::EXDEV)?;
     place.parent = parent;
     Ok(())
 }

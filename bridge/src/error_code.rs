@@ -97,6 +97,9 @@ codes! {
     UnknownExecution, "unknown_execution", Protocol, "No execution of that id; it was never started or its end was already told.";
     UnknownContext, "unknown_context", Protocol, "No context of that id.";
     UnknownOperation, "unknown_operation", Protocol, "The contract has no operation of that name.";
+    UnknownAction, "unknown_action", Protocol, "No action of that name is registered.";
+    ActionFailed, "action_failed", Guest, "A program that an action ran ended by a failure of its own.";
+    ResourceLimitExceeded, "resource_limit_exceeded", Limit, "What was asked for is larger than may be; the message says by how much.";
     InvalidState, "invalid_state", Protocol, "The call does not fit what has happened so far.";
 }
 

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod call;
 pub mod clock;
 pub mod contract;
@@ -23,6 +24,7 @@ pub mod event;
 pub mod exclusive;
 pub mod execution;
 pub mod exit_cause;
+pub mod figures;
 pub mod filesystem;
 pub mod host;
 pub mod ids;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::action::ActionCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
@@ -18,6 +19,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     Run(Box<Run>),
+    #[command(subcommand)]
+    Action(ActionCommand),
     #[command(subcommand)]
     Changes(ChangesCommand),
     Doctor(Doctor),

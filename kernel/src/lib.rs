@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod action;
 mod command;
 mod dry_run;
 mod error;

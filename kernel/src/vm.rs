@@ -176,6 +176,15 @@ impl Vm {
         self.shared.plane.preflight(self.profile())
     }
 
+    /// Where programs start unless a command says otherwise.
+    pub fn start_directory(&self) -> &str {
+        &self.shared.start_directory
+    }
+
+    pub(crate) fn shared(&self) -> &SharedVm {
+        &self.shared
+    }
+
     /// What the policy says to one access.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! - [`process`]: a child by its pidfd; no signal ever meets a process id that was reaped.
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
 //! - [`process_tree`]: what all descendants of a process use together.
+//! - [`figures`]: about the machine and this process's own children.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
 //!
 //! - `host`, with the feature of that name: files, clock, random bytes and a log of the operating system, behind the small bridges.
@@ -18,6 +19,7 @@ pub mod captured_output;
 pub mod deadline;
 pub mod environment;
 pub mod exit_status;
+pub mod figures;
 pub mod guest_input;
 #[cfg(feature = "host")]
 pub mod host;

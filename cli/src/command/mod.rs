@@ -1,5 +1,10 @@
 //! The commands, one file each.
 
+pub(crate) mod action;
+mod action_jobs;
+mod action_list;
+mod action_run;
+mod action_show;
 pub(crate) mod changes;
 mod changes_commit;
 mod changes_discard;
@@ -24,6 +29,7 @@ use std::io::{ErrorKind, Write};
 pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Commands::Run(run) => run.execute(),
+        Commands::Action(action) => action.execute(),
         Commands::Changes(changes) => changes.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 type Row = (&'static str, u8, &'static [&'static str]);
 
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
-const TABLE: [Row; 9] = [
+const TABLE: [Row; 10] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
     ("cofferdam-contract", 1, &["cofferdam-bridge", "serde_json", "schemars"]),
     (
@@ -20,15 +20,22 @@ const TABLE: [Row; 9] = [
         1,
         &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
     ),
+    (
+        "cofferdam-action-worker",
+        1,
+        &["cofferdam-bridge", "grep-matcher", "grep-regex", "grep-searcher", "ignore", "serde", "serde_json", "ureq"],
+    ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json"]),
     (
         "cofferdam-cli",
         3,
         &[
+            "cofferdam-action-worker",
             "cofferdam-bridge",
             "cofferdam-exec-plane",
             "cofferdam-kernel",
+            "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
             "clap",
             "clap_complete",

@@ -26,14 +26,14 @@ pub(crate) fn search(asked: &FileSearch) -> Result<FileSearched, BridgeError> {
     let root = Path::new(&asked.path);
     root.symlink_metadata().map_err(|error| fault::of("searching", &asked.path, &error))?;
     let matcher = matcher(asked)?;
-    let mut searcher = SearcherBuilder::new()
+    let searcher = SearcherBuilder::new()
         .line_number(true)
         .binary_detection(BinaryDetection::quit(0))
         .heap_limit(Some(LINE_MEMORY))
         .memory_map(MmapChoice::never())
         .build();
     let most = usize::try_from(asked.most).unwrap_or(usize::MAX);
-    let mut found = FileSearched::new(Vec::new(), false, 0, 0);
+    let found = FileSearched::new(Vec::new(), false, 0, 0);
     let plain = !asked.everything;
     let walk = WalkBuilder::new(root)
         .standard_filters(plain)
@@ -44,21 +44,52 @@ pub(crate) fn search(asked: &FileSearch) -> Result<FileSearched, BridgeError> {
         .sort_by_file_path(Ord::cmp)
         .overrides(included(root, &asked.include)?)
         .build();
+    let mut search = Search { searcher, matcher, root, most, longest: asked.longest_file, found };
     for entry in walk {
         let Ok(entry) = entry else {
-            found.left_out += 1;
+            search.found.left_out += 1;
             continue;
         };
         if !entry.file_type().is_some_and(|kind| kind.is_file()) {
             continue;
         }
-        if found.matches.len() >= most {
-            found.truncated = true;
+        if search.found.matches.len() >= most {
+            search.found.truncated = true;
             break;
         }
-        look(&mut searcher, &matcher, &entry, root, asked, most, &mut found);
+        search.look(&entry);
     }
-    Ok(found)
+    Ok(search.found)
+}
+
+/// A search under way.
+struct Search<'a> {
+    searcher: Searcher,
+    matcher: RegexMatcher,
+    root: &'a Path,
+    most: usize,
+    longest: u64,
+    found: FileSearched,
+}
+
+impl Search<'_> {
+    fn look(&mut self, entry: &DirEntry) {
+        if entry.metadata().map_or(true, |facts| facts.len() > self.longest) {
+            self.found.left_out += 1;
+            return;
+        }
+        let path = entry.path().strip_prefix(self.root).unwrap_or(entry.path());
+        let room = self.most - self.found.matches.len();
+        let mut lines = Lines { matcher: &self.matcher, path, matches: Vec::new(), room, more: false, binary: false };
+        let searched = self.searcher.search_path(&self.matcher, entry.path(), &mut lines);
+        if searched.is_err() || lines.binary {
+            self.found.left_out += 1;
+            return;
+        }
+        self.found.files += 1;
+        self.found.truncated |= lines.more;
+        self.found.matches.append(&mut lines.matches);
+    }
 }
 
 fn matcher(asked: &FileSearch) -> Result<RegexMatcher, BridgeError> {
@@ -79,32 +110,6 @@ fn included(root: &Path, globs: &[String]) -> Result<Override, BridgeError> {
         builder.add(glob).map_err(|_| fault::invalid(format!("`include` number {place} is no glob")))?;
     }
     builder.build().map_err(|_| fault::invalid("`include` holds what cannot be put together"))
-}
-
-fn look(
-    searcher: &mut Searcher,
-    matcher: &RegexMatcher,
-    entry: &DirEntry,
-    root: &Path,
-    asked: &FileSearch,
-    most: usize,
-    found: &mut FileSearched,
-) {
-    if entry.metadata().map_or(true, |facts| facts.len() > asked.longest_file) {
-        found.left_out += 1;
-        return;
-    }
-    let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
-    let mut lines =
-        Lines { matcher, path, matches: Vec::new(), room: most - found.matches.len(), more: false, binary: false };
-    let searched = searcher.search_path(matcher, entry.path(), &mut lines);
-    if searched.is_err() || lines.binary {
-        found.left_out += 1;
-        return;
-    }
-    found.files += 1;
-    found.truncated |= lines.more;
-    found.matches.append(&mut lines.matches);
 }
 
 /// The matching lines of one file.

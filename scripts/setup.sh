@@ -14,6 +14,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need_of_all() { if [[ $(id -u) != 0 ]]; then need "$@"; else su tester -c "command -v $1" >/dev/null 2>&1 || missing+=("$2"); fi; }
 need git git
 need gcc gcc
+need c++ g++
 need make make
 need bwrap bubblewrap
 need zsh zsh

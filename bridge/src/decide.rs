@@ -1,9 +1,16 @@
 //! Deciding by a profile's rules: the one meaning that kernel and planes share.
 
+mod command_rules;
+mod file_index;
+mod prefix_tree;
+
 use crate::error::BridgeError;
-use crate::path_pattern::{CompiledPattern, Specificity, check_path};
+use crate::path_pattern::{CompiledPattern, check_path};
 use crate::profile::{CommandProfile, CommandRule, FilesystemProfile, PathEffect, PathRule};
 use crate::verdict::RuleRef;
+use file_index::FileIndex;
+
+pub use command_rules::CommandRules;
 
 /// What is asked of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,10 +40,12 @@ impl RuleDecision {
     }
 }
 
-/// A file-system profile made ready for many decisions.
+/// A file-system profile made ready for many decisions. What one costs hardly grows with the number of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesystemRules {
+    /// Most telling first.
     rules: Vec<(CompiledPattern, PathEffect, RuleRef)>,
+    index: FileIndex,
 }
 
 impl FilesystemRules {
@@ -49,7 +58,8 @@ impl FilesystemRules {
         let mut rules = profile.rules.iter().map(compile).collect::<Result<Vec<_>, BridgeError>>()?;
         // Most telling first, so that the first match decides.
         rules.sort_by_key(|(pattern, effect, _)| std::cmp::Reverse((pattern.specificity(), strength(*effect))));
-        Ok(Self { rules })
+        let index = FileIndex::new(rules.iter().map(|(pattern, ..)| pattern));
+        Ok(Self { rules, index })
     }
 
     /// Decides about an absolute, normalised path.
@@ -58,7 +68,12 @@ impl FilesystemRules {
     /// `path_invalid` for any other path.
     pub fn decide(&self, path: &str, access: FileAccess) -> Result<RuleDecision, BridgeError> {
         check_path(path)?;
-        Ok(self.decide_from(path, access, None))
+        Ok(self.decide_from(path, access, 0))
+    }
+
+    /// The rules, most telling first: the first that matches a path decides about it.
+    pub fn in_order(&self) -> impl DoubleEndedIterator<Item = (&CompiledPattern, PathEffect, &RuleRef)> {
+        self.rules.iter().map(|(pattern, effect, rule)| (pattern, *effect, rule))
     }
 
     /// The rule that takes something away beneath a directory and would take something else away if the directory were
@@ -79,17 +94,17 @@ impl FilesystemRules {
         taking.map(|(pattern, _, rule)| (pattern, rule))
     }
 
-    fn decide_from(&self, path: &str, access: FileAccess, below: Option<Specificity>) -> RuleDecision {
-        let matching = self
-            .rules
-            .iter()
-            .find(|(pattern, _, _)| below.is_none_or(|below| pattern.specificity() < below) && pattern.matches(path));
-        let Some((pattern, effect, rule)) = matching else { return RuleDecision::nothing_matches() };
+    /// Decides by the rules whose rank is `from` or later.
+    fn decide_from(&self, path: &str, access: FileAccess, from: usize) -> RuleDecision {
+        let covers = |rank: usize| self.rules.get(rank).is_some_and(|(pattern, ..)| pattern.matches(path));
+        let rank = self.index.first(path, from, covers);
+        let found = rank.and_then(|rank| Some((rank, self.rules.get(rank)?)));
+        let Some((rank, (_, effect, rule))) = found else { return RuleDecision::nothing_matches() };
         let allowed = match (effect, access) {
             (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => true,
             // Protection takes writing away and leaves reading as it would be without it.
             (PathEffect::Protect, FileAccess::Read) => {
-                return self.decide_from(path, access, Some(pattern.specificity()));
+                return self.decide_from(path, access, rank + 1);
             }
             // A new kind of effect or access never means allow.
             _ => false,
@@ -174,6 +189,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_for_all_in_a_folder_says_more_than_the_folder() {
+        for text in ["/ws/*", "/ws/**"] {
+            let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, text)]);
+            assert!(!allowed(&denied, "/ws/a", FileAccess::Read) && !allowed(&denied, "/ws/a/b", FileAccess::Write));
+            let read = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Read, text)]);
+            assert!(allowed(&read, "/ws/a", FileAccess::Read) && !allowed(&read, "/ws/a", FileAccess::Write));
+        }
+    }
+
+    #[test]
     fn a_tie_goes_to_deny() {
         let rules = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Deny, "/ws")]);
         assert!(!allowed(&rules, "/ws", FileAccess::Read));
@@ -189,6 +214,18 @@ mod tests {
         assert!(allowed(&rules, "/ws/.git/hooks/x", FileAccess::Read));
         assert!(!allowed(&rules, "/ws/.git/hooks/x", FileAccess::Write));
         assert!(!allowed(&rules, "/other", FileAccess::Read));
+    }
+
+    #[test]
+    fn protect_of_a_place_that_is_written_or_read_by_the_same_words_leaves_reading() {
+        for giving in [PathEffect::Write, PathEffect::Read] {
+            for text in ["/ws", "/ws/**/x"] {
+                let rules = rules(&[(giving, text), (PathEffect::Protect, text)]);
+                assert!(allowed(&rules, "/ws/x", FileAccess::Read) && !allowed(&rules, "/ws/x", FileAccess::Write));
+            }
+        }
+        let denied = rules(&[(PathEffect::Write, "/ws"), (PathEffect::Protect, "/ws"), (PathEffect::Deny, "/ws")]);
+        assert!(!allowed(&denied, "/ws/x", FileAccess::Read));
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub enum Feature {
     OverlayChanges,
     /// Holds a profile of system calls (`CallProfile`).
     CallProfiles,
+    /// Lets the executions of one context share a network of their own (`NetworkScope`).
+    SharedNetwork,
+    /// Tells at which ports a run accepts connections (`is_listening`).
+    ListeningPorts,
+    /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.
+    HeldPrograms,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

@@ -2,6 +2,7 @@
 
 use crate::enforcement::Enforcement;
 use crate::exit_cause::ExitCause;
+use crate::host_traffic::HostTraffic;
 use crate::ids::CallId;
 use crate::usage::Usage;
 use crate::verdict::Denial;
@@ -67,6 +68,9 @@ pub struct ExecutionReport {
     /// What the run changed, where changes are kept apart; none where it changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<ChangeSummary>,
+    /// What it did over the network, by host and port, where the plane carries it; at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub network: Vec<HostTraffic>,
 }
 
 /// The changes of one run that are kept apart: which set, and how many of each kind. None of any kind: they could not be counted, or
@@ -105,7 +109,15 @@ impl ChangeSummary {
 impl ExecutionReport {
     /// A report of `cause` under `enforcement`.
     pub fn new(cause: ExitCause, usage: Usage, enforcement: Enforcement) -> Self {
-        Self { cause, usage, enforcement, denials: Vec::new(), executable_later: Vec::new(), changes: None }
+        Self {
+            cause,
+            usage,
+            enforcement,
+            denials: Vec::new(),
+            executable_later: Vec::new(),
+            changes: None,
+            network: Vec::new(),
+        }
     }
 }
 

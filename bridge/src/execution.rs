@@ -5,6 +5,7 @@ use crate::error::BridgeError;
 use crate::error_code::ErrorCode;
 use crate::event::{ExecutionEvent, ExecutionEventSink};
 use crate::ids::{CallId, ContextId, ExecutionId, VmId};
+use crate::network_scope::NetworkScope;
 use crate::profile::ExecutionProfile;
 use crate::rehearsal::Rehearsal;
 use schemars::JsonSchema;
@@ -66,6 +67,8 @@ pub enum StreamMode {
     Piped,
     /// The host process's own descriptor of the same number is handed through.
     Inherit,
+    /// As `Piped`, for output of which the host keeps only the last part: bounded only where the policy says so.
+    Followed,
 }
 
 /// The size of a terminal, in character cells.
@@ -117,12 +120,15 @@ pub struct CreateCommandContextRequest {
     /// How much of what is refused at run time is told.
     #[serde(default)]
     pub explain: Explain,
+    /// Whether its executions reach each other over the network.
+    #[serde(default)]
+    pub network_scope: NetworkScope,
 }
 
 impl CreateCommandContextRequest {
     /// A request.
     pub fn new(vm_id: VmId, profile: ExecutionProfile) -> Self {
-        Self { vm_id, profile, explain: Explain::default() }
+        Self { vm_id, profile, explain: Explain::default(), network_scope: NetworkScope::default() }
     }
 }
 
@@ -177,6 +183,20 @@ impl CreatedContext {
     }
 }
 
+/// How the file of a program is found between the check and the execution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProgramFile {
+    /// Again by its path: a program that replaces itself meanwhile is executed as it is then, wherever the path leads.
+    #[default]
+    ByPath,
+    /// It is opened once, checked, and executed by its descriptor, and so is the interpreter that a script names (`#!`), which must be
+    /// allowed as well. The policy is asked first about where the path leads, so that no refusal tells whether something is there. The
+    /// script itself is handed to its interpreter as `/dev/fd/N`.
+    Held,
+}
+
 /// Asks a plane to start something in a context.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -198,6 +218,9 @@ pub struct StartExecutionRequest {
     pub working_directory: String,
     /// Standard streams.
     pub streams: Streams,
+    /// How the program's file is found.
+    #[serde(default)]
+    pub program_file: ProgramFile,
 }
 
 impl StartExecutionRequest {
@@ -212,6 +235,7 @@ impl StartExecutionRequest {
             environment: BTreeMap::new(),
             working_directory: "/".to_owned(),
             streams: Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null },
+            program_file: ProgramFile::ByPath,
         }
     }
 }
@@ -379,6 +403,15 @@ pub trait ExecutionBridge: BridgeTypes + Send + Sync {
     {
         let _ = (execution, size);
         Err(unsupported("resize_terminal").into())
+    }
+
+    /// Whether a program of the execution itself, and no other, accepts TCP connections at `port` now (`Feature::ListeningPorts`).
+    fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, Self::Error>
+    where
+        Self::Error: From<BridgeError>,
+    {
+        let _ = (execution, port);
+        Err(unsupported("is_listening").into())
     }
 
     /// Answers a guest's call.

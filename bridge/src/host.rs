@@ -1,6 +1,7 @@
 //! Everything that a kernel reaches the world through.
 
 use crate::clock::ClockBridge;
+use crate::exec::ExecBridge;
 use crate::filesystem::FilesystemBridge;
 use crate::module::ModuleBridge;
 use crate::permission::PermissionBridge;
@@ -19,6 +20,7 @@ pub trait GuestHost:
     + PersistenceBridge
     + ClockBridge
     + RandomBridge
+    + ExecBridge
     + EventBridge
     + Send
     + Sync
@@ -32,6 +34,7 @@ impl<T> GuestHost for T where
         + PersistenceBridge
         + ClockBridge
         + RandomBridge
+        + ExecBridge
         + EventBridge
         + Send
         + Sync

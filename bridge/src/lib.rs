@@ -10,6 +10,8 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod address_class;
+pub mod audit;
 pub mod call;
 pub mod clock;
 pub mod contract;
@@ -22,15 +24,19 @@ pub mod error;
 pub mod error_code;
 pub mod event;
 pub mod exclusive;
+pub mod exec;
 pub mod execution;
 pub mod exit_cause;
-pub mod figures;
 pub mod filesystem;
 pub mod host;
+pub mod host_traffic;
 pub mod ids;
 pub mod in_memory;
+pub mod json_fault;
 pub mod limits;
 pub mod module;
+pub mod network_rules;
+pub mod network_scope;
 mod operations;
 pub mod path_pattern;
 pub mod permission;

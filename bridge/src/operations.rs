@@ -56,6 +56,9 @@ macro_rules! operations {
             $crate::random::RandomBridge, "random" {
                 fill_random_bytes($crate::random::FillRandomBytesRequest) -> Vec<u8>;
             } with {}
+            $crate::exec::ExecBridge, "exec" {
+                run_program($crate::exec::RunProgramRequest) -> serde_json::Value;
+            } with {}
             $crate::telemetry::EventBridge, "event" {
                 emit_structured_event($crate::telemetry::StructuredEvent) -> ();
                 emit_diagnostic($crate::telemetry::Diagnostic) -> ();

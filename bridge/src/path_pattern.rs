@@ -7,8 +7,10 @@ mod component;
 use crate::error::BridgeError;
 use crate::error_code::ErrorCode;
 use crate::profile::PathPattern;
-use component::{Part, Token, component_of, holds_two_stars};
+use component::{component_of, extension_of, holds_two_stars};
 use std::borrow::Cow;
+
+pub use component::{Part, Token};
 
 /// A pattern made ready for many matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,17 @@ pub struct Specificity {
     literal_prefix: usize,
     literal_in_all: usize,
     fewer_wildcards: std::cmp::Reverse<usize>,
+}
+
+/// What is in every path that a pattern covers, after the directory that it spells out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mark<'a> {
+    /// Nothing that is known.
+    None,
+    /// A component that is equal.
+    Name(&'a str),
+    /// A component with this after its last dot.
+    Extension(String),
 }
 
 /// What a pattern may cover beneath a directory.
@@ -152,7 +165,27 @@ impl CompiledPattern {
         Reach { states, named }
     }
 
-    fn parts(&self) -> Cow<'_, [Part]> {
+    /// The components that the pattern begins with and spells out.
+    pub(crate) fn spelt_out(&self) -> Vec<&str> {
+        match &self.kind {
+            Kind::Literal(literal) => literal.split('/').skip(1).collect(),
+            Kind::Glob(parts) => parts.iter().map_while(Part::literal).collect(),
+        }
+    }
+
+    /// What is in every path that it covers, after what it spells out.
+    pub(crate) fn mark(&self) -> Mark<'_> {
+        let Kind::Glob(parts) = &self.kind else { return Mark::None };
+        let first = parts.iter().position(|part| part.literal().is_none()).unwrap_or(parts.len());
+        let after = parts.get(first..).unwrap_or_default();
+        // The last is most often what tells patterns of one directory apart.
+        let name = after.iter().rev().find_map(Part::literal).map(Mark::Name);
+        let extension = || after.iter().rev().find_map(extension_of).map(Mark::Extension);
+        name.or_else(extension).unwrap_or(Mark::None)
+    }
+
+    /// The pattern, component by component; of the root there are none.
+    pub fn parts(&self) -> Cow<'_, [Part]> {
         match &self.kind {
             Kind::Glob(parts) => Cow::Borrowed(parts),
             Kind::Literal(literal) => {
@@ -230,10 +263,11 @@ fn specificity(parts: &[Part]) -> Specificity {
         Part::AnyDepth => 1,
         Part::Wild(tokens) => tokens.iter().filter(|token| !matches!(token, Token::Char(_))).count(),
     });
+    // The slash before each counts too: `/w/*` is beneath `/w`, and says more than it.
     let characters = |part: &Part| match part {
         Part::Literal(text) => text.len() + 1,
-        Part::AnyDepth => 0,
-        Part::Wild(tokens) => tokens.iter().filter(|token| matches!(token, Token::Char(_))).count(),
+        Part::AnyDepth => 1,
+        Part::Wild(tokens) => tokens.iter().filter(|token| matches!(token, Token::Char(_))).count() + 1,
     };
     let literal_in_all = parts.iter().map(characters).sum();
     Specificity { literal_prefix: literal.sum(), literal_in_all, fewer_wildcards: std::cmp::Reverse(wildcards.sum()) }
@@ -317,6 +351,10 @@ mod tests {
         assert!(literal("/ws/a/b").specificity() > glob("/ws/a/*").specificity());
         assert!(glob("/ws/*/x").specificity() > glob("/ws/**/*").specificity());
         assert!(glob("/ws/**/.env").specificity() > literal("/ws").specificity());
+        for beneath in ["/ws/*", "/ws/?", "/ws/[a]", "/ws/**"] {
+            assert!(glob(beneath).specificity() > literal("/ws").specificity(), "{beneath}");
+            assert!(literal("/ws/a").specificity() > glob(beneath).specificity(), "{beneath}");
+        }
     }
 
     #[test]

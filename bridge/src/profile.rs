@@ -138,6 +138,23 @@ pub struct NetworkProfile {
     pub allow: Vec<NetworkRule>,
     /// Ports the guest may listen on that are published.
     pub listen: Vec<u16>,
+    /// What is looked at of TLS in mode `allowlist`.
+    #[serde(default)]
+    pub tls: TlsCheck,
+}
+
+/// What is looked at of connections to port 443 of a name. Nothing is decrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TlsCheck {
+    /// They must be TLS and ask for the name that was connected to; nothing of what they ask may be encrypted.
+    #[default]
+    MatchName,
+    /// They must be TLS, and if they ask for a name in the clear, it must be that one.
+    MatchIfNamed,
+    /// Nothing.
+    Opaque,
 }
 
 /// The network mode.

@@ -9,6 +9,7 @@ use cofferdam_bridge::clock::{
 use cofferdam_bridge::dispatch::Dispatcher;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::exec::{ExecBridge, RunProgram, RunProgramRequest};
 use cofferdam_bridge::execution::BridgeTypes;
 use cofferdam_bridge::filesystem::*;
 use cofferdam_bridge::ids::{ExecutionId, VmId};
@@ -68,6 +69,14 @@ by!(PersistenceBridge, kept {
     load_filesystem_state(LoadFilesystemStateRequest) -> Option<FilesystemSnapshot>;
     flush_filesystem_state(FlushFilesystemStateRequest) -> ();
 });
+
+impl ExecBridge for Host {
+    /// Answers what it is asked.
+    fn run_program(&self, _: &CallContext, request: RunProgramRequest) -> Result<Value, BridgeError> {
+        assert_eq!(request.vm_id, VmId::new("vm"));
+        RunProgram::from_value(request.request).map(|request| request.stdin_json)
+    }
+}
 
 impl ModuleBridge for Host {
     fn resolve_module(&self, call: &CallContext, request: ResolveModuleRequest) -> Result<String, BridgeError> {
@@ -216,4 +225,14 @@ fn a_payload_stands_in_no_error() {
     let arguments = json!({"path": "/open/f.mjs", "contents": "SECRET-PAYLOAD"});
     let error = guest.call(&CallContext::unbounded(), &requester, "_filesystemWriteFile", arguments).unwrap_err();
     assert!(!format!("{error:?}").contains("SECRET-PAYLOAD"), "{error:?}");
+}
+
+#[test]
+fn a_program_is_run_for_a_guest_in_its_own_vm() {
+    let guest = dispatcher();
+    let request = json!({"kind": "run_program_v1", "program_path": "/bin/x", "stdin_json": {"a": 1}});
+    assert_eq!(ask(&guest, "_execRunProgram", json!({ "request": request })), Ok(json!({"a": 1})));
+    assert_eq!(ask(&guest, "_execRunProgram", json!({ "request": {} })), Err(ErrorCode::ExecRequestInvalid));
+    let other = json!({ "request": request, "vm_id": "other" });
+    assert_eq!(ask(&guest, "_execRunProgram", other), Err(ErrorCode::RequestInvalid));
 }

@@ -1,9 +1,11 @@
 //! The command line.
 
 use crate::command::action::ActionCommand;
+use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::doctor::Doctor;
+use crate::command::exec::Exec;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
 use clap::{Parser, Subcommand};
@@ -19,10 +21,13 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     Run(Box<Run>),
+    Exec(Exec),
     #[command(subcommand)]
     Action(ActionCommand),
     #[command(subcommand)]
     Changes(ChangesCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -4,10 +4,8 @@ use crate::failure::{Failure, io};
 use clap::ValueEnum;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
-use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
-use cofferdam_sandbox_linux::LinuxPlane;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -94,26 +92,6 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
     std::env::vars_os().filter_map(text).collect()
-}
-
-/// A kernel with `plane`, which gets ready for its first program while the policy is still being read.
-pub(crate) fn kernel(plane: PlaneName) -> Result<Kernel, Failure> {
-    match plane {
-        PlaneName::Linux => Ok(Kernel::builder(LinuxPlane::new()?.ahead()).build()?),
-        PlaneName::Host => kernel_at_rest(plane),
-    }
-}
-
-/// A kernel with `plane`, which starts nothing that it is not asked for.
-pub(crate) fn kernel_at_rest(plane: PlaneName) -> Result<Kernel, Failure> {
-    Ok(match plane {
-        PlaneName::Linux => Kernel::builder(LinuxPlane::new()?).build()?,
-        PlaneName::Host => {
-            // Nobody comes here but by the option, which is the user's own word on this very run.
-            let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-            Kernel::builder(HostPlane::new(access)?).build()?
-        }
-    })
 }
 
 /// What waits for a run, on this thread.

@@ -1,5 +1,6 @@
 //! The one table of exit codes.
 
+use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::exit_cause::ExitCause;
 
@@ -7,6 +8,8 @@ use cofferdam_bridge::exit_cause::ExitCause;
 pub(crate) const TIMED_OUT: u8 = 124;
 /// Cofferdam itself refused or failed.
 pub(crate) const REFUSED: u8 = 125;
+/// The program failed as a function.
+const FAILED: u8 = 1;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 const SIGNAL: u8 = 128;
@@ -21,6 +24,28 @@ pub(crate) const HELP: &str = "Exit codes:
   127  there is no such program
   137  another limit of the policy ended the run (the last lines say which), or it was killed
   128+n  signal n ended the program";
+
+/// The table of `exec`, for help.
+pub(crate) const EXEC_HELP: &str = "Exit codes:
+  0    the program's JSON is on standard output; with any other code it is the error, as JSON
+  1    the program failed, or what it printed is too much or no JSON
+  124  the time limit passed
+  125  cofferdam refused or failed; the program did not run
+  126  the program is there but cannot be executed
+  127  there is no such program";
+
+/// The exit code for a program that answered with an error.
+pub(crate) fn of_exec(error: &BridgeError) -> u8 {
+    match error.code {
+        ErrorCode::ExecTimeout => TIMED_OUT,
+        ErrorCode::ExecFailed
+        | ErrorCode::ExecStdinWriteFailed
+        | ErrorCode::ExecStdoutTooLarge
+        | ErrorCode::ExecStderrTooLarge
+        | ErrorCode::ExecStdoutInvalidJson => FAILED,
+        code => of_error(code),
+    }
+}
 
 /// The exit code that tells of `cause`.
 pub(crate) fn of_cause(cause: &ExitCause) -> u8 {
@@ -39,8 +64,8 @@ pub(crate) fn of_cause(cause: &ExitCause) -> u8 {
 /// The exit code for a run that did not start.
 pub(crate) fn of_error(code: ErrorCode) -> u8 {
     match code {
-        ErrorCode::ProgramNotFound => NOT_FOUND,
-        ErrorCode::ProgramNotExecutable => NOT_EXECUTABLE,
+        ErrorCode::ProgramNotFound | ErrorCode::ExecProgramMissing => NOT_FOUND,
+        ErrorCode::ProgramNotExecutable | ErrorCode::ExecProgramNotExecutable => NOT_EXECUTABLE,
         _ => REFUSED,
     }
 }

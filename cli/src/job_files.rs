@@ -59,9 +59,9 @@ impl JobFile {
 }
 
 impl JobKeeper for JobFile {
-    fn started(&self, _: &StartedJob) -> Result<Option<u64>, BridgeError> {
+    fn started(&self, _: &StartedJob) -> Result<(), BridgeError> {
         // Found out before anything runs: a job that could not be kept is not begun.
-        self.open().map(|_| None).map_err(|error| self.failed(&error))
+        self.open().map(drop).map_err(|error| self.failed(&error))
     }
 
     fn ended(&self, record: &JobRecord) -> Result<(), BridgeError> {

@@ -3,13 +3,16 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audit_log;
 mod base64;
 mod command;
 mod compose;
 mod escape;
 mod exit_code;
 mod failure;
+mod fixed_name;
 mod job_files;
+mod kernel_parts;
 mod policy_file;
 mod report;
 mod terminal;

@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod wire;
+
 use cofferdam_bridge::contract::BridgeContract;
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
@@ -46,6 +48,8 @@ pub fn schemas() -> BTreeMap<String, Value> {
     add::<StartExecutionRequest>(&mut schemas, "start_execution_request");
     add::<StartedExecution>(&mut schemas, "started_execution");
     add::<TerminalSize>(&mut schemas, "terminal_size");
+    add::<wire::hello::Hello>(&mut schemas, "wire_hello");
+    add::<wire::hello::Welcome>(&mut schemas, "wire_welcome");
     for (operation, both) in cofferdam_bridge::dispatch::schemas() {
         let value = serde_json::json!({ "request": both.request, "answer": both.answer });
         schemas.insert(format!("operation/{operation}.json"), value);

@@ -5,6 +5,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::keeper::{GRACE, KeptControl};
+use cofferdam_plane_kit::process_tree::ProcessTree;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The handles of one execution. Every operation is safe after its end and then does nothing.
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) struct Shared {
     control: KeptControl,
     pub(crate) input: GuestInput,
+    /// All that the keeper keeps.
+    pub(crate) tree: ProcessTree,
     wished: AtomicU8,
 }
 
@@ -27,8 +30,8 @@ pub(crate) enum Wish {
 
 impl Shared {
     /// Shares what runs.
-    pub(crate) fn new(control: KeptControl, input: GuestInput) -> Self {
-        Self { control, input, wished: AtomicU8::new(0) }
+    pub(crate) fn new(control: KeptControl, input: GuestInput, tree: ProcessTree) -> Self {
+        Self { control, input, tree, wished: AtomicU8::new(0) }
     }
 
     /// Ends everything in the execution.

@@ -13,7 +13,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
-    StartExecutionRequest, StartedExecution, Streams, TerminalSize,
+    ProgramFile, StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::limits::LimitName;
@@ -94,9 +94,10 @@ impl HostPlane {
         let kept = self.keeper.start(&plan, ends.guest())?;
         let (input, outputs) = ends.into_ours();
         let control = kept.control().map_err(|error| no_resources(&error))?;
-        let shared = Arc::new(Shared::new(control, input));
+        let tree = ProcessTree::beneath(kept.keeper_id(), 1);
+        let shared = Arc::new(Shared::new(control, input, tree.clone()));
         let process_id = kept.program_id();
-        let limits = LimitWatch::new(profile.limits.clone(), ProcessTree::beneath(kept.keeper_id(), 1), started);
+        let limits = LimitWatch::new(profile.limits.clone(), tree, started);
         self.running.add(execution_id.clone(), vm_id, shared.clone());
         let (running, id) = (self.running.clone(), execution_id.clone());
         let supervision = Supervision {
@@ -129,8 +130,17 @@ impl ExecutionBridge for HostPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("host", env!("CARGO_PKG_VERSION"));
         descriptor.tiers = vec![Tier::None];
-        descriptor.features =
-            vec![Feature::Commands, Feature::Stdin, Feature::Signals, Feature::Terminal, Feature::InheritedStreams];
+        descriptor.features = vec![
+            Feature::Commands,
+            Feature::Stdin,
+            Feature::Signals,
+            Feature::Terminal,
+            Feature::InheritedStreams,
+            // All that runs here has the host's.
+            Feature::SharedNetwork,
+            Feature::ListeningPorts,
+            Feature::HeldPrograms,
+        ];
         descriptor.limits = vec![
             LimitName::Wall,
             LimitName::Cpu,
@@ -191,6 +201,10 @@ impl ExecutionBridge for HostPlane {
         self.running.find(execution)?.input.resize(size)
     }
 
+    fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
+        Ok(self.running.find(execution)?.tree.is_listening(port))
+    }
+
     fn forget_vm(&self, vm_id: &VmId) {
         lock(&self.contexts).retain(|_, context| context.vm_id != *vm_id);
         self.running.stop_vm(vm_id);
@@ -211,17 +225,35 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         return Err(BridgeError::new(ErrorCode::PathInvalid, message));
     }
     let environment = Environment::set(request.environment);
-    let program = program::find(&request.program, environment.search_path(), &directory, &profile.commands)?;
-    let mut arguments = vec![request.program];
-    arguments.extend(request.arguments);
+    let commands = &profile.commands;
+    let (program, held, arguments) = match request.program_file {
+        ProgramFile::ByPath => {
+            let program = program::find(&request.program, environment.search_path(), &directory, commands)?;
+            (program, None, [vec![request.program], request.arguments].concat())
+        }
+        ProgramFile::Held => {
+            let held = program::hold(&request.program, &directory, commands)?;
+            let arguments = ProgramPlan::held_arguments(&held, request.program, request.arguments);
+            (held.binary.path.clone(), Some(held), arguments)
+        }
+        // What is not known here is not run as something else.
+        _ => return Err(unknown_program_file()),
+    };
     Ok(ProgramPlan {
         program,
+        held,
         arguments,
         variables: environment.entries().collect(),
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
         limits: resource_limits::of(&profile.limits),
     })
+}
+
+fn unknown_program_file() -> BridgeError {
+    let message =
+        "this plane does not know how the program's file is to be found; use planes and kernel of one release";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
 fn no_resources(error: &io::Error) -> BridgeError {

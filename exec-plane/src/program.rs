@@ -4,6 +4,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::CommandProfile;
 use cofferdam_bridge::verdict::Denial;
+use cofferdam_plane_kit::held_program::HeldProgram;
 use nix::unistd::{AccessFlags, access};
 use std::path::{Path, PathBuf};
 
@@ -41,19 +42,33 @@ pub(crate) fn find(
     }))
 }
 
+/// The program opened and checked, with the interpreters that it names. `program` is its path.
+pub(crate) fn hold(program: &str, directory: &Path, commands: &CommandProfile) -> Result<HeldProgram, BridgeError> {
+    if !program.contains('/') || program.contains('\0') {
+        let message = "a program that is held is named by its path, without NUL bytes";
+        return Err(BridgeError::new(ErrorCode::PathInvalid, message));
+    }
+    HeldProgram::open(&directory.join(program), &|place| decided(&place.to_string_lossy(), commands))
+}
+
+fn decided(subject: &str, commands: &CommandProfile) -> Result<(), BridgeError> {
+    let decision = commands.decide(subject);
+    if decision.allowed {
+        return Ok(());
+    }
+    let mut denial = Denial::new("command.execute", subject);
+    denial.remedy = Some(match &decision.rule {
+        Some(rule) => format!("remove `{}` ({})", rule.text, rule.place()),
+        None => format!("commands.allow = [\"{subject}\"]"),
+    });
+    denial.rule = decision.rule;
+    Err(BridgeError::denied(&denial))
+}
+
 fn allowed(path: &Path, commands: &CommandProfile) -> Result<(), BridgeError> {
     let canonical = std::fs::canonicalize(path);
     let subject = canonical.as_deref().unwrap_or(path).to_string_lossy().into_owned();
-    let decision = commands.decide(&subject);
-    if !decision.allowed {
-        let mut denial = Denial::new("command.execute", subject.clone());
-        denial.remedy = Some(match &decision.rule {
-            Some(rule) => format!("remove `{}` ({})", rule.text, rule.place()),
-            None => format!("commands.allow = [\"{subject}\"]"),
-        });
-        denial.rule = decision.rule;
-        return Err(BridgeError::denied(&denial));
-    }
+    decided(&subject, commands)?;
     let Ok(canonical) = canonical else {
         let message = format!("there is no program `{}`; name one that is there", path.display());
         return Err(BridgeError::new(ErrorCode::ProgramNotFound, message).with("path", subject));

@@ -4,15 +4,18 @@ use crate::error::KernelError;
 use crate::execution::Execution;
 use crate::poller;
 use crate::queue::EventQueue;
+use crate::recording::Starting;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_bridge::execution::{ExecutionRef, StartExecutionRequest, StreamMode, Streams, TerminalSize};
+use cofferdam_bridge::execution::{
+    ExecutionRef, ProgramFile, StartExecutionRequest, StreamMode, Streams, TerminalSize,
+};
 use cofferdam_bridge::ids::ExecutionId;
-use cofferdam_bridge::verdict::{Denial, Verdict};
+use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +37,7 @@ pub struct Command {
     stderr: StreamMode,
     terminal: Option<TerminalSize>,
     timeout: Option<Duration>,
+    program_file: ProgramFile,
 }
 
 /// Arguments and values stay out of logs.
@@ -56,6 +60,10 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// Why it ended, what it used, what held.
     pub report: ExecutionReport,
+    /// The sequence number of its start in the audit log, where it is recorded.
+    pub audit_sequence: Option<u64>,
+    /// Why its start or its end could not be recorded, where the host lets it run all the same.
+    pub audit_failure: Option<BridgeError>,
 }
 
 /// What a guest prints stays out of logs.
@@ -72,7 +80,7 @@ impl fmt::Debug for Output {
 
 impl Output {
     pub(crate) fn new(stdout: Vec<u8>, stderr: Vec<u8>, report: ExecutionReport) -> Self {
-        Self { stdout, stderr, report }
+        Self { stdout, stderr, report, audit_sequence: None, audit_failure: None }
     }
 
     /// Whether the program ended by itself with code 0.
@@ -95,6 +103,7 @@ impl Command {
             stderr: StreamMode::Piped,
             terminal: None,
             timeout: None,
+            program_file: ProgramFile::ByPath,
         }
     }
 
@@ -152,41 +161,66 @@ impl Command {
         self
     }
 
+    /// Executes the very file that was checked, whatever its path leads to by then; the interpreter of a script is checked and held, too.
+    /// A script so gets its own path as a descriptor's, such as `/dev/fd/5`. Refused by planes without `Feature::HeldPrograms`.
+    pub fn held(mut self) -> Self {
+        self.program_file = ProgramFile::Held;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
-    /// A refusal of the policy, `program_not_found`, or what kept the plane from starting it.
+    /// A refusal of the policy, `program_not_found`, what kept the plane from starting it, or `audit_unavailable` where the kernel records
+    /// and cannot.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        self.check()?;
         let id = self.vm.next_execution();
+        let rule = match self.check() {
+            Ok(rule) => rule,
+            Err(error) => return Err(self.vm.recording.refused(&self.vm.id, &id, &self.program, error).await),
+        };
         let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
         let (vm, timeout) = (self.vm.clone(), self.timeout);
         let request = self.into_request(id);
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
-        let queue = Arc::new(EventQueue::default());
+        let record = vm.recording.start(Starting { vm: &vm, request: &request, rule, timeout }).await?;
+        let queue = Arc::new(EventQueue::of(record));
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        vm.plane.start_execution(request, queue.clone())?;
+        let process_id = match vm.plane.start_execution(request, queue.clone()) {
+            Ok(started) => started.process_id,
+            Err(error) => {
+                return Err(match queue.record() {
+                    Some(record) => record.not_started(error).await,
+                    None => error,
+                }
+                .into());
+            }
+        };
         let timer = timeout.map(|limit| WallTimer::start(&runtime, Arc::downgrade(&vm), execution.clone(), limit));
+        if let (Some(timer), Some(record)) = (&timer, queue.record()) {
+            record.limited_by(timer.watch());
+        }
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer))
+        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
     }
 
-    /// What the kernel itself refuses, before a plane is asked.
-    pub(crate) fn check(&self) -> Result<(), KernelError> {
-        decide(&self.vm, &self.program)?;
-        check_texts(&self.arguments, &self.environment)
+    /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.
+    pub(crate) fn check(&self) -> Result<Option<RuleRef>, KernelError> {
+        let rule = decide(&self.vm, &self.program, self.program_file)?;
+        check_texts(&self.arguments, &self.environment).map(|()| rule)
     }
 
     /// What its plane is asked for.
     pub(crate) fn into_request(self, id: ExecutionId) -> StartExecutionRequest {
-        let Self { vm, program, arguments, environment, working_directory, terminal, .. } = self;
+        let Self { vm, program, arguments, environment, working_directory, terminal, program_file, .. } = self;
         let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
         request.arguments = arguments;
+        request.program_file = program_file;
         request.environment.clone_from(&vm.compiled.environment);
         request.environment.extend(environment);
         request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
@@ -206,22 +240,32 @@ impl Command {
     }
 }
 
-/// Asks the policy about a program that is named by its path; a bare name is looked up, and decided, by the plane.
-fn decide(vm: &SharedVm, program: &str) -> Result<(), KernelError> {
+/// Asks the policy about a program that is named by its path, and answers the rule that allows it; a bare name is looked up, and decided,
+/// by the plane.
+fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<RuleRef>, KernelError> {
+    if file == ProgramFile::Held {
+        // Decided by the plane, about the file that it holds.
+        return if vm.plane.describe().has(Feature::HeldPrograms) { Ok(None) } else { Err(cannot_hold().into()) };
+    }
     if !program.starts_with('/') {
-        return Ok(());
+        return Ok(None);
     }
     // A path with links in it is decided by where it leads, which only a plane that holds command rules can see; without
     // such a plane, what no rule allows as written is refused here.
     let decision = vm.compiled.decide(&Access::Execute(program.to_owned()))?;
     let left_to_plane = decision.rule.is_none() && vm.plane.describe().has(Feature::CommandRules);
     if decision.verdict == Verdict::Allow || left_to_plane {
-        return Ok(());
+        return Ok(decision.rule);
     }
     let mut denial = Denial::new("command.execute", program);
     denial.rule = decision.rule;
     denial.remedy = decision.remedy;
     Err(BridgeError::denied(&denial).into())
+}
+
+fn cannot_hold() -> BridgeError {
+    let message = "this plane cannot execute the very file that it has checked; run the program on one that can";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
 fn no_runtime() -> BridgeError {

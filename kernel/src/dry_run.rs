@@ -80,7 +80,7 @@ impl Command {
         let vm = self.vm.clone();
         let checked = self.check();
         let request = self.into_request(ExecutionId::new(format!("{}-dry-run", vm.id)));
-        let rehearsed = checked.and_then(|()| match vm.plane.rehearse_execution(&request) {
+        let rehearsed = checked.and_then(|_| match vm.plane.rehearse_execution(&request) {
             Ok(found) => Ok(Some(found)),
             // A plane that cannot tell beforehand looks for the program when it starts it.
             Err(error) if error.code == ErrorCode::UnsupportedOperation => Ok(None),

@@ -3,6 +3,7 @@
 use crate::command::Output;
 use crate::error::KernelError;
 use crate::queue::EventQueue;
+use crate::recording::RunRecord;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::error::BridgeError;
@@ -21,6 +22,8 @@ pub struct Execution {
     queue: Arc<EventQueue>,
     timer: Option<WallTimer>,
     report: Option<ExecutionReport>,
+    audit_failure: Option<BridgeError>,
+    process_id: Option<u32>,
 }
 
 /// Acts on a run from elsewhere than its reader. Clones act on the same run; they keep neither it nor its VM alive.
@@ -39,7 +42,17 @@ impl Execution {
         timer: Option<WallTimer>,
     ) -> Self {
         let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
-        Self { vm, controller, queue, timer, report: None }
+        Self { vm, controller, queue, timer, report: None, audit_failure: None, process_id: None }
+    }
+
+    pub(crate) fn with_process_id(mut self, process_id: Option<u32>) -> Self {
+        self.process_id = process_id;
+        self
+    }
+
+    /// The host's number of its first process, where there is one. For display only.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process_id
     }
 
     /// The next event; `None` after the last, which is `Exited`.
@@ -55,6 +68,9 @@ impl Execution {
                 report.cause = ExitCause::TimedOut { limit_ms };
             }
             self.report = Some((**report).clone());
+            if let Some(record) = self.queue.record() {
+                self.audit_failure = record.recorded().await;
+            }
         }
         Some(event)
     }
@@ -67,6 +83,16 @@ impl Execution {
             }
             self.next_event().await;
         }
+    }
+
+    /// The sequence number of its start in the audit log, where it is recorded.
+    pub fn audit_sequence(&self) -> Option<u64> {
+        self.queue.record().and_then(RunRecord::sequence)
+    }
+
+    /// Why its start or, once that is told, its end could not be recorded.
+    pub fn audit_failure(&self) -> Option<&BridgeError> {
+        self.audit_failure.as_ref()
     }
 
     /// Ends everything in the run at once. Its end still comes as an event.
@@ -90,7 +116,9 @@ impl Execution {
             }
         }
         let report = self.wait().await;
-        Output::new(stdout, stderr, report)
+        let mut output = Output::new(stdout, stderr, report);
+        (output.audit_sequence, output.audit_failure) = (self.audit_sequence(), self.audit_failure.take());
+        output
     }
 }
 
@@ -123,6 +151,14 @@ impl Controller {
         self.blocking(vm, move |vm, execution| vm.plane.write_stdin(execution, &bytes)).await
     }
 
+    /// Writes all there is and closes, without another thread: for what fits into any pipe, whose writer so never waits.
+    pub(crate) fn write_at_once(&self, bytes: &[u8]) -> Result<(), KernelError> {
+        let Some(vm) = self.vm.upgrade() else { return Err(gone().into()) };
+        let written = vm.plane.write_stdin(&self.execution, bytes);
+        let closed = vm.plane.close_stdin(&self.execution);
+        Ok(written.and(closed)?)
+    }
+
     /// Closes standard input.
     ///
     /// # Errors
@@ -153,6 +189,20 @@ impl Controller {
         match self.vm.upgrade() {
             Some(vm) => Ok(vm.plane.resize_terminal(&self.execution, size)?),
             None => Ok(()),
+        }
+    }
+
+    /// Whether a program of the run accepts TCP connections at `port`. A run that has ended does not.
+    ///
+    /// # Errors
+    /// `unsupported_operation` on a plane that cannot tell.
+    pub async fn is_listening(&self, port: u16) -> Result<bool, KernelError> {
+        let Some(vm) = self.vm.upgrade() else { return Ok(false) };
+        let (execution, none) = (self.execution.clone(), ErrorCode::UnknownExecution);
+        match tokio::task::spawn_blocking(move || vm.plane.is_listening(&execution, port)).await {
+            Ok(Err(error)) if error.code == none => Ok(false),
+            Ok(told) => Ok(told?),
+            Err(_) => Err(BridgeError::new(ErrorCode::PlaneFault, "the plane failed while it was called").into()),
         }
     }
 

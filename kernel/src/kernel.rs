@@ -1,7 +1,10 @@
 //! The kernel: planes, and the VMs that run on them.
 
+use crate::audit::Recorder;
 use crate::error::KernelError;
+use crate::recording::{Recording, Unrecorded};
 use crate::vm::{Vm, VmSpec};
+use cofferdam_bridge::audit::FigureSource;
 use cofferdam_bridge::descriptor::{CONTRACT_GENERATION, Feature, PlaneDescriptor, Preflight, Shortfall};
 use cofferdam_bridge::enforcement::Mechanism;
 use cofferdam_bridge::error::BridgeError;
@@ -21,6 +24,7 @@ pub(crate) type Plane = Arc<dyn ExecutionBridge<Error = BridgeError>>;
 pub struct Kernel {
     planes: Arc<[Plane]>,
     next_vm: Arc<AtomicU64>,
+    recording: Recording,
 }
 
 impl fmt::Debug for Kernel {
@@ -32,6 +36,7 @@ impl fmt::Debug for Kernel {
 /// Builds a [`Kernel`].
 pub struct KernelBuilder {
     planes: Vec<Plane>,
+    recording: Recording,
 }
 
 impl fmt::Debug for KernelBuilder {
@@ -44,7 +49,7 @@ impl Kernel {
     /// Begins a kernel that runs on `plane`.
     #[must_use]
     pub fn builder(plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> KernelBuilder {
-        KernelBuilder { planes: vec![Arc::new(plane)] }
+        KernelBuilder { planes: vec![Arc::new(plane)], recording: Recording::default() }
     }
 
     /// Makes a VM: a tenant with a policy, a workspace and an environment of its own.
@@ -54,9 +59,10 @@ impl Kernel {
     /// `unsupported_backend_feature` where no plane can enforce it here, with what is missing and what mends it.
     pub fn create_vm(&self, spec: VmSpec) -> Result<Vm, KernelError> {
         let number = self.next_vm.fetch_add(1, Ordering::Relaxed);
-        let compiled = spec.compile()?;
-        let plane = self.choose(&compiled.profile)?;
-        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec)
+        let mut compiled = spec.compile()?;
+        self.recording.keep_out(&mut compiled)?;
+        let plane = self.choose(&compiled.profile, spec.has_shared_network())?;
+        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, self.recording.clone())
     }
 
     /// What each plane that runs programs says to `spec`, whether or not it accepts it. Changes nothing.
@@ -65,11 +71,18 @@ impl Kernel {
     /// `policy_invalid` where the policy does not fit the spec.
     pub fn preflight(&self, spec: &VmSpec) -> Result<Vec<(PlaneDescriptor, Preflight)>, KernelError> {
         let profile = spec.compile()?.profile;
-        Ok(self.candidates(&profile).map(|(_, descriptor, preflight)| (descriptor, preflight)).collect())
+        Ok(self
+            .candidates(&profile, spec.has_shared_network())
+            .map(|(_, descriptor, preflight)| (descriptor, preflight))
+            .collect())
     }
 
-    /// The planes that run programs, each with what it says to `profile`.
-    fn candidates(&self, profile: &ExecutionProfile) -> impl Iterator<Item = (&Plane, PlaneDescriptor, Preflight)> {
+    /// The planes that run programs, each with what it says to `profile`; `meet`: and to runs that are to reach each other.
+    fn candidates(
+        &self,
+        profile: &ExecutionProfile,
+        meet: bool,
+    ) -> impl Iterator<Item = (&Plane, PlaneDescriptor, Preflight)> {
         self.planes.iter().filter_map(move |plane| {
             let descriptor = plane.describe();
             if !descriptor.has(Feature::Commands) || descriptor.contract_generation != CONTRACT_GENERATION {
@@ -77,6 +90,7 @@ impl Kernel {
             }
             let mut preflight = plane.preflight(profile);
             preflight.shortfalls.extend(beyond_plane(profile, &descriptor));
+            preflight.shortfalls.extend(meeting(&descriptor).filter(|_| meet));
             Some((plane, descriptor, preflight))
         })
     }
@@ -86,12 +100,17 @@ impl Kernel {
         self.planes.iter().map(|plane| plane.describe()).collect()
     }
 
-    /// The first plane that runs programs and can enforce the whole profile. Nothing is ever dropped in silence.
-    fn choose(&self, profile: &ExecutionProfile) -> Result<Plane, KernelError> {
+    /// The recorder that this kernel was built with, for what its host does itself.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recording.recorder.as_ref()
+    }
+
+    /// The first plane that runs programs and can enforce the whole profile, and what it says to it. Nothing is ever dropped in silence.
+    fn choose(&self, profile: &ExecutionProfile, meet: bool) -> Result<(Plane, Preflight), KernelError> {
         let mut refusals = Vec::new();
-        for (plane, descriptor, preflight) in self.candidates(profile) {
+        for (plane, descriptor, preflight) in self.candidates(profile, meet) {
             if preflight.accepted() {
-                return Ok(plane.clone());
+                return Ok((plane.clone(), preflight));
             }
             refusals.push((descriptor.name, preflight));
         }
@@ -107,6 +126,28 @@ impl KernelBuilder {
         self
     }
 
+    /// Records in `recorder` whatever is decided, started and done. A run that cannot be recorded is refused with `audit_unavailable`, and
+    /// no guest reaches the log.
+    #[must_use]
+    pub fn audit(mut self, recorder: Recorder) -> Self {
+        self.recording.recorder = Some(recorder);
+        self
+    }
+
+    /// Lets programs run although nothing will tell that they did. What could not be recorded is told with each result.
+    #[must_use]
+    pub fn run_even_what_cannot_be_recorded(mut self) -> Self {
+        self.recording.unrecorded = Unrecorded::Runs;
+        self
+    }
+
+    /// Asks `source` for figures before and after each run, for its records.
+    #[must_use]
+    pub fn figures(mut self, source: impl FigureSource + 'static) -> Self {
+        self.recording.figures = Some(Arc::new(source));
+        self
+    }
+
     /// Builds the kernel.
     ///
     /// # Errors
@@ -118,7 +159,8 @@ impl KernelBuilder {
             );
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
-        Ok(Kernel { planes: self.planes.into(), next_vm: Arc::new(AtomicU64::new(1)) })
+        let (planes, next_vm) = (self.planes.into(), Arc::new(AtomicU64::new(1)));
+        Ok(Kernel { planes, next_vm, recording: self.recording })
     }
 }
 
@@ -129,6 +171,15 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Opt
         let message = format!("this plane holds no profile of system calls (commands.calls = \"{}\")", calls.name());
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
+    })
+}
+
+/// Runs that are to reach each other need a plane that knows of it.
+fn meeting(descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    (!descriptor.has(Feature::SharedNetwork)).then(|| {
+        let message = "on this plane the commands of a session cannot reach each other over the network";
+        let fix = "run on a plane that has shared_network, such as linux_native";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
     })
 }
 

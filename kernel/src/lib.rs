@@ -20,14 +20,19 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod audit;
 mod command;
 mod dry_run;
 mod error;
+pub mod exec;
 mod execution;
 mod kernel;
+pub mod output;
 pub mod policy;
 mod poller;
 mod queue;
+mod recording;
+pub mod session;
 mod vm;
 mod wall_timer;
 

@@ -44,7 +44,9 @@ fn advance(plane: &Plane, execution: &ExecutionRef, queue: &EventQueue) -> Advan
     match plane.poll_execution_event(execution) {
         Ok(Some(event)) => {
             let last = matches!(event, ExecutionEvent::Exited(_));
-            if queue.push(event) && !last { Advance::Some } else { Advance::Ended }
+            // Of a run that is recorded the end is wanted whether or not anybody reads.
+            let wanted = queue.push(event) || queue.record().is_some();
+            if wanted && !last { Advance::Some } else { Advance::Ended }
         }
         Ok(None) => Advance::Nothing,
         Err(error) => {

@@ -1,5 +1,6 @@
 //! The queue between a plane and the reader of an execution: bounded, so that a slow reader slows its own guest.
 
+use crate::recording::RunRecord;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,8 @@ pub(crate) struct EventQueue {
     state: Mutex<State>,
     room: Condvar,
     arrived: Notify,
+    /// Hears of the end, whether or not anybody reads.
+    record: Option<RunRecord>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +38,16 @@ impl State {
 }
 
 impl EventQueue {
+    /// The queue of a run that is recorded.
+    pub(crate) fn of(record: Option<RunRecord>) -> Self {
+        Self { record, ..Self::default() }
+    }
+
+    /// The records of the run.
+    pub(crate) fn record(&self) -> Option<&RunRecord> {
+        self.record.as_ref()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,6 +100,9 @@ impl EventQueue {
 
 impl ExecutionEventSink for EventQueue {
     fn push(&self, event: ExecutionEvent) -> bool {
+        if let (ExecutionEvent::Exited(report), Some(record)) = (&event, &self.record) {
+            record.end(report);
+        }
         let mut state = self.lock();
         // The end of an execution always finds room: nothing comes after it.
         while !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
@@ -96,6 +112,10 @@ impl ExecutionEventSink for EventQueue {
     }
 
     fn try_push(&self, event: ExecutionEvent) -> Result<bool, Box<ExecutionEvent>> {
+        if matches!(event, ExecutionEvent::Exited(_)) {
+            // It always finds room.
+            return Ok(self.push(event));
+        }
         let state = self.lock();
         if state.has_room() { Ok(self.take(state, event)) } else { Err(Box::new(event)) }
     }

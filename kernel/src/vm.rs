@@ -4,10 +4,12 @@ use crate::command::Command;
 use crate::error::KernelError;
 use crate::kernel::Plane;
 use crate::policy::{Access, CompiledPolicy, Decision, Placeholders, Policy};
+use crate::recording::{Recording, VmFacts};
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{CreateCommandContextRequest, Explain};
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
+use cofferdam_bridge::network_scope::NetworkScope;
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::verdict::Verdict;
 use std::collections::BTreeMap;
@@ -23,12 +25,19 @@ pub struct VmSpec {
     places: Placeholders,
     host_environment: BTreeMap<String, String>,
     explain: Explain,
+    network_scope: NetworkScope,
 }
 
 impl VmSpec {
     /// A VM under `policy`, without workspace, home or host environment.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, places: Placeholders::default(), host_environment: BTreeMap::new(), explain: Explain::Known }
+        Self {
+            policy,
+            places: Placeholders::default(),
+            host_environment: BTreeMap::new(),
+            explain: Explain::Known,
+            network_scope: NetworkScope::Execution,
+        }
     }
 
     /// The directory that is worked in: `{workspace}` of the policy, and where programs start. Absolute and canonical.
@@ -59,6 +68,20 @@ impl VmSpec {
     pub fn explain(mut self, explain: Explain) -> Self {
         self.explain = explain;
         self
+    }
+
+    /// Whether its runs reach each other over the network, where they have not the host's. They do not unless this says so.
+    pub fn network_scope(mut self, scope: NetworkScope) -> Self {
+        self.network_scope = scope;
+        self
+    }
+
+    pub(crate) fn has_shared_network(&self) -> bool {
+        self.network_scope == NetworkScope::Context
+    }
+
+    pub(crate) fn host_variables(&self) -> &BTreeMap<String, String> {
+        &self.host_environment
     }
 
     /// Where `environment.pass` takes values from. Nothing of it crosses that the policy does not name.
@@ -115,6 +138,8 @@ pub(crate) struct SharedVm {
     pub(crate) context: ContextId,
     pub(crate) compiled: CompiledPolicy,
     pub(crate) start_directory: String,
+    pub(crate) recording: Recording,
+    pub(crate) facts: Option<VmFacts>,
     next_execution: AtomicU64,
 }
 
@@ -138,12 +163,21 @@ impl Drop for SharedVm {
 }
 
 impl Vm {
-    pub(crate) fn new(id: VmId, plane: Plane, compiled: CompiledPolicy, spec: VmSpec) -> Result<Self, KernelError> {
+    pub(crate) fn new(
+        id: VmId,
+        (plane, preflight): (Plane, Preflight),
+        compiled: CompiledPolicy,
+        spec: VmSpec,
+        recording: Recording,
+    ) -> Result<Self, KernelError> {
+        let facts = recording.facts(&plane.describe().name, &compiled, preflight.enforcement);
         let mut request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
         request.explain = spec.explain;
+        request.network_scope = spec.network_scope;
         let context = plane.create_command_context(request)?.context_id;
         let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
-        Ok(Self { shared: Arc::new(SharedVm { id, plane, context, compiled, start_directory, next_execution }) })
+        let shared = SharedVm { id, plane, context, compiled, start_directory, recording, facts, next_execution };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// A command to run in this VM: an absolute path, or a name that is looked up in the run's `PATH`.

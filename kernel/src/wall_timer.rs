@@ -16,6 +16,21 @@ pub(crate) struct WallTimer {
     limit: Duration,
 }
 
+/// Whether a limit has passed, for whoever outlives the timer.
+#[derive(Clone, Debug)]
+pub(crate) struct Passed {
+    told: Arc<AtomicBool>,
+    limit: Duration,
+}
+
+impl Passed {
+    /// The limit in milliseconds, once it has passed.
+    pub(crate) fn milliseconds(&self) -> Option<u64> {
+        let milliseconds = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+        self.told.load(Ordering::SeqCst).then_some(milliseconds)
+    }
+}
+
 impl WallTimer {
     /// Ends `execution` after `limit`.
     pub(crate) fn start(runtime: &Handle, vm: Weak<SharedVm>, execution: ExecutionRef, limit: Duration) -> Self {
@@ -34,8 +49,12 @@ impl WallTimer {
 
     /// The limit in milliseconds, once it has passed.
     pub(crate) fn passed(&self) -> Option<u64> {
-        let milliseconds = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
-        self.passed.load(Ordering::SeqCst).then_some(milliseconds)
+        self.watch().milliseconds()
+    }
+
+    /// Tells whether it has passed, also when it is gone.
+    pub(crate) fn watch(&self) -> Passed {
+        Passed { told: self.passed.clone(), limit: self.limit }
     }
 }
 

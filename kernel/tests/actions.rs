@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
 
+use cofferdam_bridge::audit::FigureSource;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
@@ -12,7 +13,6 @@ use cofferdam_bridge::execution::{
     StartExecutionRequest, StartedExecution,
 };
 use cofferdam_bridge::exit_cause::ExitCause;
-use cofferdam_bridge::figures::{FigureBridge, Figures};
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::usage::Usage;
@@ -24,7 +24,7 @@ use cofferdam_kernel::{Kernel, Vm, VmSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -98,10 +98,10 @@ impl ExecutionBridge for Plane {
     fn forget_vm(&self, _: &VmId) {}
 }
 
-impl FigureBridge for Told {
-    fn figures(&self) -> Figures {
+impl FigureSource for Told {
+    fn figures(&self) -> BTreeMap<String, u64> {
         self.add("figures");
-        Figures::from([("one".to_owned(), 1)])
+        BTreeMap::from([("one".to_owned(), 1)])
     }
 }
 
@@ -111,10 +111,10 @@ struct Keeper {
 }
 
 impl JobKeeper for Keeper {
-    fn started(&self, job: &StartedJob) -> Result<Option<u64>, BridgeError> {
+    fn started(&self, job: &StartedJob) -> Result<(), BridgeError> {
         self.told.add(format!("started {}", job.action));
         let full = BridgeError::new(ErrorCode::IoFailed, "there is no room");
-        if self.refuses { Err(full) } else { Ok(Some(41)) }
+        if self.refuses { Err(full) } else { Ok(()) }
     }
     fn ended(&self, record: &JobRecord) -> Result<(), BridgeError> {
         let code = record.code.map_or("ok", ErrorCode::as_str);
@@ -172,12 +172,17 @@ impl Action for Each {
 fn vm(told: &Told, lines: &str) -> Vm {
     let policy = Policy::parse(&format!("version = 1\n{lines}"), "test", &NoFiles).unwrap();
     let plane = Plane { told: told.clone(), running: Mutex::default() };
-    Kernel::builder(plane).build().unwrap().create_vm(VmSpec::new(policy).workspace("/w")).unwrap()
+    Kernel::builder(plane)
+        .figures(told.clone())
+        .build()
+        .unwrap()
+        .create_vm(VmSpec::new(policy).workspace("/w"))
+        .unwrap()
 }
 
 fn actions(told: &Told, refuses: bool) -> Actions {
     let keeper = Arc::new(Keeper { told: told.clone(), refuses });
-    Actions::empty().register(Each { told: told.clone() }).unwrap().figures(told.clone()).keeper(keeper)
+    Actions::empty().register(Each { told: told.clone() }).unwrap().keeper(keeper)
 }
 
 fn programs(names: &[&str]) -> Value {
@@ -191,7 +196,7 @@ async fn r1_figures_then_on_record_then_validated_then_run_then_figures_then_on_
     let result = actions.run(&vm, "each", &programs(&["a", "b"]), &ActionOptions::new()).await.unwrap();
     let order = ["figures", "started each", "validate", "start a", "start b", "figures", "ended ok"];
     assert_eq!(told.take(), order);
-    assert_eq!((result.success, result.log_sequence, result.output), (true, Some(41), Some(json!({ "programs": 2 }))));
+    assert_eq!((result.success, result.log_sequence, result.output), (true, None, Some(json!({ "programs": 2 }))));
     assert_eq!((result.processes.started, result.telemetry.before["one"]), (Some(4), 1));
 }
 

@@ -64,9 +64,14 @@ pub mod nr {
     pub const RT_SIGPROCMASK: usize = 14;
     pub const IOCTL: usize = 16;
     pub const SOCKET: usize = 41;
+    pub const BIND: usize = 49;
+    pub const LISTEN: usize = 50;
+    pub const SETSOCKOPT: usize = 54;
     pub const SENDMSG: usize = 46;
     pub const RECVMSG: usize = 47;
     pub const EXECVE: usize = 59;
+    pub const FCNTL: usize = 72;
+    pub const EXECVEAT: usize = 322;
     pub const EXIT_GROUP: usize = 231;
     pub const WAIT4: usize = 61;
     pub const KILL: usize = 62;
@@ -123,9 +128,14 @@ pub mod nr {
     pub const RT_SIGPROCMASK: usize = 135;
     pub const IOCTL: usize = 29;
     pub const SOCKET: usize = 198;
+    pub const BIND: usize = 200;
+    pub const LISTEN: usize = 201;
+    pub const SETSOCKOPT: usize = 208;
     pub const SENDMSG: usize = 211;
     pub const RECVMSG: usize = 212;
     pub const EXECVE: usize = 221;
+    pub const FCNTL: usize = 25;
+    pub const EXECVEAT: usize = 281;
     pub const EXIT_GROUP: usize = 94;
     pub const WAIT4: usize = 260;
     pub const KILL: usize = 129;
@@ -185,27 +195,50 @@ global_asm!(".globl _start", "_start:", "mov x29, #0", "bl {main}", "brk #1", ma
 // start_child(flags, top of stack, function, argument) -> pid or -errno
 #[cfg(target_arch = "x86_64")]
 global_asm!(
-    ".globl start_child", "start_child:",
-    "mov [rsi - 8], rdx", "mov [rsi - 16], rcx", "sub rsi, 16",
-    "xor edx, edx", "xor r10d, r10d", "xor r8d, r8d", "mov eax, 56",
-    "syscall", "test rax, rax", "jz 1f", "ret",
-    "1:", "xor ebp, ebp", "pop rdi", "pop rax", "and rsp, -16", "call rax", "ud2",
+    ".globl start_child",
+    "start_child:",
+    "mov [rsi - 8], rdx",
+    "mov [rsi - 16], rcx",
+    "sub rsi, 16",
+    "xor edx, edx",
+    "xor r10d, r10d",
+    "xor r8d, r8d",
+    "mov eax, 56",
+    "syscall",
+    "test rax, rax",
+    "jz 1f",
+    "ret",
+    "1:",
+    "xor ebp, ebp",
+    "pop rdi",
+    "pop rax",
+    "and rsp, -16",
+    "call rax",
+    "ud2",
 );
 #[cfg(target_arch = "aarch64")]
 global_asm!(
-    ".globl start_child", "start_child:",
-    "stp x2, x3, [x1, #-16]!", "mov x2, #0", "mov x3, #0", "mov x4, #0", "mov x8, #220", "svc 0",
-    "cbz x0, 1f", "ret", "1:", "mov x29, #0", "ldp x1, x0, [sp], #16", "blr x1", "brk #1",
+    ".globl start_child",
+    "start_child:",
+    "stp x2, x3, [x1, #-16]!",
+    "mov x2, #0",
+    "mov x3, #0",
+    "mov x4, #0",
+    "mov x8, #220",
+    "svc 0",
+    "cbz x0, 1f",
+    "ret",
+    "1:",
+    "mov x29, #0",
+    "ldp x1, x0, [sp], #16",
+    "blr x1",
+    "brk #1",
 );
 
 unsafe extern "C" {
     /// clone(2) with `flags` onto the stack whose top is `stack`; the child runs `function(argument)`.
-    pub fn start_child(
-        flags: usize,
-        stack: *mut u8,
-        function: extern "C" fn(*mut u8) -> !,
-        argument: *mut u8,
-    ) -> isize;
+    pub fn start_child(flags: usize, stack: *mut u8, function: extern "C" fn(*mut u8) -> !, argument: *mut u8)
+    -> isize;
 }
 
 /// What the compiler calls for copies.

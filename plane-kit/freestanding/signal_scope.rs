@@ -19,8 +19,7 @@ pub fn enter() -> isize {
             return ruleset;
         }
         let privileges = call!(nr::PRCTL, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        let entered =
-            if privileges < 0 { privileges } else { call!(nr::LANDLOCK_RESTRICT_SELF, ruleset, 0) };
+        let entered = if privileges < 0 { privileges } else { call!(nr::LANDLOCK_RESTRICT_SELF, ruleset, 0) };
         call!(nr::CLOSE, ruleset);
         entered
     }

@@ -101,7 +101,12 @@ impl Keeper {
             let message = "the program's path, directory, an argument or a variable holds a NUL byte, or is too long";
             return Err(BridgeError::new(ErrorCode::RequestInvalid, message));
         };
-        let (keeper, control) = self.spawn(&bytes, streams).map_err(|error| not_spawned(&error))?;
+        let held: Vec<BorrowedFd<'_>> = plan
+            .held
+            .iter()
+            .flat_map(|held| [held.binary.as_fd()].into_iter().chain(held.scripts().map(AsFd::as_fd)))
+            .collect();
+        let (keeper, control) = self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
         match first_word(keeper.as_fd(), control.as_fd()) {
             Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id }),
             Err((step, errno)) => {
@@ -115,11 +120,16 @@ impl Keeper {
         }
     }
 
-    fn spawn(&self, plan: &[u8], streams: [BorrowedFd<'_>; 3]) -> io::Result<(Process, OwnedFd)> {
+    fn spawn(
+        &self,
+        plan: &[u8],
+        streams: [BorrowedFd<'_>; 3],
+        held: &[BorrowedFd<'_>],
+    ) -> io::Result<(Process, OwnedFd)> {
         let plan = in_memory(c"cofferdam-plan", plan)?;
         let kind = (AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
         let (ours, its) = socketpair(kind.0, kind.1, None, kind.2)?;
-        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), plan.as_fd())?, ours))
+        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), plan.as_fd(), held)?, ours))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a keeper is told to start, and how that is written down for it.
 
-use crate::keeper_format::flag;
+use crate::held_program::HeldProgram;
+use crate::keeper_format::{SCRIPT_FD, flag};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -32,10 +33,11 @@ impl ResourceLimit {
 }
 
 /// A program to start. Paths and texts hold no NUL byte.
-#[derive(Clone, PartialEq, Eq)]
 pub struct ProgramPlan {
     /// What is executed: an absolute path.
     pub program: PathBuf,
+    /// The same as it was opened and checked; then no path is looked up any more.
+    pub held: Option<HeldProgram>,
     /// Its arguments, its own name first.
     pub arguments: Vec<String>,
     /// Its environment: `NAME=VALUE`.
@@ -61,10 +63,19 @@ impl std::fmt::Debug for ProgramPlan {
 }
 
 impl ProgramPlan {
+    /// The arguments with which `held` is executed for a request of `name` with `arguments`.
+    pub fn held_arguments(held: &HeldProgram, name: String, arguments: Vec<String>) -> Vec<String> {
+        held.arguments(name, arguments, SCRIPT_FD)
+    }
+
     /// The plan as `keeper/src/format.rs` tells; `None` when a text holds a NUL byte or is too long.
     pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        let flags = if self.terminal { flag::TERMINAL } else { 0 };
+        let mut flags = if self.terminal { flag::TERMINAL } else { 0 };
+        if let Some(held) = &self.held {
+            let scripts = u32::try_from(held.scripts().count()).ok()?;
+            flags |= flag::HELD | scripts << flag::SCRIPTS_SHIFT;
+        }
         bytes.extend(flags.to_le_bytes());
         bytes.extend(std::process::id().to_le_bytes());
         bytes.extend(u32::try_from(self.limits.len()).ok()?.to_le_bytes());

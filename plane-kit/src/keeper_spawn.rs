@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]
 
-use crate::keeper_format::PLAN_FD;
+use crate::keeper_format::{MOST_SCRIPTS, SCRIPT_FD};
 use crate::process::Process;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::io;
@@ -14,26 +14,34 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Where the descriptors stand before they are put in their places; above all places.
-const ASIDE: i32 = PLAN_FD + 1;
+/// Most descriptors that a keeper is handed.
+const MOST_PLACES: usize = SCRIPT_FD as usize + MOST_SCRIPTS;
 
 struct Child {
     keeper: i32,
-    places: [i32; 5],
+    /// What goes to the descriptors from 0 on.
+    places: [i32; MOST_PLACES],
+    count: i32,
     errno: i32,
 }
 
-/// Starts `keeper` with `streams` as descriptors 0 to 2, and `control` and `plan` after them.
+/// Starts `keeper` with `streams` as descriptors 0 to 2, and `control`, `plan` and what is `held` after them.
 pub(crate) fn spawn(
     keeper: BorrowedFd<'_>,
     streams: [BorrowedFd<'_>; 3],
     control: BorrowedFd<'_>,
     plan: BorrowedFd<'_>,
+    held: &[BorrowedFd<'_>],
 ) -> io::Result<Process> {
-    let [stdin, stdout, stderr] = streams.map(|stream| stream.as_raw_fd());
-    let places = [stdin, stdout, stderr, control.as_raw_fd(), plan.as_raw_fd()];
+    let handed = streams.into_iter().chain([control, plan]).chain(held.iter().copied());
+    let mut places = [-1; MOST_PLACES];
+    let mut count = 0;
+    for (place, descriptor) in places.iter_mut().zip(handed) {
+        *place = descriptor.as_raw_fd();
+        count += 1;
+    }
     let mut stack = Vec::<MaybeUninit<u8>>::with_capacity(STACK_BYTES);
-    let mut child = Child { keeper: keeper.as_raw_fd(), places, errno: 0 };
+    let mut child = Child { keeper: keeper.as_raw_fd(), places, count, errno: 0 };
     let mut pidfd: i32 = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     // A handler of the host must not run in the child, which shares the host's memory.
@@ -71,21 +79,21 @@ extern "C" fn run_keeper(argument: *mut libc::c_void) -> libc::c_int {
 }
 
 fn execute(child: &Child) -> i32 {
-    // A host may hold descriptors in any order: all go out of the way first, and then each to its place.
+    // A host may hold descriptors in any order: all go out of the way, above all places, first, and then each to its own.
     // SAFETY: integers only.
-    let keeper = unsafe { libc::fcntl(child.keeper, libc::F_DUPFD_CLOEXEC, ASIDE) };
+    let keeper = unsafe { libc::fcntl(child.keeper, libc::F_DUPFD_CLOEXEC, child.count) };
     let aside = child.places.map(|from| {
-        // SAFETY: integers only.
-        unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, ASIDE) }
+        // SAFETY: integers only. There is no descriptor -1, which fails and is not looked at.
+        unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, child.count) }
     });
-    for (from, to) in aside.into_iter().zip(0..) {
+    for (from, to) in aside.into_iter().zip(0..child.count) {
         // SAFETY: integers only. A copy that could not be made fails here.
         if unsafe { libc::dup2(from, to) } < 0 {
             return errno();
         }
     }
     // SAFETY: integers only. The keeper itself is closed by the execve, too.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, ASIDE, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, child.count, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if closed < 0 {
         return errno();
     }

@@ -1,13 +1,14 @@
 //! What every plane that owns processes needs, so that planes neither copy it nor depend on each other.
 //!
 //! - [`standard_streams`], [`captured_output`], [`guest_input`]: the three streams; output is bounded, both drained together.
+//! - [`held_program`]: a program's file from its check to its execution, and the interpreters of scripts.
 //! - [`environment`]: what may cross from the host to a program.
 //! - [`process`]: a child by its pidfd; no signal ever meets a process id that was reaped.
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
-//! - [`process_tree`]: what all descendants of a process use together.
-//! - [`figures`]: about the machine and this process's own children.
+//! - [`process_tree`]: what all descendants of a process use together, and at which ports they listen.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
 //!
+//! - `network`, with the feature of that name: names, decisions and connections for planes that stand between a run and the network.
 //! - `host`, with the feature of that name: files, clock, random bytes and a log of the operating system, behind the small bridges.
 //!
 //! It decides nothing about policies and isolates nothing. It never forks the host, never makes it a subreaper, changes none of its
@@ -19,8 +20,8 @@ pub mod captured_output;
 pub mod deadline;
 pub mod environment;
 pub mod exit_status;
-pub mod figures;
 pub mod guest_input;
+pub mod held_program;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod keeper;
@@ -29,6 +30,9 @@ pub mod keeper;
 mod keeper_format;
 mod keeper_plan;
 mod keeper_spawn;
+mod listening;
+#[cfg(feature = "network")]
+pub mod network;
 pub mod process;
 pub mod process_tree;
 mod shared_memory;

@@ -131,6 +131,17 @@ impl ProcessTree {
         parts.map(|pid| stored(&self.proc.join(pid.to_string()))).fold(0, u64::saturating_add)
     }
 
+    /// The processes that count.
+    pub(crate) fn members(&self) -> Vec<u32> {
+        let listed = self.listed();
+        listed.keys().copied().filter(|pid| matches!(self.part(*pid, &listed), Part::Counted)).collect()
+    }
+
+    /// What /proc shows of a process.
+    pub(crate) fn directory(&self, pid: u32) -> PathBuf {
+        self.proc.join(pid.to_string())
+    }
+
     fn listed(&self) -> BTreeMap<u32, Stat> {
         processes(&self.proc).filter_map(stat).collect()
     }

@@ -28,7 +28,9 @@ impl StandardStreams {
     /// # Errors
     /// Where the kernel gives no descriptors.
     pub fn open(streams: Streams, limits: &Limits) -> io::Result<Self> {
-        let bound = |limit: Option<u64>| limit.unwrap_or(DEFAULT_LIMIT);
+        let bound = |limit: Option<u64>, mode: StreamMode| {
+            limit.unwrap_or(if mode == StreamMode::Followed { u64::MAX } else { DEFAULT_LIMIT })
+        };
         let (stdin, stdout, stderr) = match streams {
             Streams::Separate { stdin, stdout, stderr } => (stdin, stdout, stderr),
             Streams::Terminal { size } => {
@@ -44,8 +46,8 @@ impl StandardStreams {
         };
         let mut outputs = Vec::new();
         let (read, input) = source(stdin)?;
-        let out = target(stdout, LimitName::Stdout, bound(limits.stdout_bytes), &mut outputs)?;
-        let err = target(stderr, LimitName::Stderr, bound(limits.stderr_bytes), &mut outputs)?;
+        let out = target(stdout, LimitName::Stdout, bound(limits.stdout_bytes, stdout), &mut outputs)?;
+        let err = target(stderr, LimitName::Stderr, bound(limits.stderr_bytes, stderr), &mut outputs)?;
         Ok(Self { guest: [read, out, err], input, outputs })
     }
 
@@ -75,7 +77,7 @@ fn source(mode: StreamMode) -> io::Result<(OwnedFd, GuestInput)> {
 
 fn target(mode: StreamMode, name: LimitName, limit: u64, outputs: &mut Vec<CapturedOutput>) -> io::Result<OwnedFd> {
     match mode {
-        StreamMode::Piped => {
+        StreamMode::Piped | StreamMode::Followed => {
             let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
             let _ = fcntl(&read, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
             fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;

@@ -2,8 +2,9 @@
 
 use crate::broker::{self, Watch};
 use crate::changes::OverlayPlace;
-use crate::format::{account, op, proof, run};
+use crate::format::{account, hold, op, proof, run};
 use crate::launcher::Launcher;
+use crate::network;
 use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
 use crate::plan::encode::Plan;
@@ -13,7 +14,9 @@ use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
+use crate::program::Program;
 use crate::seccomp::{self, Asked, Profile, ProgramFilter, Variant};
+use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
@@ -61,6 +64,8 @@ pub(crate) struct Context {
     after_terminal: Option<Plan>,
     landlock: Option<Rights>,
     filter: &'static [u8],
+    /// Where its runs meet, if they do.
+    network: Option<Arc<SharedNetwork>>,
 }
 
 impl Context {
@@ -104,11 +109,17 @@ impl Context {
             after_terminal: None,
             landlock: offer.landlock,
             filter: seccomp::filter(filter),
+            network: None,
             watch,
             profile,
             view,
         };
         if tier == Tier::Full {
+            if context.profile.network.mode == NetworkMode::Allowlist {
+                let ports = network::ports(&context.profile.network);
+                let too_many = |why| BridgeError::new(ErrorCode::UnsupportedBackendFeature, why);
+                network::listen(&mut context.before_terminal, &ports.map_err(too_many)?);
+            }
             if !context.keeps_changes_apart() {
                 root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes, None);
             }
@@ -121,7 +132,23 @@ impl Context {
     pub(crate) fn anew(&self, offer: &Offer) -> Result<Self, BridgeError> {
         let profile = self.profile.clone();
         let prepared = Prepared::new(&profile)?;
-        Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.brokered.explains)
+        let anew = Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.brokered.explains)?;
+        Ok(match &self.network {
+            Some(network) => anew.meeting_in(network.clone()),
+            None => anew,
+        })
+    }
+
+    /// Whether its runs have a network of their own.
+    pub(crate) fn has_own_network(&self) -> bool {
+        self.namespaces & libc::CLONE_NEWNET != 0
+    }
+
+    /// The same with a network that all its runs share.
+    pub(crate) fn meeting_in(mut self, network: Arc<SharedNetwork>) -> Self {
+        self.namespaces &= !libc::CLONE_NEWNET;
+        self.network = Some(network);
+        self
     }
 
     /// The places on the host that a run can write to, each with its device.
@@ -131,9 +158,9 @@ impl Context {
         self.view.writable().chain(on_host.and_then(with_device))
     }
 
-    /// Whether runs have no network namespace of their own.
+    /// Whether runs have the host's network.
     pub(crate) fn shares_network(&self) -> bool {
-        self.namespaces & libc::CLONE_NEWNET == 0
+        !self.has_own_network() && self.network.is_none()
     }
 
     /// Whether changes in the workspace are kept apart.
@@ -143,6 +170,9 @@ impl Context {
 
     /// Starts a launcher for one run.
     pub(crate) fn park(&self, launcher: &Launcher) -> Result<Parked, BridgeError> {
+        if let Some(network) = &self.network {
+            return Parked::in_network(launcher, self.namespaces, network);
+        }
         if self.tier == Tier::Full {
             return Parked::in_namespaces(launcher, self.namespaces);
         }
@@ -180,8 +210,9 @@ impl Context {
     }
 
     /// What a confined launcher still needs.
-    pub(crate) fn rest(&self, request: &StartExecutionRequest, program: &Path) -> Plan {
+    pub(crate) fn rest(&self, request: &StartExecutionRequest, program: &Program) -> Plan {
         let mut plan = Plan::default();
+        self.held(&mut plan, program);
         self.placed(&mut plan, request, None);
         self.run(&mut plan, request, program, None, 0);
         plan
@@ -192,7 +223,7 @@ impl Context {
     pub(crate) fn plan(
         &self,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         temporary: Option<&Path>,
         overlay: Option<&OverlayPlace>,
     ) -> Result<Plan, BridgeError> {
@@ -209,6 +240,7 @@ impl Context {
             flags |= run::NO_PID_NAMESPACE;
         }
         self.confined(&mut plan, temporary);
+        self.held(&mut plan, program);
         self.placed(&mut plan, request, temporary);
         self.filtered(&mut plan)?;
         self.run(&mut plan, request, program, temporary, flags);
@@ -222,6 +254,19 @@ impl Context {
                 temporary: temporary.unwrap_or(Path::new("")),
                 deny_tcp: self.profile.network.mode == NetworkMode::Deny,
             })),
+        }
+    }
+
+    /// Opens again inside what was opened and checked outside.
+    fn held(&self, plan: &mut Plan, program: &Program) {
+        let Program::Held(held) = program else { return };
+        let workspace = self.profile.filesystem.workspace.as_ref().filter(|_| self.keeps_changes_apart());
+        for file in std::iter::once(&held.binary).chain(held.scripts()) {
+            let overlaid = workspace.is_some_and(|workspace| file.path.starts_with(workspace));
+            let flags = if overlaid { hold::ANY_DEVICE } else { 0 };
+            let path = file.path.as_os_str().as_encoded_bytes();
+            let operation = plan.add(op::HOLD, String::from_utf8_lossy(path));
+            drop(operation.u32(flags).u64(file.device).u64(file.inode).text(path));
         }
     }
 
@@ -249,13 +294,18 @@ impl Context {
         &self,
         plan: &mut Plan,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         temporary: Option<&Path>,
-        flags: u32,
+        mut flags: u32,
     ) {
-        let program = program.as_os_str().as_encoded_bytes();
-        let mut arguments = vec![request.program.as_bytes().to_vec()];
-        arguments.extend(request.arguments.iter().map(|argument| argument.as_bytes().to_vec()));
+        let mut arguments = vec![request.program.clone()];
+        arguments.extend_from_slice(&request.arguments);
+        if let Program::Held(held) = program {
+            flags |= run::HELD;
+            arguments = held.arguments(request.program.clone(), request.arguments.clone(), hold::SCRIPT_FD);
+        }
+        let arguments: Vec<Vec<u8>> = arguments.into_iter().map(String::into_bytes).collect();
+        let program = program.path().as_os_str().as_encoded_bytes();
         let operation = plan.add(op::RUN, String::from_utf8_lossy(program));
         drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request, temporary)));
     }

@@ -6,6 +6,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::process::signal;
+use cofferdam_plane_kit::process_tree::ProcessTree;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     control: Mutex<Option<OwnedFd>>,
     input: GuestInput,
     end: End,
+    processes: ProcessTree,
     killed: AtomicBool,
 }
 
@@ -33,8 +35,13 @@ pub(crate) enum End {
 
 impl Shared {
     /// Shares the descriptors of a sandbox that runs.
-    pub(crate) fn new(pidfd: OwnedFd, control: OwnedFd, input: GuestInput, end: End) -> Self {
-        Self { pidfd, control: Mutex::new(Some(control)), input, end, killed: AtomicBool::new(false) }
+    pub(crate) fn new(pidfd: OwnedFd, control: OwnedFd, input: GuestInput, end: End, processes: ProcessTree) -> Self {
+        Self { pidfd, control: Mutex::new(Some(control)), input, end, processes, killed: AtomicBool::new(false) }
+    }
+
+    /// What runs in it.
+    pub(crate) fn processes(&self) -> &ProcessTree {
+        &self.processes
     }
 
     /// What the host writes to the guest.

@@ -24,9 +24,11 @@ mod execution;
     reason = "the launcher includes the same file, where every item is public and used"
 )]
 mod format;
+mod handles;
 mod launcher;
 mod limit_watch;
 mod mountinfo;
+mod network;
 mod parked;
 mod plan;
 mod plane;
@@ -35,6 +37,7 @@ mod preflight;
 mod prepared;
 mod program;
 mod seccomp;
+mod shared_network;
 mod spawn;
 mod start;
 mod step_report;
@@ -43,6 +46,11 @@ mod temporary;
 mod terminal_streams;
 mod tree_usage;
 mod underway;
+
+/// What names lead to outside, for hosts that answer some of them.
+pub mod names {
+    pub use cofferdam_plane_kit::network::resolver::{FixedName, FixedNames, LookupFault, Resolve, SystemResolver};
+}
 
 pub use plane::LinuxPlane;
 pub use pool::PoolOptions;

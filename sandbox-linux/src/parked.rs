@@ -5,10 +5,12 @@
 use crate::counting::Counting;
 use crate::format::message;
 use crate::launcher::Launcher;
+use crate::network::Sockets;
 use crate::plan::beforehand;
 use crate::plan::encode::Plan;
+use crate::shared_network::SharedNetwork;
 use crate::spawn::spawn;
-use crate::start::{Running, receive, send_plan};
+use crate::start::{Message, Running, receive, send_plan};
 use crate::step_report;
 use crate::temporary::TemporaryDirectory;
 use cofferdam_bridge::error::BridgeError;
@@ -40,12 +42,25 @@ pub(crate) struct Stage {
     pub(crate) counting: Option<Counting>,
     /// The sandbox's root and its seccomp listener, where the filter has one.
     pub(crate) listener: Option<(OwnedFd, OwnedFd)>,
+    /// The sockets of its network, as far as it has made them.
+    pub(crate) sockets: Sockets,
 }
 
 impl Parked {
     /// Starts the launcher in the namespaces of `flags` and lets it do what is the same for every run.
     pub(crate) fn in_namespaces(launcher: &Launcher, flags: i32) -> Result<Self, BridgeError> {
         Self::start(launcher, flags, beforehand::in_namespaces(flags), None)
+    }
+
+    /// As [`in_namespaces`](Self::in_namespaces), in a network that others live in, too.
+    pub(crate) fn in_network(launcher: &Launcher, flags: i32, network: &SharedNetwork) -> Result<Self, BridgeError> {
+        let spawned = Self::spawn(launcher, flags, Some(network));
+        Self::begin(spawned, flags, beforehand::in_namespaces(flags), None)
+    }
+
+    /// Starts the launcher in the namespaces of `flags` with a plan of the caller's.
+    pub(crate) fn with_plan(launcher: &Launcher, flags: i32, plan: Plan) -> Result<Self, BridgeError> {
+        Self::start(launcher, flags, plan, None)
     }
 
     /// Starts the launcher without namespaces, under a guard; `temporary`: with temporary storage of its own on the host.
@@ -73,8 +88,17 @@ impl Parked {
         plan: Plan,
         temporary: Option<TemporaryDirectory>,
     ) -> Result<Self, BridgeError> {
+        Self::begin(Self::spawn(launcher, flags, None), flags, plan, temporary)
+    }
+
+    fn begin(
+        spawned: io::Result<(Process, OwnedFd)>,
+        flags: i32,
+        plan: Plan,
+        temporary: Option<TemporaryDirectory>,
+    ) -> Result<Self, BridgeError> {
+        let (process, ours) = spawned.map_err(|error| step_report::spawn_failed(&error))?;
         let bytes = plan.encode()?;
-        let (process, ours) = Self::spawn(launcher, flags).map_err(|error| step_report::spawn_failed(&error))?;
         let stage = Stage { plans: vec![plan], ..Stage::default() };
         let parked = Self { process: Some(process), control: Some(ours), stage, flags, temporary };
         if let Some(control) = &parked.control {
@@ -83,9 +107,19 @@ impl Parked {
         Ok(parked)
     }
 
-    fn spawn(launcher: &Launcher, flags: i32) -> io::Result<(Process, OwnedFd)> {
+    fn spawn(launcher: &Launcher, flags: i32, network: Option<&SharedNetwork>) -> io::Result<(Process, OwnedFd)> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
-        Ok((spawn(launcher.as_fd(), theirs.as_fd(), flags)?, ours))
+        Ok((spawn(launcher.as_fd(), theirs.as_fd(), flags, network)?, ours))
+    }
+
+    /// Where it speaks.
+    pub(crate) fn control(&self) -> Result<BorrowedFd<'_>, BridgeError> {
+        self.control.as_ref().map(AsFd::as_fd).ok_or_else(step_report::silent)
+    }
+
+    /// Why it failed, as it said.
+    pub(crate) fn explain(&self, message: &Message) -> BridgeError {
+        step_report::explain(message, &self.stage.plans)
     }
 
     /// Its process number.
@@ -117,6 +151,7 @@ impl Parked {
                 message::FAILED => return Err(step_report::explain(&message, &self.stage.plans)),
                 message::ROOT => root = message.descriptor,
                 message::LISTENER => self.stage.listener = root.take().zip(message.descriptor),
+                message::SOCKET | message::PACKETS => self.stage.sockets.take(message),
                 _ => {}
             }
         }
@@ -143,7 +178,8 @@ impl Parked {
     /// A sandbox whose program does not run yet, and how far its launcher has come.
     pub(crate) fn into_running(mut self) -> Option<(Running, Stage)> {
         let (process, control) = self.process.take().zip(self.control.take())?;
-        let running = Running { process, control, terminal: None, temporary: self.temporary.take() };
+        let running =
+            Running { process, control, terminal: None, sockets: Sockets::default(), temporary: self.temporary.take() };
         Some((running, std::mem::take(&mut self.stage)))
     }
 }

@@ -6,14 +6,17 @@ use crate::changes::{ChangeStore, Recording};
 use crate::context::Context;
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
-use crate::execution::{End, Shared};
+use crate::execution::Shared;
+use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
+use crate::network::Network;
 use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
-use crate::program;
+use crate::program::Program;
+use crate::shared_network::SharedNetwork;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
 use crate::terminal_streams::{ends, separate};
@@ -30,13 +33,15 @@ use cofferdam_bridge::execution::{
 };
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
-use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::network_scope::NetworkScope;
+use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
+use cofferdam_plane_kit::network::resolver::{Resolve, SystemResolver};
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,6 +85,7 @@ pub struct LinuxPlane {
     next_context: AtomicU64,
     /// None: the user's own.
     changes: Option<ChangeStore>,
+    resolver: Arc<dyn Resolve>,
 }
 
 impl LinuxPlane {
@@ -101,6 +107,7 @@ impl LinuxPlane {
             ends_with_its_run: false,
             next_context: AtomicU64::new(1),
             changes: None,
+            resolver: Arc::new(SystemResolver::default()),
         })
     }
 
@@ -108,6 +115,13 @@ impl LinuxPlane {
     #[must_use]
     pub fn keep_changes_in(mut self, store: ChangeStore) -> Self {
         self.changes = Some(store);
+        self
+    }
+
+    /// Resolves the names that runs ask for by `resolver`, in place of the system's own.
+    #[must_use]
+    pub fn resolve_names_by(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
         self
     }
 
@@ -140,6 +154,7 @@ impl LinuxPlane {
         {
             return Ok(parked);
         }
+        // One that was started ahead has a network of its own, and so never the flags of a context whose runs share one.
         match self.ahead.take(context.namespaces) {
             Some(parked) => Ok(parked),
             None => context.park(&self.launcher),
@@ -193,7 +208,7 @@ impl LinuxPlane {
         &self,
         context: &Arc<Context>,
         request: &StartExecutionRequest,
-        program: &Path,
+        program: &Program,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Begun, BridgeError> {
         loop {
@@ -248,14 +263,24 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         events: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let program = program::find(request, &context.view, &context.profile.commands)?;
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { running, counting, broker, recording } = self.begin(context, request, &program, streams.guest())?;
+        let Begun { mut running, counting, broker, recording } =
+            self.begin(context, request, &program, streams.guest())?;
         let process_id = u32::try_from(running.process.pid()).ok();
+        // Whatever the program has asked for by now waits in its sockets.
+        let network = match context.profile.network.mode {
+            NetworkMode::Allowlist => {
+                let sockets = std::mem::take(&mut running.sockets);
+                let (rules, first) = (&context.profile.network, running.process.pid());
+                Some(Network::start(rules, self.resolver.clone(), sockets, first).map_err(|error| no_streams(&error))?)
+            }
+            _ => None,
+        };
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
@@ -264,8 +289,7 @@ impl LinuxPlane {
             let limit = context.profile.limits.stdout_bytes.unwrap_or(u64::MAX);
             outputs.push(CapturedOutput::new(shown, LimitName::Stdout, limit));
         }
-        let end = if context.tier == Tier::Full { End::Kill } else { End::HangUp };
-        let shared = Arc::new(share(&running, input, end).map_err(|error| no_streams(&error))?);
+        let shared = Arc::new(share(&running, input, context.tier).map_err(|error| no_streams(&error))?);
         let probe = match context.tier {
             Tier::Full => TreeProbe::of_namespace(running.process.pid()).ok(),
             _ => Some(TreeProbe::of_descendants(running.process.pid())),
@@ -290,6 +314,9 @@ impl LinuxPlane {
             finish: Box::new(move |report| {
                 if let Some(broker) = broker {
                     broker.finish(report);
+                }
+                if let Some(network) = network {
+                    network.finish(report);
                 }
                 if let Some(recording) = recording {
                     recording.finish(report);
@@ -333,6 +360,9 @@ impl ExecutionBridge for LinuxPlane {
             Feature::CommandRules,
             Feature::CallProfiles,
             Feature::OverlayChanges,
+            Feature::SharedNetwork,
+            Feature::ListeningPorts,
+            Feature::HeldPrograms,
         ];
         descriptor.limits = vec![
             LimitName::Wall,
@@ -355,7 +385,11 @@ impl ExecutionBridge for LinuxPlane {
         let prepared = self.prepared.take(&request.profile)?;
         let explains = request.explain == Explain::Everything && self.offer.broker;
         let tier = self.tier(&request.profile);
-        let context = Arc::new(Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?);
+        let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
+        if request.network_scope == NetworkScope::Context && context.has_own_network() {
+            context = context.meeting_in(Arc::new(SharedNetwork::new(&self.launcher)?));
+        }
+        let context = Arc::new(context);
         if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {
             pool.announce(&context);
         }
@@ -375,8 +409,8 @@ impl ExecutionBridge for LinuxPlane {
 
     fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
         let context = self.context_of(request)?;
-        let program = program::find(request, &context.view, &context.profile.commands)?;
-        Ok(Rehearsal::new(program.to_string_lossy()))
+        let program = Program::of(request, &context.view, &context.profile.commands)?;
+        Ok(Rehearsal::new(program.path().to_string_lossy()))
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
@@ -394,6 +428,10 @@ impl ExecutionBridge for LinuxPlane {
 
     fn resize_terminal(&self, execution: &ExecutionRef, size: TerminalSize) -> Result<(), BridgeError> {
         self.find(execution)?.input().resize(size)
+    }
+
+    fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
+        Ok(self.find(execution)?.processes().is_listening(port))
     }
 
     fn forget_vm(&self, vm_id: &VmId) {
@@ -417,10 +455,6 @@ impl Drop for LinuxPlane {
             self.underway.wait(LAST_MOMENT);
         }
     }
-}
-
-fn share(running: &Running, input: GuestInput, end: End) -> std::io::Result<Shared> {
-    Ok(Shared::new(running.process.as_fd().try_clone_to_owned()?, running.control.try_clone()?, input, end))
 }
 
 fn no_streams(error: &std::io::Error) -> BridgeError {

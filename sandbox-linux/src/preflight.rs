@@ -1,6 +1,7 @@
 //! Whether a profile can be enforced here, told before anything runs. Asking changes nothing and forks nothing.
 
 use crate::context::call_profile;
+use crate::network;
 use crate::plan::brokered::Brokered;
 use crate::plan::landlock_rights::{Rights, SIGNAL_SCOPE_ABI};
 use crate::prepared::Needs;
@@ -157,8 +158,12 @@ impl Offer {
             missing.push(Shortfall::blocking(None, error.message, None));
         }
         if profile.network.mode == NetworkMode::Allowlist {
-            let message = "network by name is not enforced by this plane; use network.mode = \"deny\" or \"inherit\"";
-            missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
+            if tier != Tier::Full {
+                let message = "the network by name needs a network namespace, and this machine offers none; use network.mode = \"deny\" or \"inherit\"";
+                missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
+            } else if let Err(why) = network::ports(&profile.network) {
+                missing.push(Shortfall::blocking(None, why, None));
+            }
         }
         for mut shortfall in missing {
             let tolerated =

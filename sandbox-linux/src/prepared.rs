@@ -1,10 +1,12 @@
 //! A profile resolved against this host, kept for the moment between asking whether it can be enforced and enforcing it.
 
+use crate::network::name_files;
 use crate::plan::brokered::Brokered;
 use crate::plan::landlock;
 use crate::plan::view::View;
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,7 +38,12 @@ pub(crate) struct Needs {
 impl Prepared {
     /// Looks at the host.
     pub(crate) fn new(profile: &ExecutionProfile) -> Result<Self, BridgeError> {
-        let view = View::new(profile)?;
+        let mut view = View::new(profile)?;
+        if profile.network.mode == NetworkMode::Allowlist {
+            for (path, contents) in name_files::files() {
+                view.plant(Path::new(path), contents);
+            }
+        }
         let (brokered, only_by_mounts) = (Brokered::of(&view), landlock::beyond(&view));
         Ok(Self { view, brokered, only_by_mounts })
     }

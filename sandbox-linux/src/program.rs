@@ -3,21 +3,53 @@
 use crate::plan::view::{Access, View};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::execution::StartExecutionRequest;
+use cofferdam_bridge::execution::{ProgramFile, StartExecutionRequest};
 use cofferdam_bridge::policy_line::path_line;
 use cofferdam_bridge::profile::CommandProfile;
 use cofferdam_bridge::verdict::Denial;
+use cofferdam_plane_kit::held_program::HeldProgram;
 use nix::unistd::{AccessFlags, access};
 use std::path::{Path, PathBuf};
+
+/// What is executed: a path that is looked up inside, or a file that was opened and checked.
+#[derive(Debug)]
+pub(crate) enum Program {
+    ByPath(PathBuf),
+    Held(HeldProgram),
+}
+
+impl Program {
+    /// The program that `request` names.
+    pub(crate) fn of(
+        request: &StartExecutionRequest,
+        view: &View,
+        commands: &CommandProfile,
+    ) -> Result<Self, BridgeError> {
+        let directory = Path::new(&request.working_directory);
+        match request.program_file {
+            ProgramFile::ByPath => find(request, view, commands).map(Self::ByPath),
+            ProgramFile::Held => hold(&request.program, directory, view, commands).map(Self::Held),
+            // What is not known here is not run as something else.
+            _ => Err(BridgeError::new(
+                ErrorCode::UnsupportedBackendFeature,
+                "this plane does not know how the program's file is to be found; use planes and kernel of one release",
+            )),
+        }
+    }
+
+    /// Its path inside.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::ByPath(path) => path,
+            Self::Held(held) => &held.binary.path,
+        }
+    }
+}
 
 /// The absolute path under which the guest will execute the program.
 ///
 /// Policy is asked before existence, so that no answer tells whether a file lies where the guest may not look.
-pub(crate) fn find(
-    request: &StartExecutionRequest,
-    view: &View,
-    commands: &CommandProfile,
-) -> Result<PathBuf, BridgeError> {
+fn find(request: &StartExecutionRequest, view: &View, commands: &CommandProfile) -> Result<PathBuf, BridgeError> {
     let program = request.program.as_str();
     let directory = Path::new(&request.working_directory);
     let search_path = request.environment.get("PATH").map(String::as_str);
@@ -57,9 +89,18 @@ fn shown(path: &Path) -> Option<String> {
     path_line("filesystem.read", path.to_str()?)
 }
 
-fn visible(path: &Path, view: &View, commands: &CommandProfile) -> Result<(), BridgeError> {
-    let canonical = std::fs::canonicalize(path);
-    let object = canonical.as_deref().unwrap_or(path);
+/// The program opened and checked, with the interpreters that it names. `program` is its path.
+fn hold(program: &str, directory: &Path, view: &View, commands: &CommandProfile) -> Result<HeldProgram, BridgeError> {
+    if !program.contains('/') || program.contains('\0') {
+        let message = "a program that is held is named by its path, without NUL bytes";
+        return Err(BridgeError::new(ErrorCode::PathInvalid, message));
+    }
+    let path = directory.join(program);
+    HeldProgram::open(&path, &|place| decided(place, place, view, commands))
+}
+
+/// What the policy says to executing `object`, which was named as `path`.
+fn decided(object: &Path, path: &Path, view: &View, commands: &CommandProfile) -> Result<(), BridgeError> {
     let subject = object.to_string_lossy().into_owned();
     let decision = commands.decide(&subject);
     if !decision.allowed {
@@ -80,6 +121,14 @@ fn visible(path: &Path, view: &View, commands: &CommandProfile) -> Result<(), Br
         denial.remedy = shown(path);
         return Err(BridgeError::denied(&denial));
     }
+    Ok(())
+}
+
+fn visible(path: &Path, view: &View, commands: &CommandProfile) -> Result<(), BridgeError> {
+    let canonical = std::fs::canonicalize(path);
+    let object = canonical.as_deref().unwrap_or(path);
+    let subject = object.to_string_lossy().into_owned();
+    decided(object, path, view, commands)?;
     let Ok(canonical) = canonical else {
         let message = format!("there is no program `{}`", path.display());
         return Err(BridgeError::new(ErrorCode::ProgramNotFound, message).with("path", subject));

@@ -2,6 +2,7 @@
 
 use crate::counting::Counting;
 use crate::format::{message, op};
+use crate::network::Sockets;
 use crate::parked::{Parked, Stage};
 use crate::plan::encode::Plan;
 use crate::step_report;
@@ -21,6 +22,8 @@ pub(crate) struct Running {
     pub(crate) control: OwnedFd,
     /// The master end of the guest's terminal, if it has one.
     pub(crate) terminal: Option<OwnedFd>,
+    /// The sockets of its network, where the policy names hosts.
+    pub(crate) sockets: Sockets,
     /// Its temporary storage, where that lies on the host.
     pub(crate) temporary: Option<TemporaryDirectory>,
 }
@@ -88,7 +91,8 @@ fn hand_over(
     streams: [BorrowedFd<'_>; 3],
     callbacks: Callbacks<'_>,
 ) -> Result<Counting, NotStarted> {
-    let Stage { plans, counting, listener } = stage;
+    let Stage { plans, counting, listener, sockets } = stage;
+    running.sockets = sockets;
     if let Some((root, listener)) = listener {
         (callbacks.listen)(root, listener)?;
     }
@@ -147,6 +151,7 @@ fn wait_until_started(
             message::FAILED => return Err(step_report::explain(&message, plans).into()),
             message::ROOT => root = message.descriptor,
             message::TERMINAL => running.terminal = message.descriptor,
+            message::SOCKET | message::PACKETS => running.sockets.take(message),
             message::LISTENER => {
                 if let (Some(root), Some(listener)) = (root.take(), message.descriptor) {
                     on_listener(root, listener)?;

@@ -1,5 +1,6 @@
 //! Turns the launcher's report of a failed step into an error that names step, path and errno, and says what to do.
 
+use crate::format::op;
 use crate::plan::encode::{Plan, step_name};
 use crate::start::{Message, is_program};
 use cofferdam_bridge::error::BridgeError;
@@ -14,6 +15,9 @@ const EXECUTE: u64 = 6;
 pub(crate) fn explain(message: &Message, plans: &[Plan]) -> BridgeError {
     let errno = Errno::from_raw(message.errno);
     let subject = plans.get(message.plan()).and_then(|plan| plan.subject(message.index)).unwrap_or_default();
+    if message.code == op::HOLD && matches!(errno, Errno::ESTALE | Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) {
+        return exchanged(errno, subject);
+    }
     if is_program(message.code) && message.value() == EXECUTE {
         return program(errno, subject);
     }
@@ -59,6 +63,16 @@ pub(crate) fn spawn_failed(error: &io::Error) -> BridgeError {
     } else {
         error
     }
+}
+
+/// What was checked is not there any more.
+fn exchanged(errno: Errno, program: &str) -> BridgeError {
+    let message = format!("`{program}` was exchanged or removed after it was checked; nothing was run, so try again");
+    BridgeError::new(ErrorCode::ProgramNotFound, message)
+        .with("step", "hold")
+        .with("path", program)
+        .with("errno", errno as i32)
+        .retryable()
 }
 
 fn program(errno: Errno, program: &str) -> BridgeError {

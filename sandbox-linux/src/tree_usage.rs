@@ -8,7 +8,7 @@ use nix::sys::stat::Mode;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// The launcher and its guard: they do not count.
-const OVERSEERS: usize = 2;
+pub(crate) const OVERSEERS: usize = 2;
 
 /// Sums over all processes of a sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -116,6 +116,7 @@ impl Attack {
     #[expect(clippy::expect_used, reason = "a test without its control must fail loudly")]
     pub fn outside(&self, folder: &Path) -> Answers {
         let mut python = Command::new("python3");
+        python.env("COFFERDAM_AUDIT", command::audit_place());
         let output = python.args(["-c", &self.script]).current_dir(folder).output().expect("python3 starts");
         Answers::of_output(command::text(&output.stdout), Value::Null, output)
     }

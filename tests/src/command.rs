@@ -1,7 +1,8 @@
 //! The `cofferdam` command under test.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 /// Where the command was built: beside the tests, or where `COFFERDAM_BIN` says (tests that run as another user).
 ///
@@ -19,6 +20,32 @@ pub fn binary() -> PathBuf {
     })
 }
 
+/// Where the runs of this test process are recorded, unless a test says otherwise: not in the user's own log. It is removed when the
+/// process ends, however it does.
+///
+/// # Panics
+/// When it cannot be made.
+#[expect(clippy::expect_used, reason = "tests that would fill the user's log must fail loudly")]
+pub fn audit_place() -> &'static Path {
+    static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let place = std::env::temp_dir().join(format!("cofferdam-test-audit-{}", std::process::id()));
+        let mut command = Command::new("sh");
+        // Its input ends with this process.
+        command.args(["-c", "cat; exec rm -rf -- \"$1\"", "sh"]).arg(&place);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        std::mem::forget(child.expect("a process that clears up").stdin);
+        place
+    });
+    &PLACE
+}
+
+/// The command under test, which records in this test process's own log.
+pub fn cofferdam() -> Command {
+    let mut command = Command::new(binary());
+    command.env("COFFERDAM_AUDIT", audit_place());
+    command
+}
+
 /// With `COFFERDAM_EXPLAIN` every run is an explained one, as far as it is not anyway: explaining changes nothing that a test looks at.
 fn explained(options: &[&str]) -> Option<&'static str> {
     let already = options.contains(&"--explain");
@@ -27,7 +54,7 @@ fn explained(options: &[&str]) -> Option<&'static str> {
 
 /// `cofferdam run` with `options`, in `workspace`, of `program` and its arguments.
 pub fn run(workspace: &Path, options: &[&str], program: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = cofferdam();
     command.arg("run").arg("--workspace").arg(workspace).args(explained(options)).args(options);
     command.arg("--").args(program).current_dir(workspace);
     command
@@ -52,6 +79,7 @@ pub fn run_without_namespaces(workspace: &Path, options: &[&str], program: &[&st
     const REFUSE: &str = "echo 0 > /proc/sys/user/max_user_namespaces || exit 77; \
                           exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"";
     let mut command = Command::new("unshare");
+    command.env("COFFERDAM_AUDIT", audit_place());
     command.args(["--map-current-user", "--keep-caps", "sh", "-c", REFUSE, "sh"]);
     command.arg(binary()).arg("run").arg("--workspace").arg(workspace).args(explained(options)).args(options);
     command.arg("--").args(program).current_dir(workspace);

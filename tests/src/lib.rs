@@ -3,7 +3,11 @@
 pub mod attack;
 pub mod changes;
 pub mod command;
+pub mod host;
+pub mod https;
 pub mod observe;
+pub mod one_shot;
 pub mod pseudo_terminal;
 pub mod scratch;
+pub mod session;
 pub mod skip;

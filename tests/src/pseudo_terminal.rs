@@ -1,6 +1,6 @@
 //! Commands on a real terminal, driven step by step.
 
-use crate::command::text;
+use crate::command::{audit_place, text};
 use crate::scratch::Scratch;
 use crate::skip;
 use std::process::Command;
@@ -47,6 +47,7 @@ print('stuck', wait, seen); os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
 pub fn drive(scratch: &Scratch, steps: &str, command: &[&str]) -> Option<String> {
     let python = skip::program("python3")?;
     let mut driver = Command::new(python);
+    driver.env("COFFERDAM_AUDIT", audit_place());
     driver.args(["-c", DRIVER, steps]).args(command).current_dir(scratch.path());
     Some(text(&driver.output().expect("the driver starts").stdout))
 }

@@ -16,10 +16,18 @@ impl Scratch {
     ///
     /// # Panics
     /// When it cannot be made.
-    #[expect(clippy::expect_used, reason = "a test without its folder must fail loudly")]
     pub fn new() -> Self {
+        Self::beneath(&std::env::temp_dir())
+    }
+
+    /// A new folder in another one.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[expect(clippy::expect_used, reason = "a test without its folder must fail loudly")]
+    pub fn beneath(folder: &Path) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("cofferdam-test-{}-{number}", std::process::id()));
+        let path = folder.join(format!("cofferdam-test-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder for the test");
         Self { path }
     }

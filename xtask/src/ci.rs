@@ -1,7 +1,7 @@
 //! What the continuous integration runs, and what a developer can run to know its answer beforehand.
 
 use crate::workspace::run as tool;
-use crate::{contract, test, tidy};
+use crate::{contract, fuzz, test, tidy};
 
 /// Runs everything; the tests come last, since their closing line is the run's.
 pub(crate) fn run(_: &[String]) -> Result<(), String> {
@@ -13,5 +13,6 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     )?;
     contract::check()?;
     tidy::run(&[])?;
+    fuzz::run(&["--seconds".to_owned(), fuzz::SECONDS_IN_CI.to_string()])?;
     test::run(&[])
 }

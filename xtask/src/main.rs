@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod contract;
 mod dist;
+mod fuzz;
 mod soak;
 mod test;
 mod tidy;
@@ -15,10 +16,10 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 8] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
-    ("ci", "what the continuous integration runs: format, lints, documents, tidy, test", ci::run),
+    ("ci", "what the continuous integration runs: format, lints, documents, tidy, fuzz, test", ci::run),
     (
         "contract",
         "`generate`, `check`: the contract's schemas on disk, written from the types or held against them",
@@ -26,13 +27,18 @@ const TASKS: [Task; 7] = [
     ),
     (
         "bench",
-        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls; tables also in target/bench",
+        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, decide; tables also in target/bench",
         bench::run,
     ),
     (
         "soak",
         "[--starts N] [--at-once N]: a hundred thousand starts in a row and a thousand sandboxes at once, and what grows",
         soak::run,
+    ),
+    (
+        "fuzz",
+        "[NAME] [--seconds N]: all fuzz targets, or one, for a minute each; what they find is in target/fuzz/found",
+        fuzz::run,
     ),
     ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),
 ];

@@ -1,5 +1,6 @@
 //! Bridges that need no operating system: for tests, for deterministic runs, and as an embedder's first ones.
 
+mod audit;
 mod clock;
 mod filesystem;
 mod permission;
@@ -9,6 +10,7 @@ mod recorder;
 mod store;
 mod tree;
 
+pub use audit::{DiskFault, MemoryAudit};
 pub use clock::ManualClock;
 pub use permission::{AllowEverything, DenyEverything};
 pub use persistence::MemoryPersistence;

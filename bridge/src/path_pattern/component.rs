@@ -1,7 +1,9 @@
 //! One component of a pattern: plain, with wildcards, or any number of them.
 
+/// One component of a pattern, for planes that say patterns in a language of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+#[non_exhaustive]
+pub enum Part {
     /// A component that must be equal.
     Literal(String),
     /// A component with wildcards.
@@ -10,16 +12,33 @@ pub(super) enum Part {
     AnyDepth,
 }
 
+/// A piece of a component with wildcards.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+#[non_exhaustive]
+pub enum Token {
+    /// This character.
     Char(char),
+    /// `?`: any one character.
     AnyChar,
+    /// `*`: any number of characters, none included.
     AnyText,
-    Set { negated: bool, ranges: Vec<(char, char)> },
+    /// `[…]`: one character of a set.
+    Set {
+        /// `[!…]`: one that is not in it.
+        negated: bool,
+        /// First and last of each range.
+        ranges: Vec<(char, char)>,
+    },
 }
 
 impl Part {
-    pub(super) fn matches(&self, component: &str) -> bool {
+    /// The name, where it is spelt out.
+    pub(super) fn literal(&self) -> Option<&str> {
+        if let Self::Literal(literal) = self { Some(literal) } else { None }
+    }
+
+    /// Whether it stands for `component`, which holds no slash.
+    pub fn matches(&self, component: &str) -> bool {
         match self {
             Self::Literal(literal) => literal == component,
             Self::Wild(tokens) => tokens_match(tokens, component),
@@ -57,7 +76,8 @@ fn tokens_match(tokens: &[Token], text: &str) -> bool {
 }
 
 impl Token {
-    fn matches(&self, character: char) -> bool {
+    /// Whether it stands for this one character; `*` is no single character.
+    pub fn matches(&self, character: char) -> bool {
         match self {
             Self::Char(own) => *own == character,
             Self::AnyChar => true,
@@ -67,6 +87,15 @@ impl Token {
             }
         }
     }
+}
+
+/// What comes after the last dot of every component that `part` matches, where that is known.
+pub(super) fn extension_of(part: &Part) -> Option<String> {
+    let Part::Wild(tokens) = part else { return None };
+    let plain = |token: &Token| if let Token::Char(character) = token { Some(*character) } else { None };
+    let backwards: Vec<char> = tokens.iter().rev().map_while(plain).collect();
+    let dot = backwards.iter().position(|character| *character == '.')?;
+    Some(backwards.get(..dot)?.iter().rev().collect())
 }
 
 /// Whether two unescaped stars follow one another.

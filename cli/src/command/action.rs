@@ -8,7 +8,6 @@ use crate::compose;
 use crate::failure::Failure;
 use clap::Subcommand;
 use cofferdam_kernel::action::{Actions, Worker};
-use cofferdam_plane_kit::figures::HostFigures;
 
 /// Runs typed operations on files, git, the shell and HTTP inside the sandbox.
 #[derive(Debug, Subcommand)]
@@ -39,5 +38,5 @@ pub(super) fn worker() -> Result<Worker, Failure> {
 
 /// The actions that there are.
 pub(super) fn actions() -> Result<Actions, Failure> {
-    Ok(Actions::builtin(worker()?).figures(HostFigures))
+    Ok(Actions::builtin(worker()?))
 }

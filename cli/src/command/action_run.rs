@@ -2,9 +2,11 @@
 
 use super::action::{actions, worker};
 use super::run::entries;
+use crate::audit_log::Recording;
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
 use crate::job_files::JobFile;
+use crate::kernel_parts::KernelParts;
 use crate::report::{changes_json, human};
 use crate::{escape, exit_code, policy_file};
 use clap::Args;
@@ -55,6 +57,9 @@ pub(crate) struct Run {
     /// discarded.
     #[arg(long)]
     dry_run: bool,
+    /// Run it without a record in the audit log.
+    #[arg(long)]
+    no_audit: bool,
     /// Where it runs; never without isolation unless `host` is given here.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
@@ -77,7 +82,9 @@ impl Run {
             actions = actions.keeper(Arc::new(keeper));
         }
         let at_rest = self.dry_run && !self.overlay;
-        let kernel = if at_rest { compose::kernel_at_rest(self.plane)? } else { compose::kernel(self.plane)? };
+        let recording = if at_rest || self.no_audit { Recording::Off } else { Recording::Usual };
+        let parts = KernelParts::new(self.plane).recording(recording);
+        let kernel = if at_rest { parts.at_rest() } else { parts }.kernel()?;
         let places = Places::find(self.workspace.as_deref())?;
         let vm = compose::vm(&kernel, self.policy()?, &places, Explain::Known)?;
         if self.plane == PlaneName::Host {

@@ -1,6 +1,7 @@
 //! `cofferdam changes commit`.
 
 use super::changes::Which;
+use super::changes_recorded::ChangeLog;
 use crate::failure::Failure;
 use crate::report::{changes_json, human};
 use clap::Args;
@@ -22,7 +23,11 @@ impl Commit {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         let outcome = self.which.find().and_then(|set| {
             let (id, workspace) = (set.id(), set.workspace().to_owned());
-            Ok((id, workspace, set.commit()?))
+            let log = ChangeLog::open(&workspace)?;
+            log.committing(&id)?;
+            let diff = set.commit()?;
+            log.committed(diff.summary(&id))?;
+            Ok((id, workspace, diff))
         });
         match outcome {
             Ok((id, workspace, diff)) => {

@@ -1,6 +1,7 @@
 //! `cofferdam changes discard`.
 
 use super::changes::Which;
+use super::changes_recorded::ChangeLog;
 use crate::failure::{Failure, io};
 use crate::report::human;
 use clap::Args;
@@ -30,7 +31,9 @@ impl Discard {
             return Ok(0);
         }
         let id = set.id();
+        let log = ChangeLog::open(set.workspace())?;
         set.discard()?;
+        log.discarded(&id)?;
         super::print(&format!("Discarded {id}: {what}\n"))?;
         Ok(0)
     }

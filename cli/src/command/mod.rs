@@ -5,13 +5,21 @@ mod action_jobs;
 mod action_list;
 mod action_run;
 mod action_show;
+pub(crate) mod audit;
+mod audit_follow;
+mod audit_key;
+mod audit_query;
+mod audit_show;
+mod audit_verify;
 pub(crate) mod changes;
 mod changes_commit;
 mod changes_discard;
 mod changes_list;
+mod changes_recorded;
 mod changes_show;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod exec;
 pub(crate) mod policy;
 mod policy_check;
 mod policy_explain;
@@ -30,7 +38,9 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Commands::Run(run) => run.execute(),
         Commands::Action(action) => action.execute(),
+        Commands::Exec(exec) => exec.execute(),
         Commands::Changes(changes) => changes.execute(),
+        Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),
         Commands::Completions(completions) => completions.execute(),

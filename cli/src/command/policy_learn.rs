@@ -6,6 +6,7 @@ use super::run::Isolation;
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::escape::{sentences, shown};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::terminal::relay::{self, Mode};
 use crate::{exit_code, policy_file};
 use clap::Args;
@@ -78,7 +79,7 @@ pub(crate) struct Learn {
 impl Learn {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         self.refuse_to_overwrite()?;
-        let kernel = compose::kernel(PlaneName::Linux)?;
+        let kernel = KernelParts::new(PlaneName::Linux).kernel()?;
         let places = Places::find(self.workspace.as_deref())?;
         let learned = self.learn(&kernel, &places)?;
         let text = self.text(&learned);

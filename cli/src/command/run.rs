@@ -3,11 +3,13 @@
 #[path = "run_dry.rs"]
 mod dry;
 
+use crate::audit_log::{self, Recording};
 use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
-use crate::{exit_code, policy_file};
+use crate::{exit_code, fixed_name, policy_file};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -44,6 +46,12 @@ pub(crate) struct Run {
     /// Let it change this path too.
     #[arg(long, value_name = "PATH")]
     write: Vec<PathBuf>,
+    /// Let it connect to this host and port, by name, such as api.example.com:443 or *.example.org:443.
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_net: Vec<String>,
+    /// Let this name lead to that address, for names that only tests have. Whether it may be dialled is for the policy to say.
+    #[arg(long, value_name = "NAME[:PORT]=ADDRESS[:PORT]")]
+    resolve: Vec<String>,
     /// Set a variable, or hand on the one of that name.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -82,6 +90,9 @@ pub(crate) struct Run {
     /// runs, without a network, and what it would change is told and discarded.
     #[arg(long)]
     dry_run: bool,
+    /// Run it without a record in the audit log.
+    #[arg(long)]
+    no_audit: bool,
     /// Where it runs; never without isolation unless `host` is given here.
     #[arg(long, value_enum, default_value = "linux")]
     plane: PlaneName,
@@ -118,10 +129,11 @@ enum Calls {
 
 fn concat_help() -> String {
     format!(
-        "{}\n\nExamples:\n  cofferdam run --workspace . -- make test\n  \
+        "{}\n\n{}\n\nExamples:\n  cofferdam run --workspace . -- make test\n  \
          cofferdam run --policy strict --read /srv/data --timeout 30s -- python3 count.py\n  \
          cofferdam run --json -- ./untrusted | jq .cause",
-        exit_code::HELP
+        exit_code::HELP,
+        audit_log::HELP
     )
 }
 
@@ -173,7 +185,8 @@ impl Run {
         if self.dry_run {
             return self.dry_run();
         }
-        let kernel = compose::kernel(self.plane)?;
+        let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
+        let kernel = KernelParts::new(self.plane).recording(self.recording()).names(names).kernel()?;
         let places = self.places()?;
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
@@ -185,10 +198,17 @@ impl Run {
         }
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
         let (report, captured) = runtime.block_on(relay::run(command, mode))?;
+        if let Some(failure) = &captured.audit_failure {
+            human::warn(&format!("the end of this run could not be recorded: {}", failure.message));
+        }
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();
         self.tell(&vm, &report, &captured)?;
         Ok(exit_code::of_cause(&report.cause))
+    }
+
+    fn recording(&self) -> Recording {
+        if self.no_audit { Recording::Off } else { Recording::Usual }
     }
 
     fn places(&self) -> Result<Places, Failure> {
@@ -248,7 +268,8 @@ impl Run {
         }
         let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
         let calls = self.calls.map(|calls| json!({ "calls": calls.name() }));
-        let sections = [("isolation", isolation), ("commands", calls)];
+        let network = (!self.allow_net.is_empty()).then(|| json!({ "mode": "allowlist", "allow": self.allow_net }));
+        let sections = [("isolation", isolation), ("commands", calls), ("network", network)];
         let unchanged = sections.iter().all(|(_, section)| section.is_none()) && !self.overlay;
         if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && unchanged {
             return Ok(policy);

@@ -1,9 +1,11 @@
 //! `cofferdam run --dry-run`: what a run would come to.
 
 use super::Run;
+use crate::audit_log::Recording;
 use crate::compose;
 use crate::exit_code;
 use crate::failure::{Failure, io};
+use crate::kernel_parts::KernelParts;
 use crate::report::dry_run::{self, Ran, Tried};
 use crate::report::human;
 use crate::terminal::relay::{self, Captured, Mode};
@@ -17,7 +19,9 @@ use cofferdam_sandbox_linux::changes::ChangeStore;
 impl Run {
     pub(super) fn dry_run(&self) -> Result<u8, Failure> {
         // Not ahead: nothing is to be started that is not needed to find out.
-        let kernel = compose::kernel_at_rest(self.plane)?;
+        // Where it is run to be forgotten, it is run all the same.
+        let recording = if self.overlay { self.recording() } else { Recording::Off };
+        let kernel = KernelParts::new(self.plane).at_rest().recording(recording).kernel()?;
         let places = self.places()?;
         let policy = self.dry_policy()?;
         let spec = compose::spec(policy, &places, Explain::Known);

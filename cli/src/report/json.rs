@@ -8,6 +8,7 @@ use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::Denial;
 use schemars::{JsonSchema, schema_for};
@@ -65,6 +66,12 @@ struct RunResult<'a> {
     /// What the run changed, where changes are kept apart and there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'a ChangeSummary>,
+    /// What the run did over the network, by host and port, where the policy names hosts.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    network: &'a [HostTraffic],
+    /// The sequence number of its start in the audit log, where it is recorded: `cofferdam audit show` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_sequence: Option<u64>,
     /// Why the run did not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a BridgeError>,
@@ -89,6 +96,8 @@ impl<'a> RunResult<'a> {
             denials: Vec::new(),
             executable_later: &[],
             changes: None,
+            network: &[],
+            audit_sequence: None,
             error: None,
         }
     }
@@ -112,6 +121,8 @@ pub(crate) fn of_report(identity: &Identity<'_>, report: &ExecutionReport, captu
     result.denials.clone_from(&report.denials);
     result.executable_later = &report.executable_later;
     result.changes = report.changes.as_ref();
+    result.network = &report.network;
+    result.audit_sequence = captured.audit_sequence;
     result.line()
 }
 
@@ -120,6 +131,7 @@ pub(crate) fn of_failure(identity: &Identity<'_>, failure: &Failure) -> String {
     let mut result = RunResult::new(identity, failure.exit_code());
     result.denials.extend(failure.error().denial());
     result.error = Some(failure.error());
+    result.audit_sequence = failure.error().details.get("audit_sequence").and_then(serde_json::Value::as_u64);
     result.line()
 }
 

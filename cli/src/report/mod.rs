@@ -1,5 +1,6 @@
 //! How a run ended: for people, and for programs.
 
+pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod changes_json;
 pub(crate) mod doctor;

@@ -3,6 +3,7 @@
 use super::raw::{self, RawTerminal};
 use super::signals::{Received, Signals};
 use crate::failure::{Failure, io};
+use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionReport};
 use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_kernel::{Command, Controller, Execution};
@@ -26,6 +27,10 @@ pub(crate) enum Mode {
 pub(crate) struct Captured {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+    /// Where the run is recorded.
+    pub(crate) audit_sequence: Option<u64>,
+    /// Why its end is not.
+    pub(crate) audit_failure: Option<BridgeError>,
 }
 
 struct Relay {
@@ -68,6 +73,8 @@ pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport
         }
     }
     let report = relay.execution.wait().await;
+    relay.captured.audit_sequence = relay.execution.audit_sequence();
+    relay.captured.audit_failure = relay.execution.audit_failure().cloned();
     Ok((report, relay.captured))
 }
 

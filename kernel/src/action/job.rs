@@ -45,11 +45,11 @@ pub struct JobRecord {
 
 /// Keeps what is told of jobs. Every job is told twice, before anything of it runs and when it has ended, however it ended.
 pub trait JobKeeper: Send + Sync {
-    /// A job is about to begin. Answers the number under which that is on record, if there is one; it must be safe by then.
+    /// A job is about to begin.
     ///
     /// # Errors
     /// What keeps it from being kept; the job is not begun then.
-    fn started(&self, job: &StartedJob) -> Result<Option<u64>, BridgeError>;
+    fn started(&self, job: &StartedJob) -> Result<(), BridgeError>;
 
     /// A job has ended.
     ///
@@ -79,8 +79,8 @@ impl JobsInMemory {
 }
 
 impl JobKeeper for JobsInMemory {
-    fn started(&self, _: &StartedJob) -> Result<Option<u64>, BridgeError> {
-        Ok(None)
+    fn started(&self, _: &StartedJob) -> Result<(), BridgeError> {
+        Ok(())
     }
 
     fn ended(&self, record: &JobRecord) -> Result<(), BridgeError> {

@@ -1,10 +1,10 @@
 //! What came of an action.
 
 use super::step::StepEnd;
+use crate::audit::Figures;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::ChangeSummary;
 use cofferdam_bridge::exit_cause::ExitCause;
-use cofferdam_bridge::figures::Figures;
 use cofferdam_bridge::usage::Usage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -72,7 +72,8 @@ impl Actions {
         options: &ActionOptions,
     ) -> Result<ActionResult, KernelError> {
         let action = self.find(name)?.clone();
-        let before = self.figures.figures();
+        let recording = &vm.shared().recording;
+        let before = recording.action_figures();
         let began = Instant::now();
         let text = bounded(arguments);
         let job = StartedJob {
@@ -82,22 +83,23 @@ impl Actions {
             session: options.session.clone(),
             arguments_bytes: text.as_ref().map_or_else(too_long, |text| text.len() as u64),
         };
-        let mut log_sequence = None;
         for keeper in &self.keepers {
-            log_sequence = keeper.started(&job)?.or(log_sequence);
+            keeper.started(&job)?;
         }
+        let log_sequence = recording.action_started(vm.id(), &job, &before).await?;
         let deadline = began + options.timeout.unwrap_or(USUAL_TIMEOUT);
         let Progress { ends, output, error } = match text {
             Ok(text) => self.execute(vm, action.as_ref(), &text, deadline).await,
             Err(error) => Progress { error: Some(error), ..Progress::default() },
         };
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let telemetry = Telemetry { before, after: self.figures.figures() };
+        let telemetry = Telemetry { before, after: recording.action_figures() };
         let (success, code) = (error.is_none(), error.as_ref().map(|error| error.code));
         let record = JobRecord { job, success, code, elapsed_ms, log_sequence };
         for keeper in &self.keepers {
             keeper.ended(&record)?;
         }
+        recording.action_ended(vm.id(), &record, ends.len(), &telemetry.after).await?;
         let started = ends.iter().map(|end| end.report.usage.tasks).try_fold(0, |sum, tasks| Some(sum + tasks?));
         Ok(ActionResult {
             job_id: record.job.job_id,

@@ -7,7 +7,6 @@ use super::step::{Plan, StepEnd};
 use super::worker::Worker;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::figures::{FigureBridge, Figures};
 use schemars::schema_for;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,7 +20,6 @@ use std::sync::atomic::AtomicU64;
 pub struct Actions {
     pub(super) registered: BTreeMap<String, Arc<dyn Registered>>,
     pub(super) worker: Option<Worker>,
-    pub(super) figures: Arc<dyn FigureBridge>,
     pub(super) keepers: Vec<Arc<dyn JobKeeper>>,
     pub(super) prefix: String,
     pub(super) next_job: Arc<AtomicU64>,
@@ -103,7 +101,6 @@ impl Actions {
         Self {
             registered: BTreeMap::new(),
             worker: None,
-            figures: Arc::new(Figures::new()),
             keepers: Vec::new(),
             prefix: String::new(),
             next_job: Arc::new(AtomicU64::new(1)),
@@ -139,12 +136,6 @@ impl Actions {
 
     pub(super) fn add(mut self, action: impl Action) -> Self {
         self.registered.insert(action.name().to_owned(), Arc::new(action));
-        self
-    }
-
-    /// Where the figures before and after each job come from; there are none unless given.
-    pub fn figures(mut self, figures: impl FigureBridge + 'static) -> Self {
-        self.figures = Arc::new(figures);
         self
     }
 

@@ -6,9 +6,10 @@ use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
 use super::overwritten;
 use super::tree::invalid;
 use super::validated::Policy;
-use cofferdam_bridge::decide::FilesystemRules;
+use cofferdam_bridge::decide::{CommandRules, FilesystemRules};
 use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::network_rules::NetworkRules;
 use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{
     CommandRule, ExecutionProfile, NetworkMode, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
@@ -26,6 +27,10 @@ pub struct CompiledPolicy {
     pub environment: BTreeMap<String, String>,
     /// The profile's file rules, made ready to decide by.
     pub(crate) files: FilesystemRules,
+    /// Its rules about programs, likewise.
+    pub(crate) programs: CommandRules,
+    /// Its rules about the network, likewise.
+    pub(super) hosts: NetworkRules,
 }
 
 /// Environment values stay out of logs.
@@ -78,7 +83,8 @@ impl Policy {
         self.check_working_directory(&profile, places)?;
         let files = FilesystemRules::new(&profile.filesystem)?;
         overwritten::check(&profile, &files)?;
-        Ok(CompiledPolicy { profile, environment, files })
+        let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkRules::new(&profile.network));
+        Ok(CompiledPolicy { profile, environment, files, programs, hosts })
     }
 
     fn secrets(&self, profile: &mut ExecutionProfile, places: &Placeholders) {
@@ -237,6 +243,9 @@ fn network(profile: &mut ExecutionProfile, layer: &Document) {
         profile.network.allow.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
     }
     profile.network.listen.extend_from_slice(&layer.listen);
+    if let Some(tls) = layer.tls {
+        profile.network.tls = tls;
+    }
 }
 
 fn commands(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {

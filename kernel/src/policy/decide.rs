@@ -2,7 +2,6 @@
 
 use super::compile::CompiledPolicy;
 use super::entry::TEMPORARY;
-use super::network_rule;
 use cofferdam_bridge::decide::{FileAccess, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::policy_line::path_line;
@@ -85,7 +84,7 @@ impl CompiledPolicy {
             Access::Read(path) => self.file(path, FileAccess::Read, "read")?,
             Access::Write(path) => self.file(path, FileAccess::Write, "write")?,
             Access::Execute(path) => {
-                let decision = self.profile.commands.decide(path);
+                let decision = self.programs.decide(path);
                 from_rule(decision, || line("commands.allow", path))
             }
             Access::Connect(host, port) => self.connect(host, *port),
@@ -98,7 +97,7 @@ impl CompiledPolicy {
 
     fn file(&self, path: &str, access: FileAccess, key: &str) -> Result<Decision, BridgeError> {
         let decision = self.files.decide(path, access)?;
-        let private = path == TEMPORARY || path.starts_with(&format!("{TEMPORARY}/"));
+        let private = path.strip_prefix(TEMPORARY).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if decision.rule.is_none() && private && self.has_temporary() {
             return Ok(Decision::allow(None));
         }
@@ -115,15 +114,10 @@ impl CompiledPolicy {
         let remedy = || format!("network.mode = \"allowlist\" and network.allow = [\"{host}:{port}\"]");
         match network.mode {
             NetworkMode::Inherit => Decision::allow(None),
-            NetworkMode::Allowlist => {
-                let matching = network.allow.iter().find(|rule| {
-                    (rule.port_first..=rule.port_last).contains(&port) && network_rule::names(&rule.host, host)
-                });
-                match matching {
-                    Some(rule) => Decision::allow(Some(rule.rule.clone())),
-                    None => Decision::deny(None, remedy()),
-                }
-            }
+            NetworkMode::Allowlist => match self.hosts.host(host, port) {
+                Some(rule) => Decision::allow(Some(rule.clone())),
+                None => Decision::deny(None, remedy()),
+            },
             // A mode that is not known here never means allow.
             _ => Decision::deny(None, remedy()),
         }

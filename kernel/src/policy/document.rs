@@ -6,7 +6,7 @@ use super::tree::{Kind, Node, Place, invalid, read};
 use cofferdam_bridge::enforcement::{Mechanism, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::limits::Limits;
-use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode};
+use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode, TlsCheck};
 use cofferdam_bridge::verdict::RuleRef;
 use serde::de::DeserializeOwned;
 
@@ -33,6 +33,7 @@ pub(super) struct Document {
     pub(super) network_mode: Option<NetworkMode>,
     pub(super) network_allow: Vec<(HostRule, Entry)>,
     pub(super) listen: Vec<u16>,
+    pub(super) tls: Option<TlsCheck>,
     pub(super) commands_allow: Vec<Entry>,
     pub(super) commands_deny: Vec<Entry>,
     pub(super) calls: Option<CallProfile>,
@@ -59,7 +60,7 @@ pub(super) const SECTIONS: [&str; 10] = [
 ];
 
 pub(super) const FILESYSTEM: [&str; 6] = ["read", "write", "deny", "protect", "unprotect", "changes"];
-pub(super) const NETWORK: [&str; 3] = ["mode", "allow", "listen"];
+pub(super) const NETWORK: [&str; 4] = ["mode", "allow", "listen", "tls"];
 pub(super) const COMMANDS: [&str; 3] = ["allow", "deny", "calls"];
 pub(super) const ENVIRONMENT: [&str; 2] = ["pass", "set"];
 pub(super) const ISOLATION: [&str; 2] = ["require", "allow_degraded"];
@@ -123,6 +124,7 @@ impl Document {
         for (key, place, node) in table(node, &self.source)? {
             match key.as_str() {
                 "mode" => self.network_mode = Some(self.word(node, "\"deny\", \"allowlist\" or \"inherit\"")?),
+                "tls" => self.tls = Some(self.word(node, "\"match-name\", \"match-if-named\" or \"opaque\"")?),
                 "allow" => {
                     for entry in self.list(node, "network.allow")? {
                         let rule = host_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
@@ -288,28 +290,28 @@ pub(super) fn set_limit(limits: &mut Limits, name: &str, value: Option<u64>) {
     }
 }
 
-fn table(node: Node, source: &str) -> Result<Vec<(String, Option<Place>, Node)>, BridgeError> {
+pub(crate) fn table(node: Node, source: &str) -> Result<Vec<(String, Option<Place>, Node)>, BridgeError> {
     match node.kind {
         Kind::Table(entries) => Ok(entries),
         other => Err(invalid(source, node.place, &format!("a table is needed here, not {}", other.name()))),
     }
 }
 
-fn items(node: Node, source: &str) -> Result<Vec<Node>, BridgeError> {
+pub(crate) fn items(node: Node, source: &str) -> Result<Vec<Node>, BridgeError> {
     match node.kind {
         Kind::List(items) => Ok(items),
         other => Err(invalid(source, node.place, &format!("a list is needed here, not {}", other.name()))),
     }
 }
 
-fn text_of(node: Node, source: &str) -> Result<String, BridgeError> {
+pub(crate) fn text_of(node: Node, source: &str) -> Result<String, BridgeError> {
     match node.kind {
         Kind::Text(text) => Ok(text),
         other => Err(invalid(source, node.place, &format!("a text in quotes is needed here, not {}", other.name()))),
     }
 }
 
-fn unknown(source: &str, place: Option<Place>, key: &str, known: &[&str]) -> BridgeError {
+pub(crate) fn unknown(source: &str, place: Option<Place>, key: &str, known: &[&str]) -> BridgeError {
     let close = known.iter().min_by_key(|name| distance(name, key)).filter(|name| distance(name, key) <= 3);
     let hint =
         close.map_or_else(|| format!("known here: {}", known.join(", ")), |name| format!("did you mean `{name}`?"));

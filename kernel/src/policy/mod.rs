@@ -6,15 +6,15 @@
 mod builtin;
 mod compile;
 mod decide;
-mod document;
+pub(crate) mod document;
 mod entry;
 mod lesson;
 mod lint;
 mod network_rule;
 mod overwritten;
-mod quantity;
+pub(crate) mod quantity;
 mod schema;
-mod tree;
+pub(crate) mod tree;
 mod validated;
 
 pub use compile::CompiledPolicy;

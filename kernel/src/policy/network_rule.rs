@@ -1,5 +1,6 @@
 //! Network entries: a host and its ports.
 
+use cofferdam_bridge::network_rules::canonical_name;
 use std::net::IpAddr;
 
 /// A host with a range of ports.
@@ -43,49 +44,10 @@ fn canonical_host(host: &str) -> Option<String> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return address.is_ipv4().then(|| address.to_string());
     }
-    let name = host.strip_prefix("*.").unwrap_or(host).trim_end_matches('.');
-    let label = |label: &str| {
-        let character = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(character)
-    };
-    // A name of digits only would be read as an address by some resolvers.
-    let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    let fine = name.len() <= 253 && name.split('.').all(label) && !numeric;
-    fine.then(|| host.trim_end_matches('.').to_ascii_lowercase())
-}
-
-/// Whether a host rule names `host`, a name or an address as a program would write it.
-///
-/// `*` is every name, `*.name` every name below, else equality. An address is reached only by a rule that names it or a range that it
-/// is in, never by `*`: what a name stands for is looked at when it is resolved.
-pub(super) fn names(rule: &str, host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return covers(rule, address.to_canonical());
+    match host.strip_prefix("*.") {
+        Some(above) => Some(format!("*.{}", canonical_name(above)?)),
+        None => canonical_name(host),
     }
-    let Some(host) = canonical_host(host).filter(|host| !host.contains(['*', '/'])) else { return false };
-    match rule.strip_prefix("*.") {
-        Some(below) => host.strip_suffix(below).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1),
-        None => rule == "*" || rule == host,
-    }
-}
-
-/// Whether an address is the rule's, or in its range.
-fn covers(rule: &str, address: IpAddr) -> bool {
-    let (network, length) = match rule.split_once('/') {
-        Some((network, length)) => (network, length.parse::<u32>().ok()),
-        None => (rule, Some(128)),
-    };
-    let (Ok(network), Some(length)) = (network.parse::<IpAddr>(), length) else { return false };
-    let (network, address, width) = match (network.to_canonical(), address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            (u128::from(network.to_bits()), u128::from(address.to_bits()), 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => (network.to_bits(), address.to_bits(), 128),
-        _ => return false,
-    };
-    let ignored = width - length.min(width);
-    network.checked_shr(ignored).unwrap_or(0) == address.checked_shr(ignored).unwrap_or(0)
 }
 
 #[cfg(test)]

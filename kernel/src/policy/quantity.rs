@@ -1,13 +1,13 @@
 //! Durations and sizes as people write them.
 
 /// Milliseconds of `500ms`, `120s`, `2m`, `1h`; `none` for no limit.
-pub(super) fn milliseconds(text: &str) -> Result<Option<u64>, String> {
+pub(crate) fn milliseconds(text: &str) -> Result<Option<u64>, String> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     scaled(text, &units).ok_or_else(|| format!("`{text}` is no duration; write `500ms`, `30s`, `2m`, `1h` or `none`"))
 }
 
 /// Bytes of `64KB`, `512MiB`, `1GiB`, `100B`; `none` for no limit.
-pub(super) fn bytes(text: &str) -> Result<Option<u64>, String> {
+pub(crate) fn bytes(text: &str) -> Result<Option<u64>, String> {
     let units = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),

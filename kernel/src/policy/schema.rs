@@ -4,7 +4,7 @@
 #![expect(dead_code, reason = "the types are read by the derive that makes the schema, and by nobody else")]
 
 use cofferdam_bridge::enforcement::{Mechanism, Tier};
-use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode};
+use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode, TlsCheck};
 use schemars::{JsonSchema, schema_for};
 use std::collections::BTreeMap;
 
@@ -101,6 +101,9 @@ struct Network {
     /// Ports that may be listened on.
     #[schemars(default, inner(range(min = 1, max = 65535)))]
     listen: Vec<u16>,
+    /// What is looked at of connections to port 443 of a name: that TLS asks for that name, that it asks for no other, or nothing.
+    #[schemars(default)]
+    tls: Option<TlsCheck>,
 }
 
 #[derive(Default, JsonSchema)]

@@ -9,43 +9,45 @@ use toml_span::value::{Value, ValueInner};
 
 /// A line and column, from 1. JSON files tell places only for faults of their syntax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) line: u32,
-    pub(super) column: u32,
+pub(crate) struct Place {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) place: Option<Place>,
-    pub(super) kind: Kind,
+pub(crate) struct Node {
+    pub(crate) place: Option<Place>,
+    pub(crate) kind: Kind,
 }
 
 /// What a value is.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Text(String),
     Whole(i64),
     Table(Vec<(String, Option<Place>, Node)>),
     List(Vec<Node>),
+    Truth(bool),
     Other(&'static str),
 }
 
 impl Kind {
     /// The kind's name, for messages.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",
             Self::Whole(_) => "a whole number",
             Self::Table(_) => "a table",
             Self::List(_) => "a list",
+            Self::Truth(_) => "true or false",
             Self::Other(name) => name,
         }
     }
 }
 
 /// Reads TOML, or JSON where the text begins like an object.
-pub(super) fn read(text: &str, source: &str) -> Result<Node, BridgeError> {
+pub(crate) fn read(text: &str, source: &str) -> Result<Node, BridgeError> {
     if text.trim_start().starts_with('{') {
         return read_json(text, source);
     }
@@ -103,8 +105,8 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Kind::Other("a number with a fraction"))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
-        Ok(Kind::Other("true or false"))
+    fn visit_bool<E>(self, own: bool) -> Result<Kind, E> {
+        Ok(Kind::Truth(own))
     }
 
     fn visit_unit<E>(self) -> Result<Kind, E> {
@@ -132,7 +134,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
 }
 
 /// An error about a place in a policy.
-pub(super) fn invalid(source: &str, place: Option<Place>, what: &str) -> BridgeError {
+pub(crate) fn invalid(source: &str, place: Option<Place>, what: &str) -> BridgeError {
     let at = place.map_or_else(String::new, |place| format!(":{}:{}", place.line, place.column));
     let mut error = BridgeError::new(ErrorCode::PolicyInvalid, format!("{source}{at}: {what}")).with("source", source);
     if let Some(place) = place {
@@ -166,7 +168,7 @@ fn node(mut value: Value<'_>, lines: &Lines<'_>) -> Node {
     let kind = match value.take() {
         ValueInner::String(own) => Kind::Text(own.into_owned()),
         ValueInner::Integer(own) => Kind::Whole(own),
-        ValueInner::Boolean(_) => Kind::Other("true or false"),
+        ValueInner::Boolean(own) => Kind::Truth(own),
         ValueInner::Float(_) => Kind::Other("a number with a fraction"),
         ValueInner::Array(items) => Kind::List(items.into_iter().map(|item| node(item, lines)).collect()),
         ValueInner::Table(table) => Kind::Table(

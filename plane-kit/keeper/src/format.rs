@@ -9,10 +9,21 @@ pub const CONTROL_FD: i32 = 3;
 /// The plan.
 pub const PLAN_FD: i32 = 4;
 
+/// What is executed, where it is held by a descriptor.
+pub const PROGRAM_FD: i32 = 5;
+/// The first of the scripts that it runs; the others follow.
+pub const SCRIPT_FD: i32 = 6;
+/// Most scripts.
+pub const MOST_SCRIPTS: usize = 4;
+
 /// Flags of a plan.
 pub mod flag {
     /// Descriptors 0 to 2 are a terminal, which becomes the session's own.
     pub const TERMINAL: u32 = 1;
+    /// The program is held as descriptor, and its path is not used.
+    pub const HELD: u32 = 2;
+    /// How many scripts are held, in the bits from here on.
+    pub const SCRIPTS_SHIFT: u32 = 8;
 }
 
 /// From keeper to host: four u32 (kind, value, error number, step).

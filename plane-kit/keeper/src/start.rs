@@ -1,6 +1,6 @@
 //! Prepares the keeper, and starts the program.
 
-use crate::format::{CONTROL_FD, command, flag, message, step};
+use crate::format::{CONTROL_FD, MOST_SCRIPTS, PROGRAM_FD, SCRIPT_FD, command, flag, message, step};
 use crate::plan_reader::Cursor;
 use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Failure, part, send};
@@ -22,6 +22,8 @@ const CLOSE_RANGE_CLOEXEC: usize = 4;
 const TIOCSCTTY: usize = 0x540e;
 const TIOCSPGRP: usize = 0x5410;
 const AT_FDCWD: isize = -100;
+const AT_EMPTY_PATH: usize = 0x1000;
+const F_SETFD: usize = 2;
 const O_CLOEXEC: usize = 0o2_000_000;
 const MOST_LIMITS: usize = 16;
 
@@ -46,6 +48,8 @@ struct Child {
     limits: [(u32, u64); MOST_LIMITS],
     limit_count: usize,
     terminal: bool,
+    /// How many scripts are held, where the program is held.
+    held: Option<usize>,
     errno: i32,
     step: u32,
 }
@@ -60,7 +64,10 @@ static mut CHILD_STACK: Stack = Stack { _bytes: [0; 16 * 1024] };
 pub fn start() -> Result<Started, Failure> {
     prepare()?;
     let mut plan = Cursor::open()?;
-    let terminal = plan.u32()? & flag::TERMINAL != 0;
+    let flags = plan.u32()?;
+    let terminal = flags & flag::TERMINAL != 0;
+    let scripts = ((flags >> flag::SCRIPTS_SHIFT) as usize).min(MOST_SCRIPTS);
+    let held = if flags & flag::HELD != 0 { Some(scripts) } else { None };
     let host = plan.u32()? as isize;
     let mut limits = [(0, 0); MOST_LIMITS];
     let limit_count = plan.u32()? as usize;
@@ -75,11 +82,15 @@ pub fn start() -> Result<Started, Failure> {
     let children = part(list, step::CHILDREN)? as i32;
     session(terminal)?;
     let mut child =
-        Child { directory, program, arguments, variables, limits, limit_count, terminal, errno: 0, step: 0 };
+        Child { directory, program, arguments, variables, limits, limit_count, terminal, held, errno: 0, step: 0 };
     let program = start_program(&mut child)?;
     for descriptor in 0..3 {
         // SAFETY: the descriptors are ours; a pipe is to end when the program's end of it does.
         unsafe { call!(nr::CLOSE, descriptor) };
+    }
+    for descriptor in 0..held.map_or(0, |scripts| scripts as i32 + 1) {
+        // SAFETY: the descriptors are ours; the program holds its own copies of what it needs.
+        unsafe { call!(nr::CLOSE, PROGRAM_FD + descriptor) };
     }
     plan.close();
     send(message::STARTED, 0, 0, 0);
@@ -173,7 +184,17 @@ fn execute(child: &Child) -> Result<(), Failure> {
             call!(nr::RT_SIGACTION, signal, &raw const default, 0, 8);
         }
         call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const none, 0, 8);
-        part(call!(nr::EXECVE, child.program, child.arguments, child.variables), step::EXECUTE)?;
+        let (arguments, variables) = (child.arguments, child.variables);
+        let Some(scripts) = child.held else {
+            part(call!(nr::EXECVE, child.program, arguments, variables), step::EXECUTE)?;
+            return Ok(());
+        };
+        for script in 0..scripts as i32 {
+            // The interpreter opens it by this number.
+            part(call!(nr::FCNTL, SCRIPT_FD + script, F_SETFD, 0), step::EXECUTE)?;
+        }
+        let itself = c"".as_ptr();
+        part(call!(nr::EXECVEAT, PROGRAM_FD, itself, arguments, variables, AT_EMPTY_PATH), step::EXECUTE)?;
     }
     Ok(())
 }

@@ -1,11 +1,18 @@
 //! The small bridges on a real operating system: what an embedder has who brings none of its own.
 
+mod audit;
+mod audit_directory;
+mod audit_key;
 mod clock;
+mod figures;
 mod filesystem;
 mod log;
 mod random;
 
+pub use audit::HostAudit;
+pub use audit_key::HostSigner;
 pub use clock::HostClock;
+pub use figures::HostFigures;
 pub use filesystem::HostFilesystem;
 pub use log::HostLog;
 pub use random::HostRandom;

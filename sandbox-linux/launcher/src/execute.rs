@@ -54,6 +54,9 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
     match code {
         op::WRITE_FILE => step::file::write(body.text()?, body.text()?),
         op::LOOPBACK_UP => step::network::loopback_up(),
+        op::NETWORK => step::network::listen(body),
+        op::PACKETS => step::packets::watch(body.text()?),
+        op::CONTENTS => step::file::contents(body.text()?, body.text()?),
         op::HOST_NAME => step::root::host_name(body.text()?),
         op::NEW_ROOT => step::root::new_root(body.text()?, body.text()?),
         op::DIRECTORY => step::file::directory(body.text()?, body.u32()?),
@@ -64,6 +67,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::MOUNT => step::root::mount(body.u32()?, body.text()?, body.text()?, body.text()?),
         op::OVERLAY => step::overlay::mount(body),
         op::ENTER_ROOT => step::root::enter(),
+        op::HOLD => step::hold::hold(body, state),
         op::CHANGE_DIRECTORY => step::file::change_directory(body.text()?),
         op::RLIMIT => step::limits::rlimit(body.u32()?, body.u64()?),
         op::UMASK => step::limits::umask(body.u32()?),

@@ -87,9 +87,19 @@ pub mod op {
     /// secret u64 twice, instructions text: a second filter, which the program alone gets, just before it is executed. It knows the
     /// call that executes the program by the secret, which stands in arguments that execve(2) does not use.
     pub const PROGRAM_FILTER: u32 = 30;
+    /// flags u32, device u64, inode u64, path text: opens a file that is to be executed, or a script that it runs, and holds it: the
+    /// program first, then the scripts; see `hold`.
+    pub const HOLD: u32 = 34;
     /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
     /// text: mounts an overlay of them on a path of the new root.
     pub const OVERLAY: u32 = 31;
+    /// count u32, port u16 for each: makes every address local to this network namespace, listens on port 53 for datagrams and on each
+    /// port for connections, and sends the sockets in that order; see `socket`.
+    pub const NETWORK: u32 = 32;
+    /// path text, contents text: makes a file that everybody may read.
+    pub const CONTENTS: u32 = 33;
+    /// instructions text (`struct sock_filter`): sends sockets that see what of the guest's packets the filter lets through.
+    pub const PACKETS: u32 = 35;
 }
 
 /// Flags of `op::ACCOUNT`.
@@ -114,6 +124,16 @@ pub mod bind {
     pub const INSIDE: u32 = 32;
 }
 
+/// Flags of `op::HOLD`, and where what is held goes.
+pub mod hold {
+    /// The file lies in an overlay, which has a device of its own and keeps the inode's number.
+    pub const ANY_DEVICE: u32 = 1;
+    /// The program sees the scripts that it runs at the descriptors from here on.
+    pub const SCRIPT_FD: i32 = 4;
+    /// Most scripts.
+    pub const MOST_SCRIPTS: usize = 4;
+}
+
 /// Flags of `op::SECCOMP`.
 pub mod seccomp {
     /// Makes a notification listener and sends it to the supervisor.
@@ -126,6 +146,8 @@ pub mod run {
     pub const TERMINAL: u32 = 1;
     /// There is no pid namespace: keep the program's signals from the launcher and its guard.
     pub const NO_PID_NAMESPACE: u32 = 2;
+    /// What `op::HOLD` holds is executed, whatever the path leads to.
+    pub const HELD: u32 = 4;
 }
 
 /// Flags of `op::PROVE`.
@@ -169,6 +191,20 @@ pub mod message {
     pub const ROOT: u32 = 8;
     /// `op::READY` was reached.
     pub const READY: u32 = 9;
+    /// A socket of the sandbox's network comes with this message. values as `socket` has them.
+    pub const SOCKET: u32 = 10;
+    /// A socket that sees packets comes with this message.
+    pub const PACKETS: u32 = 11;
+
+    /// What stands where in `SOCKET`.
+    pub mod socket {
+        /// The port.
+        pub const PORT: usize = 0;
+        /// 1 for datagrams, 0 for connections.
+        pub const DATAGRAMS: usize = 1;
+        /// 1 where addresses of IPv6 are local, too.
+        pub const HAS_V6: usize = 2;
+    }
 
     /// What stands where in `EXITED`.
     pub mod account {

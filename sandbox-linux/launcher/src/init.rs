@@ -7,6 +7,7 @@ use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Message, send};
 use crate::state::{ProgramFilter, State};
 use crate::step::account::Account;
+use crate::step::hold::Held;
 use crate::step::{ECHILD, EINTR, Errno, Failure, check, landlock, part, seccomp};
 
 const CLONE_VM: usize = 0x100;
@@ -40,6 +41,7 @@ struct Start {
     terminal: i32,
     guarded: bool,
     filter: Option<ProgramFilter>,
+    held: Option<Held>,
     errno: Errno,
     detail: u64,
 }
@@ -68,6 +70,7 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
         terminal: if flags & flag::TERMINAL != 0 { state.terminal } else { -1 },
         guarded: flags & flag::NO_PID_NAMESPACE != 0,
         filter: state.program_filter,
+        held: if flags & flag::HELD != 0 { Some(state.held) } else { None },
         errno: 0,
         detail: 0,
     };
@@ -75,6 +78,7 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
     state.account.begin();
     let pid = start_program(&mut start)?;
     drop_streams();
+    state.held.close();
     // The program has what it needs of the plan, and a launcher that waits shall hold little.
     state.memory.take().map(Memory::free);
     send(&Message::new(message::STARTED, pid as u64), -1);
@@ -180,6 +184,10 @@ extern "C" fn child(argument: *mut u8) -> ! {
                 give_up(start, failure.errno, 8);
             }
             secret = filter.secret;
+        }
+        if let Some(held) = (*start).held {
+            let secret = if (*start).filter.is_some() { Some(secret) } else { None };
+            give_up(start, held.execute((*start).arguments, (*start).variables, secret), 6)
         }
         let [one, other] = secret;
         let failed = call!(nr::EXECVE, (*start).program, (*start).arguments, (*start).variables, one, other);

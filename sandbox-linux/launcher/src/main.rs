@@ -20,9 +20,9 @@ mod plan_reader;
 #[path = "../../../plane-kit/freestanding/raw_call.rs"]
 #[expect(dead_code, reason = "shared with another freestanding program, which uses other parts of it")]
 mod raw_call;
+mod report;
 #[path = "../../../plane-kit/freestanding/signal_scope.rs"]
 mod signal_scope;
-mod report;
 mod state;
 mod step;
 

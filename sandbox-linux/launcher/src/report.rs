@@ -24,6 +24,15 @@ impl Message {
         Self { kind, index: 0, code: 0, errno: 0, values }
     }
 
+    /// A socket of the sandbox's network.
+    pub fn socket(port: u16, datagrams: bool, has_v6: bool) -> Self {
+        let mut message = Self::new(message::SOCKET, 0);
+        message.values[message::socket::PORT] = port as u64;
+        message.values[message::socket::DATAGRAMS] = datagrams as u64;
+        message.values[message::socket::HAS_V6] = has_v6 as u64;
+        message
+    }
+
     /// The program ended with `status`; `account` is told with it.
     pub fn exited(status: i32, account: &Account) -> Self {
         let mut message = Self::new(message::EXITED, status as u32 as u64);

@@ -3,6 +3,7 @@
 use crate::format::STREAM_COUNT;
 use crate::plan_reader::{Memory, Text};
 use crate::step::account::Account;
+use crate::step::hold::Held;
 
 /// Descriptors and facts gathered while the plan is executed. `-1`: none.
 pub struct State {
@@ -22,6 +23,8 @@ pub struct State {
     pub memory: Option<Memory>,
     /// The program's own filter, where it has one.
     pub program_filter: Option<ProgramFilter>,
+    /// The program and the scripts that it runs, where they are held.
+    pub held: Held,
 }
 
 /// A filter for the program alone.
@@ -44,6 +47,7 @@ impl State {
             account: Account::new(),
             memory: None,
             program_filter: None,
+            held: Held::none(),
         }
     }
 }

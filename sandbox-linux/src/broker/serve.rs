@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
 /// What a call comes to.
@@ -52,20 +52,21 @@ pub(super) struct Server {
     pub(super) sockets: OwnSockets,
 }
 
-/// What a thread waits for, held so that it can be let go.
+/// What a thread waits for, so that it can be let go. The thread alone holds it: a socket that was held any longer would stay open
+/// when the guest closes it, and the other side would not hear of its end.
 enum Waiter {
     /// The other end of a FIFO.
-    Fifo(Arc<OwnedFd>),
+    Fifo(Weak<OwnedFd>),
     /// Somebody who accepts.
-    Socket(Arc<OwnedFd>),
+    Socket(Weak<OwnedFd>),
 }
 
 impl Waiter {
     /// Lets its thread go.
     fn release(&self) {
         match self {
-            Self::Fifo(object) => release_fifo(object),
-            Self::Socket(socket) => release_socket(socket),
+            Self::Fifo(object) => drop(object.upgrade().inspect(|object| release_fifo(object))),
+            Self::Socket(socket) => drop(socket.upgrade().inspect(|socket| release_socket(socket))),
         }
     }
 }
@@ -142,22 +143,23 @@ fn give(
         Ok(Answer::Descriptor { file, close_on_exec }) => hand_over(listener, id, &file, close_on_exec),
         Ok(Answer::Fifo { object, flags, close_on_exec }) => {
             let object = Arc::new(object);
-            let (held, own) = (object.clone(), listener.clone());
-            let open = move || match open_fifo(&held, flags) {
+            let (waiter, own) = (Waiter::Fifo(Arc::downgrade(&object)), listener.clone());
+            let open = move || match open_fifo(&object, flags) {
                 Ok(file) => hand_over(&own, id, &file, close_on_exec),
                 Err(errno) => own.answer(id, Err(errno)),
             };
-            wait_elsewhere(listener, id, Waiter::Fifo(object), waiting, open);
+            wait_elsewhere(listener, id, waiter, waiting, open);
         }
         Ok(Answer::Connect { socket, address, object }) => {
             if does_not_block(&socket) {
                 return listener.answer(id, connect(&socket, &address));
             }
             let socket = Arc::new(socket);
-            let (held, own) = (socket.clone(), listener.clone());
-            wait_elsewhere(listener, id, Waiter::Socket(socket), waiting, move || {
-                own.answer(id, connect(&held, &address));
-                drop(object);
+            let (waiter, own) = (Waiter::Socket(Arc::downgrade(&socket)), listener.clone());
+            wait_elsewhere(listener, id, waiter, waiting, move || {
+                let outcome = connect(&socket, &address);
+                drop((socket, object));
+                own.answer(id, outcome);
             });
         }
         Err(errno) => listener.answer(id, Err(errno)),

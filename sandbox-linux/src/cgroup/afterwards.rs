@@ -26,7 +26,7 @@ impl Afterwards {
         drop(plan.add(op::REMOVE_AFTERWARDS, "cgroup").texts(&paths));
         let bytes = plan.encode().map_err(io::Error::other)?;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
-        let process = spawn(launcher.as_fd(), theirs.as_fd(), 0)?;
+        let process = spawn(launcher.as_fd(), theirs.as_fd(), 0, None)?;
         let started = Self { control: Some(ours), process: Some(process) };
         if let Some(control) = &started.control {
             send_plan(control.as_fd(), &bytes, &[]).map_err(io::Error::other)?;

@@ -25,7 +25,7 @@ impl Waiting {
         let launcher = Launcher::new().map_err(|_| refused("fcntl F_ADD_SEALS", Errno::EIO))?;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
             .map_err(|errno| refused("socketpair", errno))?;
-        let process = spawn(launcher.as_fd(), theirs.as_fd(), 0)
+        let process = spawn(launcher.as_fd(), theirs.as_fd(), 0, None)
             .map_err(|error| refused("execveat of a memory file", errno_of(&error)))?;
         Ok(Self { process: Some(process), control: Some(ours) })
     }

@@ -28,6 +28,18 @@ pub(crate) fn trial(flags: i32) -> Plan {
     plan
 }
 
+/// What a launcher does that only sets up the network of the namespaces in `flags`, says so, and waits for its end.
+pub(crate) fn network(flags: i32) -> Plan {
+    let mut plan = Plan::default();
+    identity(&mut plan);
+    if flags & libc::CLONE_NEWNET != 0 {
+        plan.add(op::LOOPBACK_UP, "lo");
+    }
+    plan.add(op::READY, "ready");
+    plan.add(op::NEXT_PLAN, "");
+    plan
+}
+
 /// What a launcher without namespaces does before it reads the next plan. `temporary` is made, and removed at the end.
 pub(crate) fn guarded(temporary: Option<&Path>) -> Plan {
     let mut plan = Plan::default();

@@ -34,9 +34,11 @@ impl Brokered {
             nodes.map(|(path, _)| path.as_path()).collect::<Vec<_>>()
         };
         let (writable, visible) = (places(is_writable), places(is_visible));
+        let own = places(|node| matches!(node, Node::Temporary { .. }));
         for rule in view.rules.iter().filter(|rule| takes_away(rule.effect)) {
             let glob = matches!(rule.pattern, PathPattern::Glob(_));
-            brokered.names |= writable.iter().any(|place| may_lie_in(rule, place));
+            // Private temporary storage is empty at the start: a mount has nothing there to hold a name by.
+            brokered.names |= writable.iter().chain(&own).any(|place| may_lie_in(rule, place));
             brokered.reads |=
                 glob && rule.effect != PathEffect::Protect && visible.iter().any(|place| may_lie_in(rule, place));
         }
@@ -153,6 +155,15 @@ mod tests {
         let rules = [(PathEffect::Protect, literal("/w/.envrc"))];
         let brokered = Brokered::of(&view(&[("/w", Access::Write)], &rules));
         assert_eq!(brokered, Brokered { names: true, sockets: true, ..Brokered::default() });
+    }
+
+    #[test]
+    fn a_name_in_private_storage_is_asked_about_and_no_other() {
+        let mut own = view(&[], &[(PathEffect::Deny, literal("/tmp/closed"))]);
+        own.nodes.insert("/tmp".into(), Node::Temporary { executable: false });
+        assert_eq!(Brokered::of(&own), Brokered { names: true, ..Brokered::default() });
+        own.rules = view(&[], &[(PathEffect::Deny, literal("/etc/shadow"))]).rules;
+        assert_eq!(Brokered::of(&own), Brokered::default());
     }
 
     #[test]

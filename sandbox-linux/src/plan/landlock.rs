@@ -43,6 +43,7 @@ pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, wall: Wall<'_>
                 (rights.write(), *executable, *directory)
             }
             Node::Temporary { executable } => (rights.write(), *executable, true),
+            Node::Planted { .. } => (READ, false, false),
             Node::Bind { access: Access::None, .. } | Node::Mask { .. } | Node::Hollow => continue,
         };
         if executable {
@@ -70,7 +71,7 @@ pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, wall: Wall<'_>
 pub(crate) fn beyond(view: &View) -> Vec<String> {
     let may_execute = |node: &Node| match node {
         Node::Bind { executable, .. } | Node::Temporary { executable } => *executable,
-        Node::Mask { .. } | Node::Hollow => false,
+        Node::Mask { .. } | Node::Hollow | Node::Planted { .. } => false,
     };
     let beneath_executable = |path: &Path| {
         let above = path.parent().and_then(|parent| view.covering(parent));

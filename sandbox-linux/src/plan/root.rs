@@ -13,6 +13,7 @@ pub(crate) const STAGING: &str = "/proc";
 /// Paths of the new root that only serve to hide others, removed before it is entered.
 const EMPTY_DIRECTORY: &str = ".hidden-directory";
 const EMPTY_FILE: &str = ".hidden-file";
+const PLANTED_FILE: &str = ".planted-file";
 
 const MS_RDONLY: u32 = 1;
 const MS_NOSUID: u32 = 2;
@@ -138,6 +139,7 @@ impl RootBuilder<'_> {
                 let operation = self.plan.add(op::BIND, path.to_string_lossy());
                 drop(operation.u32(flags).u64(*device).u64(*inode).text(source).text(inside(path)));
             }
+            Node::Planted { contents } => self.planted(path, contents),
             Node::Mask { directory } => {
                 let (source, flags) = (if *directory { EMPTY_DIRECTORY } else { EMPTY_FILE }, bind::READ_ONLY);
                 let flags = flags | bind::NO_EXEC | bind::ANY_OBJECT;
@@ -161,6 +163,26 @@ impl RootBuilder<'_> {
                 }
             }
         }
+    }
+
+    /// A file with contents of our own: made in the new root, or mounted over the host's file where its directory is the host's.
+    fn planted(&mut self, path: &Path, contents: &str) {
+        let over =
+            path.parent().is_some_and(|parent| matches!(self.view.covering(parent), Some((_, Node::Bind { .. }))));
+        let shown = path.to_string_lossy();
+        if !over {
+            if let Some(parent) = path.parent() {
+                self.directories(parent);
+            }
+            self.made.insert(path.to_path_buf());
+            self.plan.add(op::CONTENTS, shown).text(inside(path)).text(contents);
+            return;
+        }
+        self.plan.add(op::CONTENTS, PLANTED_FILE).text(PLANTED_FILE).text(contents);
+        let flags = bind::READ_ONLY | bind::NO_EXEC | bind::ANY_OBJECT;
+        let operation = self.plan.add(op::BIND, shown);
+        drop(operation.u32(flags).u64(0).u64(0).text(PLANTED_FILE).text(inside(path)));
+        self.plan.add(op::REMOVE, PLANTED_FILE).text(PLANTED_FILE);
     }
 
     fn overlay(&mut self, path: &Path, executable: bool) {

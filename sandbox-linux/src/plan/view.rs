@@ -37,6 +37,8 @@ pub(crate) enum Node {
     Hollow,
     /// Private temporary storage.
     Temporary { executable: bool },
+    /// A file of the sandbox's own, to be read.
+    Planted { contents: String },
 }
 
 /// The whole view: nodes by absolute path, and symbolic links on the way to them.
@@ -105,6 +107,22 @@ impl View {
         Ok(())
     }
 
+    /// Puts a file of the sandbox's own where `path` leads on the host, unless the policy hides what is there.
+    pub(crate) fn plant(&mut self, path: &Path, contents: String) {
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let taken = match self.covering(&place) {
+            Some((_, Node::Bind { access, directory, .. })) => {
+                // There must be a file to mount on; where there is none, nothing says anything else.
+                *access == Access::None || (*directory && !place.is_file())
+            }
+            Some((_, Node::Mask { .. } | Node::Hollow | Node::Temporary { .. })) => true,
+            Some((_, Node::Planted { .. })) | None => false,
+        };
+        if !taken {
+            self.nodes.insert(place, Node::Planted { contents });
+        }
+    }
+
     /// The node that covers `path`: its own, or its nearest ancestor's.
     pub(crate) fn covering(&self, path: &Path) -> Option<(&Path, &Node)> {
         path.ancestors().find_map(|place| self.nodes.get_key_value(place)).map(|(place, node)| (place.as_path(), node))
@@ -115,7 +133,7 @@ impl View {
         self.nodes.values().any(|node| match node {
             Node::Bind { access, executable, .. } => *access == Access::Write && *executable,
             Node::Temporary { executable } => *executable,
-            Node::Mask { .. } | Node::Hollow => false,
+            Node::Mask { .. } | Node::Hollow | Node::Planted { .. } => false,
         })
     }
 
@@ -124,6 +142,7 @@ impl View {
         match self.covering(path) {
             Some((_, Node::Bind { access, .. })) => *access,
             Some((_, Node::Temporary { .. })) => Access::Write,
+            Some((_, Node::Planted { .. })) => Access::Read,
             Some((_, Node::Mask { .. } | Node::Hollow)) | None => Access::None,
         }
     }
@@ -144,7 +163,7 @@ impl View {
                 path.symlink_metadata().is_ok_and(|now| (now.dev(), now.ino()) == (*device, *inode))
             }
             Node::Mask { directory } => path.symlink_metadata().is_ok_and(|now| now.is_dir() == *directory),
-            Node::Hollow | Node::Temporary { .. } => true,
+            Node::Hollow | Node::Temporary { .. } | Node::Planted { .. } => true,
         })
     }
 
@@ -177,20 +196,17 @@ impl View {
         objects: &mut BTreeMap<PathBuf, Resolved>,
         resolver: &mut Resolver,
     ) -> Result<Effects, BridgeError> {
-        let mut effects = Effects::new();
+        let mut meant: BTreeMap<PathBuf, Vec<PathEffect>> = BTreeMap::new();
         for (rule, resolved) in self.meant(profile, resolver)? {
             let path = resolved.path.clone();
             if OWN.iter().any(|own| path == Path::new(own)) {
                 continue;
             }
             self.links.extend(resolved.links.iter().cloned());
-            let effect = effects.entry(path.clone()).or_insert(rule.effect);
-            if strength(rule.effect) > strength(*effect) {
-                *effect = rule.effect;
-            }
+            meant.entry(path.clone()).or_default().push(rule.effect);
             objects.insert(path, resolved);
         }
-        Ok(effects)
+        Ok(meant.into_iter().filter_map(|(path, effects)| Some((path, together(&effects)?))).collect())
     }
 
     /// What is on the host that each rule means. Links that a run may have planted lead to nothing.
@@ -224,6 +240,10 @@ impl View {
                     return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
                 }
             };
+            if let Some(pattern) = in_own_storage(rule, profile.filesystem.temporary) {
+                // What it means is in the run's own storage, whatever the host has under that name.
+                self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
+            }
             for place in places {
                 let number = self.rule_about(place.path(), rule);
                 let access = match rule.effect {
@@ -317,6 +337,17 @@ fn leads(found: &Found, number: Option<usize>, rule: &RuleRef, access: FileAcces
     (!links.is_empty()).then(|| Linked { number, rule: rule.clone(), links, target, access, named })
 }
 
+/// What a rule that takes away says about private temporary storage, which is not the host's `/tmp`.
+fn in_own_storage(rule: &PathRule, temporary: Temporary) -> Option<PathPattern> {
+    let taking = !matches!(rule.effect, PathEffect::Read | PathEffect::Write);
+    match &rule.pattern {
+        PathPattern::Literal(path) if taking && temporary == Temporary::Private => {
+            Path::new(path).starts_with(TEMPORARY).then(|| rule.pattern.clone())
+        }
+        _ => None,
+    }
+}
+
 /// The effect of the most specific rule. `protect` gives reading only where something above it gives it.
 fn effective(path: &Path, effects: &Effects) -> Access {
     for place in path.ancestors() {
@@ -336,6 +367,13 @@ fn effective(path: &Path, effects: &Effects) -> Access {
 
 fn nearest<'a, T>(map: &'a BTreeMap<PathBuf, T>, path: &Path) -> Option<&'a T> {
     path.ancestors().find_map(|place| map.get(place))
+}
+
+/// What the rules for one path come to: the strongest, but what is given and protected is still read.
+fn together(effects: &[PathEffect]) -> Option<PathEffect> {
+    let strongest = *effects.iter().max_by_key(|effect| strength(**effect))?;
+    let given = effects.iter().any(|effect| matches!(effect, PathEffect::Read | PathEffect::Write));
+    Some(if strongest == PathEffect::Protect && given { PathEffect::Read } else { strongest })
 }
 
 /// Which of two rules for one path wins.

@@ -210,7 +210,7 @@ fn r4_a_failed_validation_or_execution_is_a_result_and_quotes_nothing() {
         assert_eq!(result["error"]["category"], "parsing_input", "{name} {result}");
         assert!(!result.to_string().contains("hush-hush"), "{name}: {result}");
         assert!(
-            result["job_id"].is_string() && result["telemetry"]["before"]["memory_total_bytes"].is_u64(),
+            result["job_id"].is_string() && result["telemetry"]["before"]["memory_available_bytes"].is_u64(),
             "{result}"
         );
     }

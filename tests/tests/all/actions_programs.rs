@@ -102,3 +102,33 @@ fn r10_http_is_fetched_by_the_policy_s_rules_and_no_redirection_is_followed() {
     assert_eq!(value["result"]["output"]["status"], 302, "{value}");
     assert_eq!(reached.load(SeqCst), 0, "where it leads is told, and not gone to");
 }
+
+#[test]
+fn r1_an_action_is_on_record_before_its_programs_and_its_result_names_the_record() {
+    let (scratch, log) = (Scratch::new(), Scratch::new());
+    let run = |name: &str, arguments: Value| {
+        let mut command = command(scratch.path(), name, &arguments, &[]);
+        let output = command.env("COFFERDAM_AUDIT", log.path()).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["result"].clone()
+    };
+    let written = run("file_write", json!({ "path": "f", "contents": { "text": "hush-hush" } }));
+    let failed = run("file_read", json!({ "path": 7 }));
+    let mut show = Command::new(cofferdam_tests::command::binary());
+    let told = show.args(["audit", "show", "--json", "--log"]).arg(log.path()).output().unwrap();
+    let told = text(&told.stdout);
+    assert!(!told.contains("hush-hush"), "{told}");
+    let records: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = records.iter().filter_map(|one| one["event"]["kind"].as_str()).collect();
+    let ours = |kind: &&&str| kind.starts_with("action") || ["started", "completed"].contains(*kind);
+    let order: Vec<_> = kinds.iter().filter(ours).copied().collect();
+    let expected = ["action_started", "started", "completed", "action_completed", "action_started", "action_failed"];
+    assert_eq!(order, expected, "{told}");
+    let numbers: Vec<_> =
+        records.iter().filter(|one| one["event"]["kind"] == "action_started").map(|one| one["seq"].clone()).collect();
+    assert_eq!(numbers, [written["log_sequence"].clone(), failed["log_sequence"].clone()]);
+    // Where it cannot be put on record, nothing is run.
+    let mut command = command(scratch.path(), "file_write", &json!({ "path": "g", "contents": { "text": "x" } }), &[]);
+    let output = command.env("COFFERDAM_AUDIT", "/dev/null/nowhere").output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{}", text(&output.stdout));
+    assert!(!scratch.join("g").exists());
+}

@@ -1,6 +1,7 @@
 //! What is not shown is not there: other processes in /proc, names outside, mounts.
 
 use cofferdam_tests::attack::{Attack, TIERS, Tier};
+use cofferdam_tests::command::{audit_place, binary};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::process::{Child, Command};
@@ -208,7 +209,7 @@ attempt('key', lambda: show(read('secret/key')))
 fn fs_19_what_the_host_mounts_later_does_not_appear() {
     // The host: namespaces of the test's own, whose mounts are shared; the workspace is on one of them.
     let scratch = Scratch::new();
-    let (place, command) = (scratch.path().display(), cofferdam_tests::command::binary());
+    let (place, command) = (scratch.path().display(), binary());
     let line = format!(
         "mkdir {place}/later; \
          {} run --no-tty --workspace {place} -- sh -c 'touch begun; while ! test -e go; do sleep 0.01; done; ls later; echo end' > {place}/seen & \
@@ -217,6 +218,7 @@ fn fs_19_what_the_host_mounts_later_does_not_appear() {
         command.display()
     );
     let control = Command::new("timeout")
+        .env("COFFERDAM_AUDIT", audit_place())
         .args(["20", "unshare", "-Urm", "--propagation", "shared", "sh", "-c", &line])
         .output()
         .unwrap();

@@ -12,7 +12,7 @@ use cofferdam_tests::skip;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -157,7 +157,7 @@ os.symlink(out, 'box'); os.symlink(out + '/new', 'cofferdam.toml')
         // A hard link to somebody else's file was not made; were it there, it would be one inode.
         assert!(!inside.join("hard").exists());
         // The command's own file, too.
-        let mut init = Command::new(command::binary());
+        let mut init = command::cofferdam();
         let written = init.args(["policy", "init", "cofferdam.toml"]).current_dir(inside.path()).output().unwrap();
         assert!(!written.status.success(), "{written:?}");
         assert_untouched(&outside);

@@ -1,7 +1,7 @@
 //! Names as attacks: names that flip, names that look alike, names that no terminal should see, names of temporary files.
 
 use cofferdam_tests::attack::{Attack, TIERS};
-use cofferdam_tests::command::text;
+use cofferdam_tests::command::{audit_place, binary, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::fs;
@@ -100,9 +100,13 @@ fn fs_23_a_directory_that_folds_case_is_no_way_around() {
         "mkdir {place}/m && mount -t tmpfs -o casefold none {place}/m && mkdir {place}/m/ws && chattr +F {place}/m/ws && \
          echo {CANARY} > {place}/m/ws/secret && cat {place}/m/ws/SECRET && echo CONTROL && \
          {} run --policy {place}/p.toml --workspace {place}/m/ws -- sh -c 'cat SECRET Secret; echo evil > .ENVRC'; cat {place}/m/ws/.envrc",
-        cofferdam_tests::command::binary().display()
+        binary().display()
     );
-    let seen = Command::new("unshare").args(["-Urm", "sh", "-c", &line]).output().unwrap();
+    let seen = Command::new("unshare")
+        .env("COFFERDAM_AUDIT", audit_place())
+        .args(["-Urm", "sh", "-c", &line])
+        .output()
+        .unwrap();
     let told = text(&seen.stdout);
     let Some((_, inside)) = told.split_once("CONTROL\n") else {
         return skip::skipped("this kernel folds no case (CONFIG_UNICODE)");

@@ -2,7 +2,7 @@
 //! be overwritten.
 
 use cofferdam_tests::attack::{Attack, TIERS, Tier};
-use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::command::{cofferdam, text};
 use cofferdam_tests::scratch::Scratch;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -184,6 +184,6 @@ fn fs_26_an_allowed_program_is_not_overwritten() {
 fn fs_25_policy_check_tells_them_too() {
     let aside = Scratch::new();
     let path = aside.write("p.toml", "version = 1\n[filesystem]\nread = [\"~/x\"]\n");
-    let told = Command::new(binary()).args(["policy", "check"]).arg(path).output().unwrap();
+    let told = cofferdam().args(["policy", "check"]).arg(path).output().unwrap();
     assert!(told.status.code() == Some(125) && text(&told.stderr).contains("{home}"), "{told:?}");
 }

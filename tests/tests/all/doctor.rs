@@ -1,6 +1,6 @@
 //! `cofferdam doctor` on this machine, and on machines that are made to refuse: it must name who refuses.
 
-use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::command::{binary, cofferdam, text};
 use cofferdam_tests::observe::{cgroups_of, within};
 use cofferdam_tests::skip;
 use serde_json::Value;
@@ -76,7 +76,7 @@ fn assert_layer(output: &Output, name: &str, layer: &str, in_the_reason: &str) {
 
 #[test]
 fn here_every_needed_primitive_works_and_the_exit_code_says_so() {
-    let output = Command::new(binary()).args(["doctor", "--json"]).output().unwrap();
+    let output = cofferdam().args(["doctor", "--json"]).output().unwrap();
     let found = object(&output);
     assert_eq!((found["tier"].as_str(), output.status.code()), (Some("full"), Some(0)), "{found}");
     assert_eq!(found["run"]["works"], true);
@@ -90,7 +90,7 @@ fn here_every_needed_primitive_works_and_the_exit_code_says_so() {
 
 #[test]
 fn the_first_line_is_the_tier_and_what_it_means() {
-    let output = Command::new(binary()).arg("doctor").output().unwrap();
+    let output = cofferdam().arg("doctor").output().unwrap();
     let printed = text(&output.stdout);
     let first = printed.lines().next().unwrap();
     assert_eq!(
@@ -103,7 +103,7 @@ fn the_first_line_is_the_tier_and_what_it_means() {
 #[test]
 fn an_examination_leaves_nothing_behind() {
     let before = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let child = Command::new(binary()).arg("doctor").stdout(std::process::Stdio::null()).spawn().unwrap();
+    let child = cofferdam().arg("doctor").stdout(std::process::Stdio::null()).spawn().unwrap();
     let pid = child.id();
     assert!(child.wait_with_output().unwrap().status.success());
     assert_eq!(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), before);

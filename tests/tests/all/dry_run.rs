@@ -1,6 +1,6 @@
 //! `--dry-run`: it tells what a run would come to, and the file system, the processes and the mounts are as they were.
 
-use cofferdam_tests::command::{binary, run, text};
+use cofferdam_tests::command::{cofferdam, run, text};
 use cofferdam_tests::observe::processes_with;
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip::skipped;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// Everything about a tree but access times: names, kinds, modes, owners, links, times of change, contents.
 fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
@@ -152,7 +152,7 @@ fn r6_with_an_overlay_it_tells_the_changes_and_makes_none() {
     assert_eq!(kind("src/a.txt"), Some("deleted".into()), "{value}");
     assert_eq!(kind("d/new"), Some("created".into()), "{value}");
     assert!(processes_with(&scratch.path().to_string_lossy()).is_empty());
-    let mut list = Command::new(binary());
+    let mut list = cofferdam();
     let list = list.args(["changes", "list"]).env("XDG_STATE_HOME", scratch.join("state")).output().unwrap();
     assert_eq!(text(&list.stdout), "No changes are kept apart.\n", "the change set was discarded");
     let output = dry(&scratch, &workspace, &["--overlay"], &["sh", "-c", line]);

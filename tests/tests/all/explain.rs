@@ -1,6 +1,6 @@
 //! `run --explain`: what was refused is told, with the line that allows it, and nothing else is refused or allowed than without it.
 
-use cofferdam_tests::command::{binary, run, run_without_namespaces, text};
+use cofferdam_tests::command::{cofferdam, run, run_without_namespaces, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use serde_json::Value;
@@ -267,7 +267,7 @@ ctypes.CDLL(None).mount(b'x', b'y', b'z', 0, None)
 
 #[test]
 fn the_schema_of_the_result_tells_what_explaining_adds() {
-    let output = Command::new(binary()).args(["run", "--json-schema"]).output().unwrap();
+    let output = cofferdam().args(["run", "--json-schema"]).output().unwrap();
     let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
     let denial = &schema["$defs"]["Denial"]["properties"];
     for field in ["operation", "asked", "resolved", "program_path", "times", "programs", "secret", "note"] {

@@ -1,6 +1,6 @@
 //! `policy learn`: the least policy under which a program works, reviewed by nobody but proved by a run.
 
-use cofferdam_tests::command::{binary, run, text};
+use cofferdam_tests::command::{audit_place, binary, cofferdam, run, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::fs;
@@ -13,13 +13,14 @@ const WITHOUT_NAMESPACES: &str = "echo 0 > /proc/sys/user/max_user_namespaces ||
                                   exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"";
 
 fn learn(workspace: &Path, options: &[&str], program: &[&str]) -> Output {
-    let mut command = Command::new(binary());
+    let mut command = cofferdam();
     command.args(["policy", "learn"]).args(options).arg("--").args(program).current_dir(workspace);
     command.output().unwrap()
 }
 
 fn learn_without_namespaces(workspace: &Path, options: &[&str], program: &[&str]) -> Output {
     let mut command = Command::new("unshare");
+    command.env("COFFERDAM_AUDIT", audit_place());
     command.args(["--map-current-user", "--keep-caps", "sh", "-c", WITHOUT_NAMESPACES, "sh"]).arg(binary());
     command.args(["policy", "learn", "--isolation", "landlock"]).args(options).arg("--").args(program);
     command.current_dir(workspace).output().unwrap()
@@ -44,7 +45,7 @@ fn assert_learned(inside: &Scratch, options: &[&str], program: &[&str]) -> Strin
     let policy = fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(output.status.code(), Some(0), "{said}\n{policy}");
     assert!(said.contains("proved: under"), "{said}");
-    let check = Command::new(binary()).args(["policy", "check", &file]).output().unwrap();
+    let check = cofferdam().args(["policy", "check", &file]).output().unwrap();
     assert!(check.status.success(), "{check:?}\n{policy}");
     let again = run(inside.path(), &["--policy", &file], program).output().unwrap();
     assert_eq!(again.status.code(), Some(0), "{again:?}\n{policy}");
@@ -127,7 +128,7 @@ fn a_secret_is_never_proposed_unmarked() {
         "cat {place}/.ssh/config {place}/.netrc /etc/shadow {place}/plain/notes {place}/plain/link; echo x > {place}/.ssh/new; ls {place}; exit 0"
     );
     let file = inside.join("learned.toml");
-    let mut command = Command::new(binary());
+    let mut command = cofferdam();
     command.args(["policy", "learn", "--output", &file.display().to_string(), "--", "sh", "-c", &line]);
     let output = command.env("HOME", home.path()).current_dir(inside.path()).output().unwrap();
     let policy = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{output:?}"));
@@ -284,7 +285,7 @@ fn a_program_that_lies_in_a_hidden_folder_of_path_is_found() {
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", outside.join("bin").display(), std::env::var("PATH").unwrap());
     let file = inside.join("learned.toml").display().to_string();
-    let mut command = Command::new(binary());
+    let mut command = cofferdam();
     command.args(["policy", "learn", "--output", &file, "--", "learned-tool"]).env("PATH", &path);
     let output = command.current_dir(inside.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?} {}", fs::read_to_string(&file).unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Every limit is hit for real wherever something else holds it: by a cgroup where one may be made, by rlimits and the supervisor's look
 //! where none may, in the tier without namespaces. As another user, the same tests run once more.
 
-use cofferdam_tests::command::{binary, run, run_without_namespaces};
+use cofferdam_tests::command::{audit_place, binary, run, run_without_namespaces};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use serde_json::Value;
@@ -35,6 +35,7 @@ fn command(place: Place, workspace: &Path, policy: &str, program: &[&str]) -> Op
         Place::WithoutCgroups => {
             let mut command = Command::new("unshare");
             command
+                .env("COFFERDAM_AUDIT", audit_place())
                 .args(["--mount", "sh", "-c", HIDE, "sh"])
                 .arg(binary())
                 .arg("run")

@@ -17,8 +17,19 @@ fn line(outside: &Scratch) -> String {
 
 /// The arguments of a run in `workspace` that asks for `tier`.
 fn arguments(workspace: &Path, tier: &str, line: &str) -> Vec<String> {
-    let run =
-        ["run", "--json", "--workspace", workspace.to_str().unwrap(), "--isolation", tier, "--", "sh", "-c", line];
+    let run = [
+        "run",
+        "--no-audit",
+        "--json",
+        "--workspace",
+        workspace.to_str().unwrap(),
+        "--isolation",
+        tier,
+        "--",
+        "sh",
+        "-c",
+        line,
+    ];
     std::iter::once(binary().display().to_string()).chain(run.map(str::to_owned)).collect()
 }
 

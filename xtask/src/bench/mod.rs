@@ -2,8 +2,10 @@
 //! terminal and in `target/bench` as Markdown and JSON.
 
 mod calls;
+mod decide;
 mod embedded;
 mod idle;
+mod network;
 mod peers;
 mod rounds;
 mod start;
@@ -14,7 +16,7 @@ mod throughput;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 7] = [
+const ALL: [Benchmark; 9] = [
     ("start", 300, start::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
@@ -22,6 +24,8 @@ const ALL: [Benchmark; 7] = [
     ("crowd", 100, embedded::crowd),
     ("steady", 15, steady::run),
     ("calls", 2000, calls::run),
+    ("network", 7, network::run),
+    ("decide", 201, decide::run),
 ];
 
 /// Runs the benchmark that is named, or all.

@@ -9,16 +9,37 @@ type Row = (&'static str, u8, &'static [&'static str]);
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
 const TABLE: [Row; 10] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
-    ("cofferdam-contract", 1, &["cofferdam-bridge", "serde_json", "schemars"]),
+    ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
         "cofferdam-kernel",
         1,
-        &["cofferdam-bridge", "serde", "serde_json", "schemars", "thiserror", "tokio", "toml-span"],
+        &[
+            "cofferdam-bridge",
+            "ed25519-dalek",
+            "serde",
+            "serde_json",
+            "schemars",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "toml-span",
+        ],
     ),
     (
         "cofferdam-plane-kit",
         1,
-        &["cofferdam-bridge", "cap-std", "getrandom", "nix", "notify", "libc", "serde", "serde_json"],
+        &[
+            "cofferdam-bridge",
+            "cap-std",
+            "ed25519-dalek",
+            "getrandom",
+            "nix",
+            "notify",
+            "libc",
+            "serde",
+            "serde_json",
+            "tokio",
+        ],
     ),
     (
         "cofferdam-action-worker",
@@ -26,7 +47,12 @@ const TABLE: [Row; 10] = [
         &["cofferdam-bridge", "grep-matcher", "grep-regex", "grep-searcher", "ignore", "serde", "serde_json", "ureq"],
     ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
-    ("cofferdam-sandbox-linux", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json"]),
+    (
+        "cofferdam-sandbox-linux",
+        2,
+        &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
+    ),
+    ("cofferdam-sandbox-macos", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     (
         "cofferdam-cli",
         3,
@@ -53,9 +79,11 @@ const TABLE: [Row; 10] = [
         4,
         &[
             "cofferdam-bridge",
+            "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
+            "cofferdam-sandbox-macos",
             "nix",
             "proptest",
             "serde_json",

@@ -45,6 +45,18 @@ pub fn empty(path: Text) -> Result<(), Failure> {
     }
 }
 
+/// Makes a file with `contents`, which everybody may read. One that is there already is a fault: its contents are others.
+pub fn contents(path: Text, contents: Text) -> Result<(), Failure> {
+    let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    // SAFETY: as above.
+    unsafe {
+        let file = part(call!(nr::OPENAT, AT_FDCWD, path.at, flags, 0o444), 1)?;
+        part(call!(nr::WRITE, file, contents.at, contents.length), 2)?;
+        call!(nr::CLOSE, file);
+    }
+    Ok(())
+}
+
 /// Makes a symbolic link.
 pub fn symlink(target: Text, path: Text) -> Result<(), Failure> {
     // SAFETY: as above.

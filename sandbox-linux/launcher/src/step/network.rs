@@ -1,9 +1,13 @@
-//! The network namespace's only interface.
+//! The network namespace's only interface, and the sockets on which all that leaves it arrives.
 
-use super::{Failure, part};
+use super::{Errno, Failure, check, part};
+use crate::plan_reader::Cursor;
 use crate::raw_call::{call, nr};
+use crate::report::{Message, send};
 
 const AF_INET: usize = 2;
+const AF_INET6: usize = 10;
+const AF_NETLINK: usize = 16;
 const SOCK_DGRAM_CLOEXEC: usize = 0o2_000_002;
 const SIOCSIFFLAGS: usize = 0x8914;
 const IFF_UP_RUNNING: i16 = 0x41;
@@ -25,6 +29,130 @@ pub fn loopback_up() -> Result<(), Failure> {
     unsafe {
         let socket = part(call!(nr::SOCKET, AF_INET, SOCK_DGRAM_CLOEXEC, 0), 1)?;
         part(call!(nr::IOCTL, socket, SIOCSIFFLAGS, &raw mut request), 2)?;
+        call!(nr::CLOSE, socket);
+    }
+    Ok(())
+}
+
+const SOCK_RAW_CLOEXEC: usize = 0o2_000_003;
+const SOCK_STREAM_NONBLOCK: usize = 0o2_004_001;
+const SOCK_DGRAM_NONBLOCK: usize = 0o2_004_002;
+const EAFNOSUPPORT: Errno = 97;
+const IPPROTO_IP: usize = 0;
+const IP_PKTINFO: usize = 8;
+const IPPROTO_IPV6: usize = 41;
+const IPV6_V6ONLY: usize = 26;
+const IPV6_RECVPKTINFO: usize = 49;
+/// The kernel takes as many as its own bound (`net.core.somaxconn`).
+const BACKLOG: usize = 4096;
+const NAME_SERVER: u16 = 53;
+
+/// `RTM_NEWROUTE` of rtnetlink(7): one route, which makes every address of a family local to loopback.
+#[repr(C)]
+struct NewRoute {
+    length: u32,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    port: u32,
+    // `struct rtmsg`.
+    family: u8,
+    destination_length: u8,
+    source_length: u8,
+    service: u8,
+    table: u8,
+    protocol: u8,
+    scope: u8,
+    route_kind: u8,
+    route_flags: u32,
+    // `RTA_OIF`: loopback is the first interface of every network namespace.
+    attribute_length: u16,
+    attribute: u16,
+    interface: u32,
+}
+
+/// Makes every address local, and listens; the sockets go to the supervisor, which decides about whatever arrives there.
+pub fn listen(body: &mut Cursor) -> Result<(), Failure> {
+    local_route(AF_INET)?.map_err(|errno| Failure { errno, detail: 1 })?;
+    // A kernel or a system without IPv6 has no such route, and nothing that could take it.
+    let has_v6 = matches!(local_route(AF_INET6), Ok(Ok(())));
+    socket(NAME_SERVER, true, has_v6)?;
+    let count = body.u32()?;
+    for _ in 0..count {
+        socket(body.u16()?, false, has_v6)?;
+    }
+    Ok(())
+}
+
+/// Adds the route of a family; the kernel's own answer is the inner one.
+fn local_route(family: usize) -> Result<Result<(), Errno>, Failure> {
+    const SCOPE_HOST: u8 = 254;
+    let request = NewRoute {
+        length: size_of::<NewRoute>() as u32,
+        kind: 24,
+        // NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE.
+        flags: 0x405,
+        sequence: 1,
+        port: 0,
+        family: family as u8,
+        destination_length: 0,
+        source_length: 0,
+        service: 0,
+        // RT_TABLE_LOCAL, RTPROT_BOOT, RTN_LOCAL.
+        table: 255,
+        protocol: 3,
+        scope: if family == AF_INET { SCOPE_HOST } else { 0 },
+        route_kind: 2,
+        route_flags: 0,
+        attribute_length: 8,
+        attribute: 4,
+        interface: 1,
+    };
+    let mut answer = [0_u32; 64];
+    // SAFETY: request and answer live until the calls return and have the lengths told.
+    unsafe {
+        let netlink = part(call!(nr::SOCKET, AF_NETLINK, SOCK_RAW_CLOEXEC, 0), 2)?;
+        part(call!(nr::WRITE, netlink, &raw const request, size_of::<NewRoute>()), 3)?;
+        part(call!(nr::READ, netlink, answer.as_mut_ptr(), size_of_val(&answer)), 4)?;
+        call!(nr::CLOSE, netlink);
+    }
+    // `struct nlmsgerr` follows the header of 16 bytes: 0, or a negative error number.
+    match answer[4] as i32 {
+        0 => Ok(Ok(())),
+        errno => Ok(Err(-errno)),
+    }
+}
+
+/// One socket on every address of both families, sent to the supervisor and closed here.
+fn socket(port: u16, datagrams: bool, has_v6: bool) -> Result<(), Failure> {
+    let kind = if datagrams { SOCK_DGRAM_NONBLOCK } else { SOCK_STREAM_NONBLOCK };
+    // `struct sockaddr_in6` and `struct sockaddr_in` begin alike: family, then port in network order; zeros mean every address.
+    let mut address = [0_u16; 14];
+    let (zero, one) = (0_i32, 1_i32);
+    let option = size_of::<i32>();
+    // SAFETY: integers, options of four bytes and addresses of the lengths told, which live until the calls return.
+    unsafe {
+        let (socket, family, length) = match check(call!(nr::SOCKET, AF_INET6, kind, 0)) {
+            Ok(socket) => {
+                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_V6ONLY, &raw const zero, option), 5)?;
+                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, &raw const one, option), 6)?;
+                (socket, AF_INET6, 28)
+            }
+            Err(EAFNOSUPPORT) => {
+                let socket = part(call!(nr::SOCKET, AF_INET, kind, 0), 7)?;
+                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IP, IP_PKTINFO, &raw const one, option), 8)?;
+                (socket, AF_INET, 16)
+            }
+            Err(errno) => return Err(Failure { errno, detail: 9 }),
+        };
+        address[0] = family as u16;
+        address[1] = port.to_be();
+        part(call!(nr::BIND, socket, address.as_ptr(), length), 10)?;
+        if !datagrams {
+            part(call!(nr::LISTEN, socket, BACKLOG), 11)?;
+        }
+        let told = Message::socket(port, datagrams, has_v6);
+        part(send(&told, socket as i32), 12)?;
         call!(nr::CLOSE, socket);
     }
     Ok(())

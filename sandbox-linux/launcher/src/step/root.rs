@@ -122,14 +122,15 @@ fn inside(source: Text) -> Result<usize, Failure> {
 
 /// Whether a descriptor names the object that the supervisor saw.
 pub fn compare(tree: usize, device: u64, inode: u64) -> Result<(), Failure> {
+    if object(tree)? == (device, inode) { Ok(()) } else { Err(Failure { errno: ESTALE, detail: 2 }) }
+}
+
+/// Device and inode of what a descriptor names.
+pub fn object(tree: usize) -> Result<(u64, u64), Failure> {
     let mut stat = Stat { device: 0, inode: 0, rest: [0; 16] };
     // SAFETY: `Stat` is as large as the kernel's structure (144 bytes; 128 on AArch64).
     part(unsafe { call!(nr::NEWFSTATAT, tree, c"".as_ptr(), &raw mut stat, AT_EMPTY_PATH) }, 2)?;
-    if stat.device == device && stat.inode == inode {
-        Ok(())
-    } else {
-        Err(Failure { errno: ESTALE, detail: 2 })
-    }
+    Ok((stat.device, stat.inode))
 }
 
 /// Mounts a file system on a path of the new root.

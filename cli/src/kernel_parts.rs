@@ -1,0 +1,75 @@
+//! What a kernel of this command is made of.
+
+use crate::audit_log::{self, Recording};
+use crate::compose::PlaneName;
+use crate::failure::Failure;
+use cofferdam_exec_plane::{HostPlane, danger};
+use cofferdam_kernel::{Kernel, KernelBuilder};
+use cofferdam_plane_kit::host::HostFigures;
+use cofferdam_sandbox_linux::LinuxPlane;
+use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver};
+use std::sync::Arc;
+
+/// The parts of a kernel, which are put together by [`kernel`](Self::kernel).
+#[must_use]
+pub(crate) struct KernelParts {
+    plane: PlaneName,
+    ahead: bool,
+    recording: Recording,
+    names: Vec<FixedName>,
+}
+
+impl KernelParts {
+    /// A kernel with `plane`, which gets ready for its first program while the policy is still being read, and records as usual.
+    pub(crate) fn new(plane: PlaneName) -> Self {
+        Self { plane, ahead: true, recording: Recording::Usual, names: Vec::new() }
+    }
+
+    /// Starts nothing that it is not asked for.
+    pub(crate) fn at_rest(mut self) -> Self {
+        self.ahead = false;
+        self
+    }
+
+    /// Whether it records what it runs.
+    pub(crate) fn recording(mut self, recording: Recording) -> Self {
+        self.recording = recording;
+        self
+    }
+
+    /// Names of hosts that lead to where they say, not to where this machine would look them up.
+    pub(crate) fn names(mut self, names: Vec<FixedName>) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Puts them together. The log is opened while the policy is still being read.
+    pub(crate) fn kernel(self) -> Result<Kernel, Failure> {
+        let recording = self.recording;
+        let builder = self.on_plane()?;
+        Ok(match audit_log::recorder(recording)? {
+            Some(recorder) => builder.audit(recorder).figures(HostFigures::new()).build()?,
+            None => builder.build()?,
+        })
+    }
+
+    fn on_plane(self) -> Result<KernelBuilder, Failure> {
+        Ok(match self.plane {
+            PlaneName::Linux => {
+                let mut plane = LinuxPlane::new()?;
+                if self.ahead {
+                    plane = plane.ahead();
+                }
+                if !self.names.is_empty() {
+                    plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));
+                }
+                Kernel::builder(plane)
+            }
+            PlaneName::Host => {
+                // Nobody comes here but by the option, which is the user's own word on this very run.
+                let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
+                Kernel::builder(HostPlane::new(access)?)
+            }
+        })
+    }
+}

@@ -1,0 +1,353 @@
+//! R1, R3, R4, R5: what is recorded of runs, and that nothing runs before it is.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use cofferdam_bridge::audit::{AuditStore, FigureSource};
+use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
+use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionReport};
+use cofferdam_bridge::execution::{
+    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
+    StartExecutionRequest, StartedExecution,
+};
+use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
+use cofferdam_bridge::in_memory::{DiskFault, ManualClock, MemoryAudit};
+use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::usage::Usage;
+use cofferdam_bridge::verdict::{Denial, Verdict};
+use cofferdam_kernel::audit::{ArgumentRecording, AuditSettings, Event, Reader, Record, Recorder, Verifier};
+use cofferdam_kernel::policy::{NoFiles, Policy};
+use cofferdam_kernel::{Kernel, KernelBuilder, Vm, VmSpec};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Sinks of what runs, by execution.
+type Sinks = HashMap<ExecutionId, Arc<dyn ExecutionEventSink>>;
+
+/// A plane that runs nothing, and looks at the log when it is asked to start something.
+#[derive(Clone, Default)]
+struct Witness {
+    store: MemoryAudit,
+    running: Arc<Mutex<Sinks>>,
+    /// What would be left of the log if the power failed at the moment of each start.
+    seen: Arc<Mutex<Vec<String>>>,
+    polled: bool,
+}
+
+fn report(cause: ExitCause) -> ExecutionReport {
+    let mut report = ExecutionReport::new(cause, Usage::default(), Enforcement::new(Tier::Full));
+    report.usage.tasks = Some(3);
+    report.denials.push(Denial::new("filesystem.write", "/srv/secret"));
+    report
+}
+
+impl Witness {
+    fn end(&self, id: &ExecutionId, cause: ExitCause) {
+        let sink = self.running.lock().unwrap().remove(id);
+        if let Some(sink) = sink {
+            sink.push(ExecutionEvent::Exited(Box::new(report(cause))));
+        }
+    }
+}
+
+impl BridgeTypes for Witness {
+    type Error = BridgeError;
+}
+
+impl ExecutionBridge for Witness {
+    fn describe(&self) -> PlaneDescriptor {
+        let mut descriptor = PlaneDescriptor::new("witness", "0");
+        descriptor.features = vec![Feature::Commands];
+        descriptor.features.extend(self.polled.then_some(Feature::PolledEvents));
+        descriptor
+    }
+    fn preflight(&self, _: &ExecutionProfile) -> Preflight {
+        let mut enforcement = Enforcement::new(Tier::Full);
+        enforcement.mechanisms.push(MechanismReport::held(Mechanism::Seccomp));
+        Preflight::new(enforcement)
+    }
+    fn create_command_context(&self, _: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
+        Ok(CreatedContext::new(ContextId::new("context")))
+    }
+    fn start_execution(
+        &self,
+        request: StartExecutionRequest,
+        events: Arc<dyn ExecutionEventSink>,
+    ) -> Result<StartedExecution, BridgeError> {
+        // What is not made sure of by now was written too late.
+        self.store.lose_power();
+        self.seen
+            .lock()
+            .unwrap()
+            .push(String::from_utf8(self.store.contents().into_values().flatten().collect()).unwrap());
+        if request.program == "missing" {
+            return Err(BridgeError::new(ErrorCode::ProgramNotFound, "there is no such program"));
+        }
+        self.running.lock().unwrap().insert(request.execution_id.clone(), events);
+        if request.program != "endless" {
+            self.end(&request.execution_id, ExitCause::Exited { code: 3 });
+        }
+        Ok(StartedExecution::new(None))
+    }
+    fn write_stdin(&self, _: &ExecutionRef, _: &[u8]) -> Result<(), BridgeError> {
+        Ok(())
+    }
+    fn close_stdin(&self, _: &ExecutionRef) -> Result<(), BridgeError> {
+        Ok(())
+    }
+    fn kill_execution(&self, execution: &ExecutionRef, _: ExecutionSignal) -> Result<(), BridgeError> {
+        self.end(&execution.execution_id, ExitCause::Killed);
+        Ok(())
+    }
+    fn poll_execution_event(&self, _: &ExecutionRef) -> Result<Option<ExecutionEvent>, BridgeError> {
+        Ok(None)
+    }
+    fn forget_vm(&self, _: &VmId) {
+        let ids: Vec<_> = self.running.lock().unwrap().keys().cloned().collect();
+        ids.iter().for_each(|id| self.end(id, ExitCause::Killed));
+    }
+}
+
+fn recorder(store: &MemoryAudit, arguments: ArgumentRecording) -> Recorder {
+    Recorder::open(store.clone(), ManualClock::default(), AuditSettings::new().arguments(arguments))
+}
+
+fn kernel(plane: &Witness) -> KernelBuilder {
+    Kernel::builder(plane.clone()).audit(recorder(&plane.store, ArgumentRecording::Counted))
+}
+
+fn vm(kernel: KernelBuilder) -> Vm {
+    let policy =
+        Policy::parse("version = 1\n[commands]\nallow = [\"/usr\"]\n[limits]\nwall = \"5s\"\n", "test", &NoFiles);
+    kernel.build().unwrap().create_vm(VmSpec::new(policy.unwrap())).unwrap()
+}
+
+fn records(store: &MemoryAudit) -> Vec<Record> {
+    let mut reader = Reader::new(store);
+    let mut all = Vec::new();
+    loop {
+        match reader.more().unwrap() {
+            some if some.is_empty() => break,
+            some => all.extend(some.into_iter().map(|read| read.record.unwrap())),
+        }
+    }
+    assert_eq!(faults(store), [0; 0]);
+    all
+}
+
+/// The numbers of records that are wrong.
+fn faults(store: &MemoryAudit) -> Vec<u64> {
+    let mut verifier = Verifier::new();
+    store.contents().iter().for_each(|(first, bytes)| verifier.segment(*first, bytes));
+    verifier.finish().faults.iter().map(|fault| fault.seq).collect()
+}
+
+fn kinds(store: &MemoryAudit) -> Vec<&'static str> {
+    records(store).iter().map(|record| record.event.kind()).collect()
+}
+
+struct Fixed;
+
+impl FigureSource for Fixed {
+    fn figures(&self) -> BTreeMap<String, u64> {
+        BTreeMap::from([("memory_available_bytes".to_owned(), 7)])
+    }
+}
+
+#[tokio::test]
+async fn r1_r4_r5_a_run_is_on_disk_before_it_starts_and_its_end_is_recorded() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane).figures(Fixed));
+    let output = vm
+        .command("/usr/bin/tool")
+        .args(["--token", "S3CRETCANARY"])
+        .env("KEY", "S3CRETCANARY")
+        .output()
+        .await
+        .unwrap();
+    let seen = plane.seen.lock().unwrap()[0].clone();
+    assert!(
+        seen.contains("\"kind\":\"started\"") && seen.contains("/usr/bin/tool"),
+        "made sure of at the start: {seen}"
+    );
+    assert_eq!(kinds(&plane.store), ["segment_begin", "started", "decision", "completed"]);
+    let records = records(&plane.store);
+    let Event::Started(started) = &records[1].event else { unreachable!() };
+    assert_eq!(output.audit_sequence, Some(records[1].seq), "the result says where");
+    assert_eq!((started.verdict, started.arguments.count, started.timeout_ms), (Verdict::Allow, 2, Some(5000)));
+    assert!(started.rule.as_ref().unwrap().text.contains("/usr"), "{:?}", started.rule);
+    assert!(started.enforcement.mechanisms.iter().any(|one| one.mechanism == Mechanism::Seccomp && one.held));
+    assert_eq!((started.telemetry["memory_available_bytes"], started.telemetry["running"]), (7, 0));
+    assert_eq!(records[1].execution.as_ref().unwrap().as_str(), "vm-1-run-1");
+    let Event::Completed(ended) = &records[3].event else { unreachable!() };
+    assert_eq!((ended.started, ended.usage.tasks, ended.denials), (records[1].seq, Some(3), 1));
+    assert_eq!(ended.cause, ExitCause::Exited { code: 3 });
+    let Event::Decision(decided) = &records[2].event else { unreachable!() };
+    assert_eq!((decided.verdict, decided.subject.as_str()), (Verdict::Deny, "/srv/secret"));
+    let text = format!("{:?}", plane.store.contents().into_values().flatten().map(char::from).collect::<String>());
+    assert!(!text.contains("S3CRET"), "neither arguments nor environment are there");
+}
+
+#[tokio::test]
+async fn r3_a_refusal_before_the_start_is_recorded_and_nothing_was_started() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane));
+    let error = vm.command("/opt/other").output().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::DeniedByPolicy);
+    assert_eq!(error.error().details["audit_sequence"], 2);
+    vm.command("/usr/bin/tool").arg("nul\0").output().await.unwrap_err();
+    drop(vm);
+    assert_eq!(kinds(&plane.store), ["segment_begin", "refused", "refused"]);
+    let Event::Refused(refused) = &records(&plane.store)[1].event else { unreachable!() };
+    assert_eq!((refused.code, refused.subject.as_str()), (ErrorCode::DeniedByPolicy, "/opt/other"));
+    assert!(refused.denial.is_some());
+    assert!(plane.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn r11_what_cannot_be_recorded_does_not_run() {
+    for fault in [DiskFault::Room(0), DiskFault::Room(300), DiskFault::ReadOnly, DiskFault::SyncFails] {
+        let plane = Witness::default();
+        let vm = vm(kernel(&plane));
+        vm.command("/usr/bin/tool").output().await.unwrap();
+        plane.store.fault(fault);
+        let error = vm.command("/usr/bin/tool").output().await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::AuditUnavailable, "{fault:?}");
+        assert_eq!(plane.seen.lock().unwrap().len(), 1, "{fault:?}: the plane was not asked");
+        plane.store.fault(DiskFault::None);
+        vm.command("/usr/bin/tool").output().await.unwrap();
+        drop(vm);
+        // What a disk failed to make sure of is lost with the power, which fails at each start here, and is missed.
+        let missed = if fault == DiskFault::SyncFails { vec![3] } else { Vec::new() };
+        assert_eq!(faults(&plane.store), missed, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn r11_the_host_may_choose_otherwise_in_so_many_words_and_each_result_says_so() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane).run_even_what_cannot_be_recorded());
+    plane.store.fault(DiskFault::ReadOnly);
+    let output = vm.command("/usr/bin/tool").output().await.unwrap();
+    assert_eq!(output.audit_sequence, None);
+    assert_eq!(output.audit_failure.unwrap().code, ErrorCode::AuditUnavailable);
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_recorded_is_told_with_the_result() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane));
+    let mut run = vm.command("endless").spawn().await.unwrap();
+    plane.store.fault(DiskFault::Room(0));
+    run.kill();
+    assert_eq!(run.wait().await.cause, ExitCause::Killed);
+    assert_eq!(run.audit_failure().unwrap().code, ErrorCode::AuditUnavailable);
+}
+
+#[tokio::test]
+async fn a_start_that_failed_is_recorded_as_failed_with_its_code() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane));
+    let error = vm.command("missing").output().await.unwrap_err();
+    assert_eq!(error.error().details["audit_sequence"], 2, "the failure says where it is recorded");
+    drop(vm);
+    let records = records(&plane.store);
+    let Event::Failed(ended) = &records[2].event else { unreachable!("{records:?}") };
+    assert_eq!(ended.cause.code(), Some(ErrorCode::ProgramNotFound));
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_waits_for_has_its_end_recorded_too() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane));
+    drop(vm.command("endless").spawn().await.unwrap());
+    drop(vm);
+    assert_eq!(kinds(&plane.store), ["segment_begin", "started", "decision", "failed"]);
+}
+
+#[tokio::test]
+async fn a_plane_that_loses_a_run_leaves_a_record_that_says_so() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane));
+    let run = vm.command("endless").spawn().await.unwrap();
+    plane.running.lock().unwrap().clear();
+    drop((run, vm));
+    let records = records(&plane.store);
+    let Event::Failed(ended) = &records[2].event else { unreachable!("{records:?}") };
+    assert_eq!(ended.cause.code(), Some(ErrorCode::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_its_time_limit_ends_is_recorded_with_that_cause() {
+    let plane = Witness::default();
+    let vm = vm(kernel(&plane));
+    let mut run = vm.command("endless").spawn().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5_001)).await;
+    run.wait().await;
+    drop((run, vm));
+    let records = records(&plane.store);
+    let Event::Failed(ended) = &records[3].event else { unreachable!("{records:?}") };
+    assert_eq!(ended.cause, ExitCause::TimedOut { limit_ms: 5_000 });
+}
+
+#[tokio::test]
+async fn arguments_are_shown_only_where_the_host_asks_for_it_and_redacted_then() {
+    let plane = Witness::default();
+    let recorder = recorder(&plane.store, ArgumentRecording::Redacted);
+    let vm = vm(Kernel::builder(plane.clone()).audit(recorder));
+    vm.command("/usr/bin/tool").args(["build", "--token", "S3CRETCANARY"]).output().await.unwrap();
+    let records = records(&plane.store);
+    let Event::Started(started) = &records[1].event else { unreachable!() };
+    assert_eq!(started.arguments.redacted.as_ref().unwrap(), &["build", "--token", "‹redacted›"]);
+}
+
+/// A log that says that it lies in a directory of the host.
+struct Placed(MemoryAudit);
+
+impl AuditStore for Placed {
+    fn writer(&self) -> String {
+        self.0.writer()
+    }
+    fn place(&self) -> Option<String> {
+        Some("/work/state/audit".to_owned())
+    }
+    fn segments(&self) -> Result<Vec<cofferdam_bridge::audit::AuditSegment>, BridgeError> {
+        self.0.segments()
+    }
+    fn read(&self, first: u64, offset: u64, length: u64) -> Result<Vec<u8>, BridgeError> {
+        self.0.read(first, offset, length)
+    }
+    fn lock(&self) -> Result<Box<dyn cofferdam_bridge::audit::AuditAppender + '_>, BridgeError> {
+        self.0.lock()
+    }
+    fn sync(&self, first: u64) -> Result<(), BridgeError> {
+        self.0.sync(first)
+    }
+}
+
+#[test]
+fn br_15_the_log_is_out_of_reach_of_what_it_is_about() {
+    use cofferdam_kernel::policy::Access;
+    let build = |lines: &str| {
+        let recorder = Recorder::open(Placed(MemoryAudit::new()), ManualClock::default(), AuditSettings::new());
+        let kernel = Kernel::builder(Witness::default()).audit(recorder).build().unwrap();
+        let policy = Policy::parse(&format!("version = 1\n[filesystem]\n{lines}\n"), "test", &NoFiles).unwrap();
+        kernel.create_vm(VmSpec::new(policy))
+    };
+    let path = || "/work/state/audit/00000000000000000001.jsonl".to_owned();
+    let vm = build("write = [\"/work\"]").unwrap();
+    for access in [Access::Read(path()), Access::Write(path())] {
+        assert_eq!(vm.decide(&access).unwrap().verdict, Verdict::Deny);
+    }
+    assert_eq!(vm.decide(&Access::Write("/work/other".to_owned())).unwrap().verdict, Verdict::Allow);
+    assert!(vm.profile().filesystem.rules.iter().any(|rule| rule.rule.source == "built-in audit"));
+    for lines in ["read = [\"/work/state/audit\"]", "write = [\"/work/state/audit/x\"]"] {
+        assert_eq!(build(lines).unwrap_err().code(), ErrorCode::PolicyInvalid, "{lines}");
+    }
+    let apart = build("write = [\"/srv\"]").unwrap();
+    assert!(!apart.profile().filesystem.rules.iter().any(|rule| rule.rule.source == "built-in audit"));
+}

@@ -1,0 +1,324 @@
+//! The one place where a run's wishes for the network meet its policy.
+
+use super::address_book::{AddressBook, MOST_NAMES};
+use super::dial::{self, NotDialled};
+use super::inspect::TLS_PORT;
+use super::name_message::{Kind, Outcome, Question};
+use super::resolver::{LookupFault, Resolve};
+use super::traffic::{Meter, Traffic};
+use cofferdam_bridge::address_class::AddressClass;
+use cofferdam_bridge::host_traffic::HostTraffic;
+use cofferdam_bridge::network_rules::{NetworkRules, canonical_name};
+use cofferdam_bridge::profile::{NetworkProfile, TlsCheck};
+use cofferdam_bridge::verdict::{Denial, RuleRef};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+
+/// How long what a name leads to is remembered: a program that looks a name up and connects needs one lookup.
+const REMEMBERED: Duration = Duration::from_secs(20);
+/// How long that it leads nowhere is.
+const NOWHERE_REMEMBERED: Duration = Duration::from_secs(2);
+/// The longest that a lookup is waited for.
+const LOOKUP: Duration = Duration::from_secs(20);
+
+type Found = Result<Vec<SocketAddr>, LookupFault>;
+
+/// What a run asked to be connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// A name, in its canonical form, and a port.
+    Name(String, u16),
+    /// An address and a port.
+    Address(SocketAddr),
+}
+
+impl Target {
+    /// As people write it: `name` or an address, without the port.
+    pub fn host(&self) -> String {
+        match self {
+            Self::Name(name, _) => name.clone(),
+            Self::Address(address) => address.ip().to_canonical().to_string(),
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Name(_, port) => *port,
+            Self::Address(address) => address.port(),
+        }
+    }
+
+    /// As an entry of a policy.
+    pub fn entry(&self) -> String {
+        match self {
+            Self::Address(address) if address.is_ipv6() => {
+                SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+            }
+            _ => format!("{}:{}", self.host(), self.port()),
+        }
+    }
+}
+
+/// Decides for one run, and remembers what it was asked.
+#[derive(Debug)]
+pub struct Gate {
+    rules: NetworkRules,
+    resolver: Arc<dyn Resolve>,
+    book: Mutex<AddressBook>,
+    found: Mutex<HashMap<(String, u16), (Instant, Arc<OnceCell<Found>>)>>,
+    traffic: Mutex<Traffic>,
+    has_v6: bool,
+    tls: TlsCheck,
+}
+
+impl Gate {
+    /// A gate by the rules of `profile`. `has_v6`: the run can use addresses of IPv6.
+    pub fn new(profile: &NetworkProfile, resolver: Arc<dyn Resolve>, has_v6: bool) -> Self {
+        Self {
+            rules: NetworkRules::new(profile),
+            resolver,
+            book: Mutex::default(),
+            found: Mutex::default(),
+            traffic: Mutex::default(),
+            has_v6,
+            tls: profile.tls,
+        }
+    }
+
+    /// Answers a question about a name. `program`: who asks, found out only where it is told of.
+    pub async fn answer(&self, question: &Question, program: impl FnOnce() -> Option<String>) -> Vec<u8> {
+        let end = |outcome| question.answer(outcome, &[]);
+        let Some(name) = canonical_name(&question.name) else {
+            self.refuse_name(&question.name, None, program());
+            return end(Outcome::NoSuchName);
+        };
+        if name == "localhost" || name.ends_with(".localhost") {
+            return match question.kind {
+                Kind::A => question.answer(Outcome::Fine, &[Ipv4Addr::LOCALHOST.into()]),
+                Kind::Aaaa if self.has_v6 => question.answer(Outcome::Fine, &[Ipv6Addr::LOCALHOST.into()]),
+                _ => end(Outcome::Fine),
+            };
+        }
+        if self.rules.name(&name, None).is_none() {
+            self.refuse_name(&name, None, program());
+            return end(if matches!(question.kind, Kind::Other(_)) { Outcome::Refused } else { Outcome::NoSuchName });
+        }
+        match question.kind {
+            Kind::A | Kind::Aaaa => {}
+            // How a service is reached is said by its addresses alone: no other port, no encrypted hello, no HTTP/3.
+            Kind::Service => return end(Outcome::Fine),
+            Kind::Other(_) => return end(Outcome::Refused),
+        }
+        // Before it is asked about outside: each question may carry something out.
+        let entered = lock(&self.book).enter(&name);
+        let Some((four, six)) = entered else {
+            self.refuse_more_names(&name, program());
+            return end(Outcome::Failed);
+        };
+        let found = match self.lookup(&name, 0).await {
+            Ok(found) => found,
+            Err(LookupFault::NoSuchName) => return end(Outcome::NoSuchName),
+            Err(LookupFault::Failed) => return end(Outcome::Failed),
+        };
+        // Where no port would do there is nothing to connect to: better to hear it now.
+        if let Some((address, class)) = self.never_dialled(&found) {
+            self.refuse_name(&name, Some((address, class)), program());
+            return end(Outcome::NoSuchName);
+        }
+        let has = |six: bool| found.iter().any(|address| address.ip().to_canonical().is_ipv6() == six);
+        match question.kind {
+            Kind::A if has(false) => question.answer(Outcome::Fine, &[four.into()]),
+            Kind::Aaaa if has(true) && self.has_v6 => question.answer(Outcome::Fine, &[six.into()]),
+            _ => end(Outcome::Fine),
+        }
+    }
+
+    /// What a run means that connects to `dialled`.
+    pub fn target(&self, dialled: SocketAddr) -> Target {
+        let address = dialled.ip().to_canonical();
+        match lock(&self.book).name(address) {
+            Some(name) => Target::Name(name.to_owned(), dialled.port()),
+            None => Target::Address(SocketAddr::new(address, dialled.port())),
+        }
+    }
+
+    /// The meter of a target.
+    pub fn meter(&self, target: &Target) -> Arc<Meter> {
+        lock(&self.traffic).meter(&target.host(), target.port())
+    }
+
+    /// Whether `target` may be connected to; a refusal is noted.
+    pub fn decide(&self, target: &Target, program: impl FnOnce() -> Option<String>) -> bool {
+        let rule = match target {
+            Target::Name(name, port) => self.rules.name(name, Some(*port)),
+            Target::Address(address) if AddressBook::is_own(address.ip()) => None,
+            Target::Address(address) => self.rules.address(address.ip(), address.port()),
+        };
+        if rule.is_none() {
+            self.refuse(target, None, program());
+        }
+        rule.is_some()
+    }
+
+    /// Connects to a target that [`decide`](Self::decide) allowed. What its name leads to is looked at here, and just that is dialled.
+    ///
+    /// # Errors
+    /// Why there is no connection; a refusal is noted.
+    pub async fn dial(
+        &self,
+        target: &Target,
+        program: impl FnOnce() -> Option<String>,
+    ) -> Result<TcpStream, NotDialled> {
+        let addresses = match target {
+            Target::Address(address) => vec![*address],
+            Target::Name(name, port) => {
+                let found = self.lookup(name, *port).await.map_err(|_| NotDialled::Unresolved)?;
+                // One address among others that must not be dialled is a sign of somebody who steers the name.
+                let barred = found.iter().find_map(|address| {
+                    self.rules.dialled(address.ip(), address.port()).err().map(|class| (*address, class))
+                });
+                if let Some((address, class)) = barred {
+                    self.refuse(target, Some((address, class)), program());
+                    return Err(NotDialled::Refused);
+                }
+                found
+            }
+        };
+        dial::first_of(addresses).await
+    }
+
+    /// What is looked at of a connection to `target` before it is dialled, and the name that it goes to.
+    pub fn inspected<'a>(&self, target: &'a Target) -> Option<(&'a str, TlsCheck)> {
+        match target {
+            Target::Name(name, TLS_PORT) if self.tls != TlsCheck::Opaque => Some((name, self.tls)),
+            _ => None,
+        }
+    }
+
+    /// Notes that a connection was refused for `why`, a sentence.
+    pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: Option<String>) {
+        let mut denial = Denial::new("network.connect", target.entry());
+        denial.remedy = Some(remedy.to_owned());
+        denial.note = Some(why.to_owned());
+        denial.program = program;
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// Notes that a datagram was not carried.
+    pub fn refuse_datagram(&self, target: &Target) {
+        let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
+        denial.note = Some("datagrams are not carried; what speaks HTTP/3 falls back to TCP by itself".to_owned());
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// What is told at the end.
+    pub fn told(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
+        lock(&self.traffic).told()
+    }
+
+    /// The rule that lets `target` through.
+    pub fn rule(&self, target: &Target) -> Option<&RuleRef> {
+        match target {
+            Target::Name(name, port) => self.rules.name(name, Some(*port)),
+            Target::Address(address) => self.rules.address(address.ip(), address.port()),
+        }
+    }
+
+    fn refuse(&self, target: &Target, barred: Option<(SocketAddr, AddressClass)>, program: Option<String>) {
+        let mut denial = Denial::new("network.connect", target.entry());
+        denial.remedy = Some(line(&target.entry()));
+        if let Some((address, class)) = barred {
+            let address = Target::Address(address).entry();
+            denial.resolved = Some(address.clone());
+            denial.remedy = Some(line(&address));
+            denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
+        }
+        denial.program = program;
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// A name that was looked up and is not answered.
+    fn refuse_name(&self, name: &str, barred: Option<(SocketAddr, AddressClass)>, program: Option<String>) {
+        let mut denial = Denial::new("network.resolve", name);
+        match barred {
+            None => {
+                denial.remedy = canonical_name(name).map(|name| line(&format!("{name}:443")));
+                denial.note = Some("the name was looked up, for which port is not known; 443 stands for it".to_owned());
+            }
+            Some((address, class)) => {
+                let port = self.rules.ports().next().map_or(443, |ports| *ports.start());
+                let address = Target::Address(SocketAddr::new(address.ip(), port)).entry();
+                denial.resolved = Some(address.clone());
+                denial.remedy = Some(line(&address));
+                denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
+            }
+        }
+        denial.program = program;
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// A name that is one too many.
+    fn refuse_more_names(&self, name: &str, program: Option<String>) {
+        let mut denial = Denial::new("network.resolve", name);
+        denial.note = Some(format!(
+            "a run may ask for {MOST_NAMES} names, and this one has; name what it needs without a wildcard"
+        ));
+        denial.program = program;
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// An address among `found` that no rule names on any port and that is none of the open internet's.
+    fn never_dialled(&self, found: &[SocketAddr]) -> Option<(SocketAddr, AddressClass)> {
+        found.iter().find_map(|address| {
+            let class = AddressClass::of(address.ip())?;
+            (!self.rules.names_address(address.ip())).then_some((*address, class))
+        })
+    }
+
+    /// What `name` leads to, looked up once for all who ask at the same time.
+    async fn lookup(&self, name: &str, port: u16) -> Found {
+        let cell = {
+            let mut found = lock(&self.found);
+            let now = Instant::now();
+            found.retain(|_, (until, cell)| *until > now || cell.get().is_none());
+            let fresh = || (now + REMEMBERED, Arc::default());
+            found.entry((name.to_owned(), port)).or_insert_with(fresh).1.clone()
+        };
+        let looked_up = cell.get_or_init(|| async {
+            let (resolver, own) = (self.resolver.clone(), name.to_owned());
+            let task = tokio::task::spawn_blocking(move || resolver.resolve(&own, port));
+            match tokio::time::timeout(LOOKUP, task).await {
+                Ok(Ok(found)) => found,
+                // Too slow, or the resolver itself gave up.
+                _ => Err(LookupFault::Failed),
+            }
+        });
+        let found = looked_up.await.clone();
+        if found.is_err()
+            && let Some((until, _)) = lock(&self.found).get_mut(&(name.to_owned(), port))
+        {
+            *until = (*until).min(Instant::now() + NOWHERE_REMEMBERED);
+        }
+        found
+    }
+}
+
+fn line(entry: &str) -> String {
+    format!("network.allow = [\"{entry}\"]")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An address as the program dialled it, told of a socket of either family.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = address.ip().to_canonical();
+    SocketAddr::new(ip, address.port())
+}

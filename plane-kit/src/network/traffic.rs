@@ -1,0 +1,86 @@
+//! Counts of what went over the network, and what was refused.
+
+use cofferdam_bridge::host_traffic::HostTraffic;
+use cofferdam_bridge::verdict::Denial;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// As many hosts as a report lists.
+const MOST_HOSTS: usize = 256;
+/// As many refusals as are told.
+const MOST_DENIALS: usize = 64;
+
+/// The counts of one port of one host.
+#[derive(Debug, Default)]
+pub struct Meter {
+    connections: AtomicU64,
+    failed: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Meter {
+    /// A connection is carried.
+    pub fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection came to nothing.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes went to the host.
+    pub fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes came from the host.
+    pub fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// All counts and refusals of one run.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    meters: BTreeMap<(String, u16), Arc<Meter>>,
+    rest: Arc<Meter>,
+    denials: Vec<Denial>,
+}
+
+impl Traffic {
+    /// The meter of `port` of `host`. Past so many hosts all share one that nobody is told of.
+    pub fn meter(&mut self, host: &str, port: u16) -> Arc<Meter> {
+        let key = (host.to_owned(), port);
+        if !self.meters.contains_key(&key) && self.meters.len() >= MOST_HOSTS {
+            return self.rest.clone();
+        }
+        self.meters.entry(key).or_default().clone()
+    }
+
+    /// Notes a refusal; one that is known is counted.
+    pub fn refused(&mut self, denial: Denial) {
+        let same = |known: &&mut Denial| known.access == denial.access && known.subject == denial.subject;
+        if let Some(known) = self.denials.iter_mut().find(same) {
+            known.times = Some(known.times.unwrap_or(1) + 1);
+        } else if self.denials.len() < MOST_DENIALS {
+            self.denials.push(denial);
+        }
+    }
+
+    /// What is told at the end.
+    pub fn told(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let told = self.meters.iter().map(|((host, port), meter)| {
+            let mut traffic = HostTraffic::new(host, *port);
+            traffic.connections = read(&meter.connections);
+            traffic.failed = read(&meter.failed);
+            traffic.sent_bytes = read(&meter.sent);
+            traffic.received_bytes = read(&meter.received);
+            traffic
+        });
+        (told.collect(), self.denials.clone())
+    }
+}

@@ -1,0 +1,14 @@
+//! The network by name in namespaces: which ports are listened on inside, what the run's name files say, and the thread that answers.
+//!
+//! Inside, every address of the world is loopback's, and on each port that the policy names a socket of ours listens. What arrives
+//! there is decided and carried outside, by `cofferdam_plane_kit::network`. Nothing else leaves.
+
+mod asker;
+mod datagrams;
+pub(crate) mod name_files;
+mod packets;
+mod ports;
+mod serve;
+
+pub(crate) use ports::{listen, ports};
+pub(crate) use serve::{Network, Sockets};

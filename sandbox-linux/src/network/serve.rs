@@ -1,0 +1,253 @@
+//! The network of one run: its sockets, the thread that answers on them, and what is told at the end.
+
+use super::asker::{Askers, Protocol};
+use super::datagrams::Datagrams;
+use super::packets;
+use crate::format::message::{PACKETS, socket};
+use crate::start::Message;
+use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_plane_kit::network::carry::{carry, reset, write_all};
+use cofferdam_plane_kit::network::gate::{Gate, canonical};
+use cofferdam_plane_kit::network::inspect::{self, ACCESS_DENIED, First};
+use cofferdam_plane_kit::network::name_message::Question;
+use cofferdam_plane_kit::network::name_server;
+use cofferdam_plane_kit::network::resolver::Resolve;
+use cofferdam_plane_kit::network::worker::{Worker, ended};
+use nix::sys::resource::{Resource, getrlimit};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// As many refusals as a report holds.
+const MOST_DENIALS: usize = 64;
+/// As many questions as are worked on at once; more wait in the socket.
+const MOST_QUESTIONS: usize = 64;
+/// Connections at once, of which each takes two descriptors of the host: at least, and at most; more wait to be accepted.
+const CONNECTIONS: (u64, u64) = (16, 1024);
+
+/// The sockets of a sandbox, as they came from its launcher.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    listeners: Vec<OwnedFd>,
+    names: Option<OwnedFd>,
+    packets: Vec<OwnedFd>,
+    ports: BTreeSet<u16>,
+    has_v6: bool,
+}
+
+impl Sockets {
+    /// Takes what came with a message of the launcher.
+    pub(crate) fn take(&mut self, message: Message) {
+        let Some(descriptor) = message.descriptor else { return };
+        if message.kind == PACKETS {
+            return self.packets.push(descriptor);
+        }
+        self.has_v6 = message.values.get(socket::HAS_V6) == Some(&1);
+        match message.values.get(socket::DATAGRAMS) {
+            Some(1) => self.names = Some(descriptor),
+            _ => {
+                self.listeners.push(descriptor);
+                self.ports.extend(message.values.first().and_then(|port| u16::try_from(*port).ok()));
+            }
+        }
+    }
+}
+
+/// The network of one run, as long as it lasts.
+#[derive(Debug)]
+pub(crate) struct Network {
+    gate: Arc<Gate>,
+    worker: Worker,
+}
+
+/// What each task needs.
+#[derive(Clone)]
+struct Serving {
+    gate: Arc<Gate>,
+    askers: Askers,
+    room: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Network {
+    /// Starts answering on `sockets` by the rules of `profile`. `first`: the sandbox's first process.
+    pub(crate) fn start(
+        profile: &NetworkProfile,
+        resolver: Arc<dyn Resolve>,
+        sockets: Sockets,
+        first: i32,
+    ) -> io::Result<Self> {
+        let gate = Arc::new(Gate::new(profile, resolver, sockets.has_v6));
+        let own = gate.clone();
+        let worker = Worker::start(move |stop| async move {
+            let room = Arc::new(Semaphore::new(most_connections()));
+            let serving = Serving { gate: own, askers: Askers::new(first), room, stop };
+            // Without one of its sockets the run has less than it was given, and nothing more.
+            let _ = serving.all(sockets).await;
+        })?;
+        Ok(Self { gate, worker })
+    }
+
+    /// Ends it, and tells what happened.
+    pub(crate) fn finish(self, report: &mut ExecutionReport) {
+        self.worker.finish();
+        let (traffic, denials) = self.gate.told();
+        report.network = traffic;
+        let room = MOST_DENIALS.saturating_sub(report.denials.len());
+        report.denials.extend(denials.into_iter().take(room));
+    }
+}
+
+/// A quarter of the descriptors that the host may have.
+fn most_connections() -> usize {
+    let (least, most) = CONNECTIONS;
+    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from((descriptors / 4).clamp(least, most)).unwrap_or(usize::MAX)
+}
+
+impl Serving {
+    /// Serves until the run has ended and all that it sent has been handed on.
+    async fn all(self, sockets: Sockets) -> io::Result<()> {
+        let mut tasks = JoinSet::new();
+        if let Some(names) = sockets.names {
+            let names = Datagrams::new(names)?;
+            tasks.spawn(self.clone().names(names));
+        }
+        for listener in sockets.listeners {
+            let listener = TcpListener::from_std(listener.into())?;
+            tasks.spawn(self.clone().connections(listener));
+        }
+        let ports = Arc::new(sockets.ports);
+        for packets in sockets.packets {
+            let (gate, ports, mut stop) = (self.gate.clone(), ports.clone(), self.stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    biased;
+                    () = packets::watch(packets, &gate, &ports) => {}
+                    () = ended(&mut stop) => {}
+                }
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Answers questions about names until the run has ended.
+    async fn names(mut self, socket: Datagrams) {
+        let socket = Arc::new(socket);
+        let mut under_way = JoinSet::new();
+        loop {
+            let datagram = tokio::select! {
+                datagram = socket.receive(), if under_way.len() < MOST_QUESTIONS => datagram,
+                Some(_) = under_way.join_next() => continue,
+                () = ended(&mut self.stop) => return,
+            };
+            let Ok(datagram) = datagram else { continue };
+            let (gate, askers, socket) = (self.gate.clone(), self.askers, socket.clone());
+            under_way.spawn(async move {
+                let asker = || datagram.asker().and_then(|asker| askers.program(Protocol::Udp, asker));
+                let answer = match Question::read(&datagram.bytes) {
+                    Ok(question) => gate.answer(&question, asker).await,
+                    Err(answer) => answer,
+                };
+                if !answer.is_empty() {
+                    socket.answer(&datagram, &answer);
+                }
+            });
+        }
+    }
+
+    /// Takes connections until the run has ended, and then those that still wait.
+    async fn connections(mut self, listener: TcpListener) {
+        let mut under_way = JoinSet::new();
+        loop {
+            let Ok(permit) = self.room.clone().acquire_owned().await else { return };
+            let accepted = loop {
+                tokio::select! {
+                    biased;
+                    accepted = listener.accept() => break accepted,
+                    Some(_) = under_way.join_next() => {}
+                    () = ended(&mut self.stop) => {
+                        while under_way.join_next().await.is_some() {}
+                        return;
+                    }
+                }
+            };
+            match accepted {
+                Ok((stream, asker)) => {
+                    let serving = self.clone();
+                    under_way.spawn(async move {
+                        serving.connection(stream, asker).await;
+                        drop(permit);
+                    });
+                }
+                // No descriptor for it: those that are there must end first.
+                Err(error) if is_short(&error) => {
+                    drop(permit);
+                    if under_way.join_next().await.is_none() {
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, asker: SocketAddr) {
+        let Ok(dialled) = stream.local_addr() else { return };
+        let asker = canonical(asker);
+        let program = || self.askers.program(Protocol::Tcp, asker);
+        if dialled.port() == 53 {
+            return name_server::serve(&self.gate, stream, program).await;
+        }
+        let target = self.gate.target(dialled);
+        let meter = self.gate.meter(&target);
+        if !self.gate.decide(&target, program) {
+            meter.failed();
+            return reset(stream);
+        }
+        let first = match self.gate.inspected(&target) {
+            Some((name, check)) => inspect::first(&stream, name, check).await,
+            None => Ok(First::Passed(Vec::new())),
+        };
+        let first = match first {
+            Ok(First::Passed(bytes)) => bytes,
+            Ok(First::Refused { why, remedy, tls }) => {
+                self.gate.refuse_for(&target, &why, remedy, program());
+                meter.failed();
+                return refuse(stream, tls).await;
+            }
+            _ => return reset(stream),
+        };
+        let Ok(outer) = self.gate.dial(&target, program).await else {
+            meter.failed();
+            return reset(stream);
+        };
+        meter.connected();
+        if write_all(&outer, &first).await.is_err() {
+            reset(outer);
+            return reset(stream);
+        }
+        meter.sent(first.len());
+        carry(stream, outer, &meter, self.stop).await;
+    }
+}
+
+/// Says so in TLS where that is understood, and then breaks the connection.
+async fn refuse(stream: TcpStream, tls: bool) {
+    if tls && write_all(&stream, &ACCESS_DENIED).await.is_ok() {
+        // At its end rather than broken: a reset could overtake the alert.
+        return;
+    }
+    reset(stream);
+}
+
+fn is_short(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

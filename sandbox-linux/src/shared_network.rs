@@ -1,0 +1,55 @@
+//! A network namespace that the executions of one context join, so that they reach what each other listens on.
+//!
+//! Nobody lives in it and no process keeps it: two descriptors of the host's do, one of the network namespace, and one of the user
+//! namespace that owns it. They close when the context is forgotten or the host dies, however it does, and what still runs
+//! in the network takes it along when it ends. A run joins both before it gets a user namespace of its own beneath: it has no
+//! capability over the network that it lives in, and all else (files, processes, memory, sockets of the file system) stays its own.
+
+use crate::format::message;
+use crate::launcher::Launcher;
+use crate::parked::Parked;
+use crate::plan::beforehand;
+use crate::start::receive;
+use crate::step_report;
+use cofferdam_bridge::error::BridgeError;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The namespaces to join.
+#[derive(Debug)]
+pub(crate) struct SharedNetwork {
+    user: OwnedFd,
+    network: OwnedFd,
+}
+
+impl SharedNetwork {
+    /// Makes one, with nothing but a loopback: a launcher sets it up in fresh namespaces, and ends.
+    pub(crate) fn new(launcher: &Launcher) -> Result<Self, BridgeError> {
+        let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
+        let parked = Parked::with_plan(launcher, flags, beforehand::network(flags))?;
+        let spawn_failed = |error: io::Error| step_report::spawn_failed(&error);
+        loop {
+            match receive(parked.control()?).map_err(spawn_failed)? {
+                Some(message) if message.kind == message::READY => break,
+                Some(message) if message.kind == message::FAILED => return Err(parked.explain(&message)),
+                Some(_) => {}
+                None => return Err(step_report::silent()),
+            }
+        }
+        // It waits, and is not reaped before it is dropped: the number is its own.
+        let pid = parked.pid().unwrap_or(0);
+        let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
+        Ok(Self { user: open("user")?, network: open("net")? })
+    }
+
+    /// The user namespace that owns the network.
+    pub(crate) fn user(&self) -> BorrowedFd<'_> {
+        self.user.as_fd()
+    }
+
+    /// The network.
+    pub(crate) fn network(&self) -> BorrowedFd<'_> {
+        self.network.as_fd()
+    }
+}

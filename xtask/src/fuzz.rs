@@ -1,0 +1,87 @@
+//! Fuzzing: each parser gets input that grows by what it makes the parser do, until one is a fault.
+//!
+//! The targets are the files of `fuzz/targets`; their first inputs lie in `fuzz/corpus`. libFuzzer (the crate libfuzzer-sys, which needs a
+//! C++ compiler) drives them. Coverage is counted by LLVM's own pass, which stable compilers have, too: neither a nightly
+//! one nor another tool is needed.
+
+use crate::workspace::{built, output, root, run as tool, say, target};
+use std::path::PathBuf;
+
+/// Seconds for each target, unless said otherwise.
+const SECONDS: u64 = 60;
+
+/// Seconds for each target in the continuous integration.
+pub(crate) const SECONDS_IN_CI: u64 = 10;
+
+/// What makes the compiler count (clang's SanitizerCoverage).
+const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
+
+/// Builds all targets, and runs the one that is named, or all.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let seconds = arguments.iter().skip_while(|one| *one != "--seconds").nth(1);
+    let seconds = match seconds {
+        Some(text) => text.parse().map_err(|_| format!("`--seconds {text}` is no number"))?,
+        None => SECONDS,
+    };
+    let name = arguments.first().filter(|name| !name.starts_with("--"));
+    let all = targets()?;
+    if let Some(name) = name.filter(|name| !all.contains(name)) {
+        return Err(format!("there is no target `{name}`; there are {}; each takes [--seconds N]", all.join(", ")));
+    }
+    let folder = build()?;
+    for target in all.iter().filter(|target| name.is_none_or(|name| name == *target)) {
+        fuzz(&folder, target, seconds)?;
+    }
+    Ok(())
+}
+
+/// The targets, by name.
+fn targets() -> Result<Vec<String>, String> {
+    let folder = root().join("fuzz/targets");
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned)).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Builds them beside everything else, so that neither makes the other be built anew; answers where they are.
+fn build() -> Result<PathBuf, String> {
+    if !output("c++", &["--version"]).is_ok_and(|told| told.status.success()) {
+        tool("scripts/setup.sh", &[])?;
+    }
+    let host = output("rustc", &["-vV"])?;
+    let host = String::from_utf8_lossy(&host.stdout).into_owned();
+    let triple = host.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc does not tell its host")?;
+    let (flags, folder) = (format!("RUSTFLAGS={FLAGS}"), target().join("fuzz"));
+    let own_target = format!("CARGO_TARGET_DIR={}", folder.display());
+    // With a target that is named, build scripts and macros are built without counters.
+    let cargo = ["cargo", "build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", triple];
+    tool("env", &[&[flags.as_str(), own_target.as_str()], cargo.as_slice()].concat())?;
+    Ok(folder.join(triple).join("release"))
+}
+
+fn fuzz(folder: &std::path::Path, name: &str, seconds: u64) -> Result<(), String> {
+    // What is found goes where nobody commits it by accident; the first inputs are read and stay as they are.
+    let (grown, found) = (built(&format!("fuzz/corpus/{name}")), built("fuzz/found"));
+    for folder in [&grown, &found] {
+        std::fs::create_dir_all(folder).map_err(|error| format!("{folder}: {error}"))?;
+    }
+    let program = folder.join(name).to_string_lossy().into_owned();
+    let (time, prefix) = (format!("-max_total_time={seconds}"), format!("-artifact_prefix={found}/{name}-"));
+    let first = format!("fuzz/corpus/{name}");
+    let arguments = [time.as_str(), prefix.as_str(), "-timeout=10", "-rss_limit_mb=2048", &grown, &first];
+    let told = output(&program, &arguments)?;
+    let text = String::from_utf8_lossy(&told.stderr).into_owned();
+    let done = text.lines().rev().find(|line| line.starts_with("Done ")).unwrap_or("it did not come to its end");
+    let coverage = text.lines().rev().find_map(|line| line.split(" cov: ").nth(1)).unwrap_or("-");
+    let coverage = coverage.split(' ').next().unwrap_or("-");
+    say(&format!("fuzz {name}: {done}, {coverage} places reached"));
+    if told.status.success() && text.contains("\nDone ") {
+        return Ok(());
+    }
+    say(&text);
+    Err(format!("the target {name} found a fault; the input is in {found}"))
+}

@@ -176,7 +176,7 @@ impl RunProgram {
         };
         let timeout_ms = match members.remove("timeout_ms") {
             None => DEFAULT_TIMEOUT_MS,
-            Some(value) => value.as_u64().ok_or_else(|| wrong_timeout())?,
+            Some(value) => value.as_u64().ok_or_else(wrong_timeout)?,
         };
         let request = Self {
             kind: RunProgramKind::V1,

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
 
 use cofferdam_bridge::decide::{CommandRules, FileAccess, FilesystemRules, RuleDecision};
-use cofferdam_bridge::path_pattern::{CompiledPattern, Specificity};
+use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{CommandProfile, CommandRule, FilesystemProfile, PathEffect, PathPattern, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use proptest::prelude::*;
@@ -27,13 +27,9 @@ fn effect() -> impl Strategy<Value = PathEffect> {
     prop::sample::select(vec![PathEffect::Read, PathEffect::Write, PathEffect::Protect, PathEffect::Deny])
 }
 
-/// The definition: of all rules that match, the most specific, and at a tie the one that takes most away.
-fn in_turn(
-    rules: &[PathRule],
-    path: &str,
-    access: FileAccess,
-    below: Option<(Specificity, u8)>,
-) -> (bool, Option<PathEffect>) {
+/// The definition: of all rules that match, the most specific, and at a tie the one that takes most away. Reading is as it would be
+/// without anything protected.
+fn in_turn(rules: &[PathRule], path: &str, access: FileAccess) -> (bool, Option<PathEffect>) {
     let strength = |effect| match effect {
         PathEffect::Deny => 3,
         PathEffect::Protect => 2,
@@ -42,16 +38,12 @@ fn in_turn(
     };
     let compiled = rules.iter().map(|rule| (CompiledPattern::new(&rule.pattern).unwrap(), rule.effect));
     let matching = compiled.filter(|(pattern, _)| pattern.matches(path));
-    let ranked = matching.map(|(pattern, effect)| ((pattern.specificity(), strength(effect)), effect));
-    let ranked = ranked.filter(|(rank, _)| below.is_none_or(|below| *rank < below));
-    let Some((rank, effect)) = ranked.max_by_key(|(rank, _)| *rank) else {
+    let matching = matching.filter(|(_, effect)| access == FileAccess::Write || *effect != PathEffect::Protect);
+    let Some((_, effect)) = matching.max_by_key(|(pattern, effect)| (pattern.specificity(), strength(*effect))) else {
         return (false, None);
     };
-    match (effect, access) {
-        (PathEffect::Protect, FileAccess::Read) => in_turn(rules, path, access, Some(rank)),
-        (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => (true, Some(effect)),
-        _ => (false, Some(effect)),
-    }
+    let allowed = effect == PathEffect::Write || (effect == PathEffect::Read && access == FileAccess::Read);
+    (allowed, Some(effect))
 }
 
 fn rule(number: usize) -> RuleRef {
@@ -77,7 +69,7 @@ proptest! {
             for path in &asked {
                 for access in [FileAccess::Read, FileAccess::Write] {
                     let RuleDecision { allowed, effect, rule, .. } = indexed.decide(path, access).unwrap();
-                    prop_assert_eq!((allowed, effect), in_turn(&rules, path, access, None), "{} {:?}", path, access);
+                    prop_assert_eq!((allowed, effect), in_turn(&rules, path, access), "{} {:?}", path, access);
                     // The rule that is named is one of that effect that covers the path.
                     if let Some(rule) = rule {
                         let named = &rules[rule.line.unwrap() as usize];

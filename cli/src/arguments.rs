@@ -4,10 +4,13 @@ use crate::command::action::ActionCommand;
 use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
+use crate::command::conformance::Conformance;
 use crate::command::doctor::Doctor;
 use crate::command::exec::Exec;
+use crate::command::plane::PlaneCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
+use crate::command::session::SessionCommand;
 use clap::{Parser, Subcommand};
 
 /// Runs programs that you do not trust, under one policy.
@@ -27,10 +30,15 @@ pub(crate) enum Commands {
     #[command(subcommand)]
     Changes(ChangesCommand),
     #[command(subcommand)]
+    Session(SessionCommand),
+    #[command(subcommand)]
     Audit(AuditCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Policy(PolicyCommand),
+    #[command(subcommand)]
+    Plane(PlaneCommand),
+    Conformance(Conformance),
     Completions(Completions),
 }
 

@@ -1,4 +1,4 @@
-//! Jobs of actions on disk: a folder for each session, a line for each job.
+//! Jobs of actions on disk: a file for each session, a line for each job.
 
 use crate::failure::{Failure, io};
 use cofferdam_bridge::error::BridgeError;
@@ -8,9 +8,6 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-/// The file of a session that its jobs are written to.
-const NAME: &str = "jobs.jsonl";
 
 /// The jobs of one session.
 #[derive(Debug)]
@@ -31,7 +28,7 @@ impl JobFile {
         let state = given.or_else(usual).filter(|path| path.is_absolute()).ok_or_else(|| {
             Failure::new(ErrorCode::RequestInvalid, "neither XDG_STATE_HOME nor HOME says where sessions are kept")
         })?;
-        Ok(Self { path: state.join("cofferdam/sessions").join(name).join(NAME) })
+        Ok(Self { path: state.join("cofferdam/jobs").join(format!("{name}.jsonl")) })
     }
 
     /// The jobs so far, the oldest first. A line that a crash cut is left out.

@@ -1,9 +1,8 @@
 //! What a kernel of this command is made of.
 
 use crate::audit_log::{self, Recording};
-use crate::compose::PlaneName;
+use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
-use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::{Kernel, KernelBuilder};
 use cofferdam_plane_kit::host::HostFigures;
 use cofferdam_sandbox_linux::LinuxPlane;
@@ -65,11 +64,8 @@ impl KernelParts {
                 }
                 Kernel::builder(plane)
             }
-            PlaneName::Host => {
-                // Nobody comes here but by the option, which is the user's own word on this very run.
-                let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-                Kernel::builder(HostPlane::new(access)?)
-            }
+            PlaneName::Host => Kernel::builder(compose::host_plane()?),
+            PlaneName::Process(path) => Kernel::builder(compose::process(&path, &[])?),
         })
     }
 }

@@ -15,6 +15,7 @@ mod job_files;
 mod kernel_parts;
 mod policy_file;
 mod report;
+mod session;
 mod terminal;
 
 use clap::Parser;

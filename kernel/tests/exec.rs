@@ -27,10 +27,13 @@ const SECRET: &str = "hunter2-planted-secret";
 
 type Sink = Arc<dyn ExecutionEventSink>;
 
+/// Whom its events go to, and what it has read so far.
+type Running = (Sink, Vec<u8>);
+
 /// A plane whose program answers what it read, once its input is closed, and ends with `cause`.
 #[derive(Clone, Default)]
 struct Echo {
-    running: Arc<Mutex<Option<(Sink, Vec<u8>)>>>,
+    running: Arc<Mutex<Option<Running>>>,
     /// What writing to its input answers.
     broken: Option<BridgeError>,
     /// How it ends; exit code 0 unless said.

@@ -4,6 +4,7 @@
 //! - [`held_program`]: a program's file from its check to its execution, and the interpreters of scripts.
 //! - [`environment`]: what may cross from the host to a program.
 //! - [`process`]: a child by its pidfd; no signal ever meets a process id that was reaped.
+//! - [`process_mark`]: a process remembered beyond the life of whoever started it.
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
 //! - [`process_tree`]: what all descendants of a process use together, and at which ports they listen.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
@@ -34,6 +35,7 @@ mod listening;
 #[cfg(feature = "network")]
 pub mod network;
 pub mod process;
+pub mod process_mark;
 pub mod process_tree;
 mod shared_memory;
 pub mod standard_streams;

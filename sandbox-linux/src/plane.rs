@@ -348,7 +348,7 @@ impl BridgeTypes for LinuxPlane {
 impl ExecutionBridge for LinuxPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("linux_native", env!("CARGO_PKG_VERSION"));
-        descriptor.tiers = vec![Tier::Full, Tier::Landlock];
+        descriptor.tiers = vec![Tier::Landlock, Tier::Full];
         descriptor.features = vec![
             Feature::Commands,
             Feature::Stdin,
@@ -357,6 +357,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::InheritedStreams,
             Feature::FilesystemRules,
             Feature::NetworkDeny,
+            Feature::NetworkAllowlist,
             Feature::CommandRules,
             Feature::CallProfiles,
             Feature::OverlayChanges,
@@ -387,7 +388,8 @@ impl ExecutionBridge for LinuxPlane {
         let tier = self.tier(&request.profile);
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
-            context = context.meeting_in(Arc::new(SharedNetwork::new(&self.launcher)?));
+            let network = SharedNetwork::for_profile(&context.profile, &self.launcher)?;
+            context = context.meeting_in(Arc::new(network));
         }
         let context = Arc::new(context);
         if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {

@@ -12,6 +12,8 @@ use crate::plan::beforehand;
 use crate::start::receive;
 use crate::step_report;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,8 +26,20 @@ pub(crate) struct SharedNetwork {
 }
 
 impl SharedNetwork {
+    /// Makes one for the runs of `profile`.
+    ///
+    /// One that lets names out is each run's own: what listens in it for all the world's addresses answers for one run, by its rules and in
+    /// its report.
+    pub(crate) fn for_profile(profile: &ExecutionProfile, launcher: &Launcher) -> Result<Self, BridgeError> {
+        if profile.network.mode == NetworkMode::Deny {
+            return Self::new(launcher);
+        }
+        let message = "runs that reach each other cannot be let out by name as well on this plane; give each a network of its own (`network = \"separate\"` in the session file), or write in the policy: network.mode = \"deny\"";
+        Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message))
+    }
+
     /// Makes one, with nothing but a loopback: a launcher sets it up in fresh namespaces, and ends.
-    pub(crate) fn new(launcher: &Launcher) -> Result<Self, BridgeError> {
+    fn new(launcher: &Launcher) -> Result<Self, BridgeError> {
         let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
         let parked = Parked::with_plan(launcher, flags, beforehand::network(flags))?;
         let spawn_failed = |error: io::Error| step_report::spawn_failed(&error);

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the command under test, throw-away folders, and a look from outside.
 
 pub mod attack;
+pub mod audit;
 pub mod changes;
 pub mod command;
 pub mod host;
@@ -10,4 +11,5 @@ pub mod one_shot;
 pub mod pseudo_terminal;
 pub mod scratch;
 pub mod session;
+pub mod session_host;
 pub mod skip;

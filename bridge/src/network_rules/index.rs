@@ -192,10 +192,10 @@ mod tests {
                 NetworkRule::new(host, first, first + more, RuleRef::new("test", None, "a rule"))
             };
             let mut profile = NetworkProfile::default();
-            profile.allow = rules.into_iter().map(rule).enumerate().map(|(at, mut rule)| {
+            for (at, mut rule) in rules.into_iter().map(rule).enumerate() {
                 rule.rule.text = at.to_string();
-                rule
-            }).collect();
+                profile.allow.push(rule);
+            }
             let in_turn = profile.allow.iter().find(|rule| {
                 (rule.port_first..=rule.port_last).contains(&port) && names(&rule.host, &asked)
             });

@@ -60,8 +60,9 @@ pub(crate) struct Run {
     /// Run it without a record in the audit log.
     #[arg(long)]
     no_audit: bool,
-    /// Where it runs; never without isolation unless `host` is given here.
-    #[arg(long, value_enum, default_value = "linux")]
+    /// Where it runs: in the sandbox of this machine, or in a plane that is a program of its own, by its path; never without isolation unless
+    /// `host`, or a plane that has none to offer, is given here.
+    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
     plane: PlaneName,
 }
 
@@ -83,7 +84,7 @@ impl Run {
         }
         let at_rest = self.dry_run && !self.overlay;
         let recording = if at_rest || self.no_audit { Recording::Off } else { Recording::Usual };
-        let parts = KernelParts::new(self.plane).recording(recording);
+        let parts = KernelParts::new(self.plane.clone()).recording(recording);
         let kernel = if at_rest { parts.at_rest() } else { parts }.kernel()?;
         let places = Places::find(self.workspace.as_deref())?;
         let vm = compose::vm(&kernel, self.policy()?, &places, Explain::Known)?;

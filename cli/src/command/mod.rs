@@ -9,6 +9,7 @@ pub(crate) mod audit;
 mod audit_follow;
 mod audit_key;
 mod audit_query;
+mod audit_schema;
 mod audit_show;
 mod audit_verify;
 pub(crate) mod changes;
@@ -18,8 +19,11 @@ mod changes_list;
 mod changes_recorded;
 mod changes_show;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod plane;
+mod plane_serve;
 pub(crate) mod policy;
 mod policy_check;
 mod policy_explain;
@@ -28,6 +32,10 @@ mod policy_learn;
 mod policy_schema;
 mod policy_show;
 pub(crate) mod run;
+pub(crate) mod session;
+mod session_open;
+mod session_print;
+mod session_verbs;
 
 use crate::arguments::{Arguments, Commands};
 use crate::failure::{Failure, io};
@@ -40,9 +48,12 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Action(action) => action.execute(),
         Commands::Exec(exec) => exec.execute(),
         Commands::Changes(changes) => changes.execute(),
+        Commands::Session(session) => session.execute(),
         Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
         Commands::Policy(policy) => policy.execute(),
+        Commands::Plane(plane) => plane.execute(),
+        Commands::Conformance(conformance) => conformance.execute(),
         Commands::Completions(completions) => completions.execute(),
     }
 }

@@ -11,13 +11,14 @@ use crate::report::{human, json};
 use crate::terminal::relay::{self, Captured, Mode};
 use crate::{exit_code, fixed_name, policy_file};
 use clap::{Args, ValueEnum};
+use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
 use cofferdam_bridge::profile::CallProfile;
 use cofferdam_kernel::policy::Policy;
-use cofferdam_kernel::{Command, Vm};
+use cofferdam_kernel::{Command, Kernel, Vm};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -93,8 +94,9 @@ pub(crate) struct Run {
     /// Run it without a record in the audit log.
     #[arg(long)]
     no_audit: bool,
-    /// Where it runs; never without isolation unless `host` is given here.
-    #[arg(long, value_enum, default_value = "linux")]
+    /// Where it runs: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
+    /// has none to offer, is given here.
+    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
     plane: PlaneName,
     /// The least isolation that will do. `landlock` lets it run where this machine refuses namespaces.
     #[arg(long, value_enum, value_name = "TIER")]
@@ -186,18 +188,28 @@ impl Run {
             return self.dry_run();
         }
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
-        let kernel = KernelParts::new(self.plane).recording(self.recording()).names(names).kernel()?;
+        let kernel = KernelParts::new(self.plane.clone()).recording(self.recording()).names(names).kernel()?;
+        let ended = self.run_on(&kernel);
+        compose::close(&kernel);
+        ended
+    }
+
+    fn run_on(&self, kernel: &Kernel) -> Result<u8, Failure> {
         let places = self.places()?;
+        let unisolated = compose::isolates_nothing(kernel, &self.plane);
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
+        let policy = compose::fitting(policy, kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
-        let vm = compose::vm(&kernel, policy, &places, explain)?;
-        let mode = self.mode();
+        let vm = compose::vm(kernel, policy, &places, explain)?;
+        let mode = self.mode(&vm);
         let command = self.command(&vm, &mode)?;
-        if self.plane == PlaneName::Host {
-            human::warn("nothing is isolated on the host plane: the program can do whatever you can");
+        if unisolated {
+            let plane = vm.plane().name;
+            human::warn(&format!("nothing is isolated on the {plane} plane: the program can do whatever you can"));
         }
+        let typed = !vm.plane().has(Feature::InheritedStreams) && vm.plane().has(Feature::Stdin);
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        let (report, captured) = runtime.block_on(relay::run(command, mode))?;
+        let (report, captured) = runtime.block_on(relay::run(command, mode, typed))?;
         if let Some(failure) = &captured.audit_failure {
             human::warn(&format!("the end of this run could not be recorded: {}", failure.message));
         }
@@ -236,12 +248,15 @@ impl Run {
         self.policy.as_deref().unwrap_or(otherwise)
     }
 
-    fn mode(&self) -> Mode {
+    fn mode(&self, vm: &Vm) -> Mode {
+        let plane = vm.plane();
         let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        match (self.json, self.tty || (terminals && !self.no_tty)) {
+        let terminal = self.tty || (terminals && !self.no_tty && plane.has(Feature::Terminal));
+        match (self.json, terminal) {
             (true, _) => Mode::Captured,
             (false, true) => Mode::Terminal,
-            (false, false) => Mode::Inherited,
+            (false, false) if plane.has(Feature::InheritedStreams) => Mode::Inherited,
+            (false, false) => Mode::Relayed,
         }
     }
 
@@ -249,9 +264,16 @@ impl Run {
         let (program, arguments) = self.program.split_first().ok_or_else(|| {
             Failure::new(ErrorCode::RequestInvalid, "no program is named").hint("cofferdam run -- PROGRAM ARGUMENTS")
         })?;
-        let output = if *mode == Mode::Captured { StreamMode::Piped } else { StreamMode::Inherit };
+        let piped = matches!(mode, Mode::Captured | Mode::Relayed);
+        let output = if piped { StreamMode::Piped } else { StreamMode::Inherit };
         let command = compose::command(vm, program, arguments, &self.env, self.workdir.as_deref())?;
-        Ok(command.stdin(StreamMode::Inherit).stdout(output).stderr(output))
+        let plane = vm.plane();
+        let input = match (plane.has(Feature::InheritedStreams), plane.has(Feature::Stdin)) {
+            (true, _) => StreamMode::Inherit,
+            (false, true) => StreamMode::Piped,
+            (false, false) => StreamMode::Null,
+        };
+        Ok(command.stdin(input).stdout(output).stderr(output))
     }
 
     /// The policy with what the options say. Options are the host's own words, so they may widen it.

@@ -1,5 +1,5 @@
 //! Between the host's terminal and the run: bytes, sizes, signals, stops.
 
-mod raw;
+pub(crate) mod raw;
 pub(crate) mod relay;
-mod signals;
+pub(crate) mod signals;

@@ -10,13 +10,13 @@ static PANIC_RESTORES: Once = Once::new();
 
 /// What the terminal was before. Dropping it, and a panic, bring that back.
 #[derive(Debug)]
-pub(super) struct RawTerminal {
+pub(crate) struct RawTerminal {
     before: Option<Arc<Mutex<Termios>>>,
 }
 
 impl RawTerminal {
     /// Puts standard input's terminal in raw mode; does nothing where there is none.
-    pub(super) fn enter() -> nix::Result<Self> {
+    pub(crate) fn enter() -> nix::Result<Self> {
         let stdin = std::io::stdin();
         if !stdin.is_terminal() {
             return Ok(Self { before: None });
@@ -37,7 +37,7 @@ impl RawTerminal {
     }
 
     /// Raw mode again, after [`restore`](Self::restore).
-    pub(super) fn again(&self) -> nix::Result<()> {
+    pub(crate) fn again(&self) -> nix::Result<()> {
         let Some(before) = &self.before else { return Ok(()) };
         let mut raw = before.lock().unwrap_or_else(PoisonError::into_inner).clone();
         cfmakeraw(&mut raw);
@@ -45,7 +45,7 @@ impl RawTerminal {
     }
 
     /// The terminal as it was.
-    pub(super) fn restore(&self) {
+    pub(crate) fn restore(&self) {
         if let Some(before) = &self.before {
             set(before);
         }
@@ -64,7 +64,7 @@ fn set(before: &Mutex<Termios>) {
 }
 
 /// The size of the host's terminal, or the usual one where there is none.
-pub(super) fn size() -> TerminalSize {
+pub(crate) fn size() -> TerminalSize {
     match terminal_size::terminal_size_of(std::io::stdin()) {
         Some((Width(columns), Height(rows))) => TerminalSize::new(rows, columns),
         None => TerminalSize::new(24, 80),

@@ -20,6 +20,8 @@ pub(crate) enum Mode {
     Terminal,
     /// Output and error are gathered.
     Captured,
+    /// Output and error are carried to ours: the plane cannot hand ours through.
+    Relayed,
 }
 
 /// What was gathered.
@@ -36,6 +38,7 @@ pub(crate) struct Captured {
 struct Relay {
     execution: Execution,
     controller: Controller,
+    mode: Mode,
     terminal: Option<RawTerminal>,
     captured: Captured,
     asked_to_end: bool,
@@ -45,8 +48,8 @@ struct Relay {
     attended: bool,
 }
 
-/// Starts the program and stays with it to its end.
-pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport, Captured), Failure> {
+/// Starts the program and stays with it to its end. `typed`: our standard input is carried to it.
+pub(crate) async fn run(command: Command, mode: Mode, typed: bool) -> Result<(ExecutionReport, Captured), Failure> {
     let mut signals = Signals::take().map_err(|error| io("signals cannot be handed on", &error))?;
     let command = if mode == Mode::Terminal { command.terminal(raw::size()) } else { command };
     let execution = command.spawn().await?;
@@ -54,15 +57,17 @@ pub(crate) async fn run(command: Command, mode: Mode) -> Result<(ExecutionReport
     let terminal = match mode {
         Mode::Terminal => {
             let raw = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
-            type_for(controller.clone())?;
             Some(raw)
         }
-        Mode::Inherited | Mode::Captured => None,
+        Mode::Inherited | Mode::Captured | Mode::Relayed => None,
     };
+    if typed || mode == Mode::Terminal {
+        type_for(controller.clone())?;
+    }
     let attended = mode != Mode::Captured && nix::unistd::tcgetpgrp(std::io::stdin()).is_ok();
     let captured = Captured::default();
     let mut relay =
-        Relay { execution, controller, terminal, captured, asked_to_end: false, asked_to_stop: false, attended };
+        Relay { execution, controller, mode, terminal, captured, asked_to_end: false, asked_to_stop: false, attended };
     loop {
         tokio::select! {
             event = relay.execution.next_event() => match event {
@@ -88,12 +93,29 @@ impl Relay {
                     self.controller.signal(ExecutionSignal::Hangup)?;
                 }
             }
+            ExecutionEvent::Stdout { bytes } if self.mode == Mode::Relayed => {
+                self.relay(&bytes, std::io::stdout().lock())?
+            }
+            ExecutionEvent::Stderr { bytes } if self.mode == Mode::Relayed => {
+                self.relay(&bytes, std::io::stderr().lock())?
+            }
             ExecutionEvent::Stdout { bytes } => self.captured.stdout.extend(bytes),
             ExecutionEvent::Stderr { bytes } => self.captured.stderr.extend(bytes),
             ExecutionEvent::Stopped { .. } => self.stop()?,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Carries output to ours. A reader that has gone away ends the program, as a broken pipe would.
+    fn relay(&self, bytes: &[u8], mut to: impl Write) -> Result<(), Failure> {
+        match to.write_all(bytes).and_then(|()| to.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Ok(self.controller.signal(ExecutionSignal::Kill)?)
+            }
+            Err(error) => Err(io("what the program prints cannot be carried on", &error)),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Stops with the program, so that the shell has its terminal back, and goes on with it.

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Received {
+pub(crate) enum Received {
     /// To be handed to the program.
     Forward(ExecutionSignal),
     /// The host's terminal has another size.
@@ -15,7 +15,7 @@ pub(super) enum Received {
 
 /// The signals that are handed on.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -31,7 +31,7 @@ const STOP: i32 = nix::sys::signal::Signal::SIGTSTP as i32;
 
 impl Signals {
     /// Takes the signals over from their default actions.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(crate) fn take() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -45,7 +45,7 @@ impl Signals {
     }
 
     /// The next signal. Dropping the future loses none.
-    pub(super) async fn next(&mut self) -> Received {
+    pub(crate) async fn next(&mut self) -> Received {
         let forwarded = tokio::select! {
             _ = self.interrupt.recv() => ExecutionSignal::Interrupt,
             _ = self.terminate.recv() => ExecutionSignal::Terminate,

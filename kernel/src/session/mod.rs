@@ -51,6 +51,6 @@ pub use persistence::{Persistence, StandardInput};
 pub use readiness::{LinePattern, Readiness};
 pub use restart::{RestartPolicy, RestartWhen};
 pub use schema::schema;
-pub use session::Session;
+pub use session::{Session, SessionChanges};
 pub use spec::SessionSpec;
 pub use status::{CommandState, CommandStatus};

@@ -26,6 +26,8 @@ pub(super) struct Persistent {
     state: Mutex<State>,
     /// Raised with each change.
     version: watch::Sender<u64>,
+    /// Raised with each start and end of any command of the session.
+    session: watch::Sender<u64>,
     /// Starting and stopping are done one at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
@@ -57,9 +59,9 @@ impl State {
 }
 
 impl Persistent {
-    pub(super) fn new(spec: CommandSpec, kept: Persistence) -> Self {
+    pub(super) fn new(spec: CommandSpec, kept: Persistence, session: watch::Sender<u64>) -> Self {
         let (version, _) = watch::channel(0);
-        Self { spec, kept, state: Mutex::default(), version, turn: tokio::sync::Mutex::default() }
+        Self { spec, kept, state: Mutex::default(), version, session, turn: tokio::sync::Mutex::default() }
     }
 
     /// A panicking task leaves nothing half-done behind this lock, so a poisoned one is as good.
@@ -69,8 +71,16 @@ impl Persistent {
 
     /// Changes what is known and tells whoever waits.
     pub(super) fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let answer = act(&mut self.lock());
-        self.version.send_modify(|version| *version = version.wrapping_add(1));
+        let raise = |version: &mut u64| *version = version.wrapping_add(1);
+        let mut state = self.lock();
+        let before = (state.phase, state.pid);
+        let answer = act(&mut state);
+        let after = (state.phase, state.pid);
+        drop(state);
+        self.version.send_modify(raise);
+        if before != after {
+            self.session.send_modify(raise);
+        }
         answer
     }
 

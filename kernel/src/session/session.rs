@@ -19,12 +19,11 @@ use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{StreamMode, TerminalSize};
-use cofferdam_bridge::network_scope::NetworkScope;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 /// The size of a terminal that nobody looks at yet.
@@ -50,6 +49,19 @@ struct Inner {
     room: Arc<Semaphore>,
     /// One permit for each one-shot that may run; closed with the session.
     one_shots: Arc<Semaphore>,
+    /// Raised with each start and end of a persistent command.
+    changes: watch::Sender<u64>,
+}
+
+/// Tells of starts and ends of a session's persistent commands. Several that come at once may be told as one.
+#[derive(Debug)]
+pub struct SessionChanges(watch::Receiver<u64>);
+
+impl SessionChanges {
+    /// Waits for the next; answers whether there may be others. Dropping the future loses none.
+    pub async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
 }
 
 impl fmt::Debug for Session {
@@ -60,21 +72,22 @@ impl fmt::Debug for Session {
 }
 
 impl Kernel {
-    /// Opens a session: makes its VM, whose runs reach each other over the network. Starts nothing.
+    /// Opens a session: makes its VM, whose runs reach each other over the network unless it says otherwise. Starts nothing.
     ///
     /// # Errors
     /// `session_invalid` for a command that cannot be run, and those of [`create_vm`](Self::create_vm).
     pub fn open_session(&self, vm: VmSpec, spec: SessionSpec) -> Result<Session, KernelError> {
         spec.check()?;
         let host = vm.host_variables().clone();
-        let vm = self.create_vm(vm.network_scope(NetworkScope::Context))?;
+        let vm = self.create_vm(vm.network_scope(spec.network))?;
+        let (changes, _) = watch::channel(0);
         let persistent = spec.commands.values().filter_map(|command| {
             let kept = command.persistence.clone()?;
-            Some((command.name.clone(), Arc::new(Persistent::new(command.clone(), kept))))
+            Some((command.name.clone(), Arc::new(Persistent::new(command.clone(), kept, changes.clone()))))
         });
         let (persistent, room) = (persistent.collect(), Arc::new(Semaphore::new(spec.most_running)));
         let one_shots = Arc::new(Semaphore::new(MOST_ONE_SHOTS as usize));
-        Ok(Session { inner: Arc::new(Inner { vm, spec, host, persistent, room, one_shots }) })
+        Ok(Session { inner: Arc::new(Inner { vm, spec, host, persistent, room, one_shots, changes }) })
     }
 }
 
@@ -164,6 +177,11 @@ impl Session {
     /// How all persistent commands fare.
     pub fn statuses(&self) -> Vec<CommandStatus> {
         self.inner.persistent.values().map(|command| command.status()).collect()
+    }
+
+    /// Tells of starts and ends of persistent commands from now on.
+    pub fn changes(&self) -> SessionChanges {
+        SessionChanges(self.inner.changes.subscribe())
     }
 
     /// Follows what a persistent command prints, from what is kept of it on.

@@ -65,13 +65,16 @@ impl Target {
     }
 }
 
+/// What a name led to, once it is known, and since when it is sought.
+type Remembered = (Instant, Arc<OnceCell<Found>>);
+
 /// Decides for one run, and remembers what it was asked.
 #[derive(Debug)]
 pub struct Gate {
     rules: NetworkRules,
     resolver: Arc<dyn Resolve>,
     book: Mutex<AddressBook>,
-    found: Mutex<HashMap<(String, u16), (Instant, Arc<OnceCell<Found>>)>>,
+    found: Mutex<HashMap<(String, u16), Remembered>>,
     traffic: Mutex<Traffic>,
     has_v6: bool,
     tls: TlsCheck,

@@ -7,6 +7,7 @@ pub(crate) mod folding;
 pub(crate) mod landlock;
 pub(crate) mod landlock_rights;
 pub(crate) mod limits;
+mod meant;
 pub(crate) mod planted;
 pub(crate) mod resolve;
 pub(crate) mod root;

@@ -3,14 +3,10 @@
 //! Rules are resolved against the host once, here, by the kernel's own path walk; each object is remembered by device and
 //! inode, and the launcher refuses to mount anything else under its name.
 
-use crate::plan::folding;
-use crate::plan::planted::{self, Linked};
 use crate::plan::resolve::{self, Found, Resolved, Resolver};
-use cofferdam_bridge::decide::FileAccess;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, PathRule, Temporary};
-use cofferdam_bridge::verdict::RuleRef;
+use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule, Temporary};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -67,7 +63,6 @@ impl View {
         let mut resolver = Resolver::default();
         let effects = view.effects(profile, &mut objects, &mut resolver)?;
         let executables = view.executables(profile, &mut objects, &mut resolver);
-        folding::check(&view.rules)?;
         if profile.filesystem.temporary == Temporary::Private {
             let executable = nearest(&executables, Path::new(TEMPORARY)).copied().unwrap_or(false);
             view.nodes.insert(TEMPORARY.into(), Node::Temporary { executable });
@@ -197,80 +192,16 @@ impl View {
         resolver: &mut Resolver,
     ) -> Result<Effects, BridgeError> {
         let mut meant: BTreeMap<PathBuf, Vec<PathEffect>> = BTreeMap::new();
-        for (rule, resolved) in self.meant(profile, resolver)? {
+        for (effect, resolved) in self.meant(profile, resolver)? {
             let path = resolved.path.clone();
             if OWN.iter().any(|own| path == Path::new(own)) {
                 continue;
             }
             self.links.extend(resolved.links.iter().cloned());
-            meant.entry(path.clone()).or_default().push(rule.effect);
+            meant.entry(path.clone()).or_default().push(effect);
             objects.insert(path, resolved);
         }
         Ok(meant.into_iter().filter_map(|(path, effects)| Some((path, together(&effects)?))).collect())
-    }
-
-    /// What is on the host that each rule means. Links that a run may have planted lead to nothing.
-    fn meant<'a>(
-        &mut self,
-        profile: &'a ExecutionProfile,
-        resolver: &mut Resolver,
-    ) -> Result<Vec<(&'a PathRule, Resolved)>, BridgeError> {
-        let mut linked = program_links(profile, resolver);
-        let mut found = Vec::new();
-        for rule in &profile.filesystem.rules {
-            let (places, named) = match (&rule.pattern, rule.effect) {
-                (PathPattern::Literal(path), _) => {
-                    (resolve::literal(Path::new(path), resolver), !rule.rule.source.starts_with("built-in"))
-                }
-                (PathPattern::Glob(pattern), PathEffect::Read | PathEffect::Write) => {
-                    (resolve::glob(pattern, rule, resolver)?.into_iter().map(Found::Object).collect(), false)
-                }
-                // A pattern that takes away is held by the broker, name by name.
-                (PathPattern::Glob(pattern), _) => {
-                    let pattern = PathPattern::Glob(resolve::canonical_pattern(pattern, resolver));
-                    self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
-                    (Vec::new(), false)
-                }
-                (_, _) => {
-                    let message = format!(
-                        "`{}` ({}) is of a kind that this plane does not know",
-                        rule.rule.text,
-                        rule.rule.place()
-                    );
-                    return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
-                }
-            };
-            if let Some(pattern) = in_own_storage(rule, profile.filesystem.temporary) {
-                // What it means is in the run's own storage, whatever the host has under that name.
-                self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
-            }
-            for place in places {
-                let number = self.rule_about(place.path(), rule);
-                let access = match rule.effect {
-                    PathEffect::Read => Some(FileAccess::Read),
-                    PathEffect::Write => Some(FileAccess::Write),
-                    _ => None,
-                };
-                let one = access.and_then(|access| leads(&place, number, &rule.rule, access, named));
-                let at = one.is_some().then_some(linked.len());
-                linked.extend(one);
-                found.push((rule, place, at));
-            }
-        }
-        let passed_over = planted::check(&self.rules, &linked, profile.filesystem.temporary)?;
-        let numbers: Vec<usize> =
-            passed_over.iter().filter_map(|at| linked.get(*at).and_then(|one| one.number)).collect();
-        let mut number = 0..;
-        self.rules.retain(|_| number.next().is_none_or(|number| !numbers.contains(&number)));
-        found.retain(|(.., at)| at.is_none_or(|at| !passed_over.contains(&at)));
-        Ok(found.into_iter().filter_map(|(rule, place, _)| place.object().map(|object| (rule, object))).collect())
-    }
-
-    /// A path that is no text can be named by no rule but one above it.
-    fn rule_about(&mut self, path: &Path, rule: &PathRule) -> Option<usize> {
-        let pattern = PathPattern::Literal(path.to_str()?.to_owned());
-        self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
-        Some(self.rules.len() - 1)
     }
 
     fn executables(
@@ -317,34 +248,6 @@ impl View {
         }
         let Resolved { directory, device, inode, .. } = *object;
         self.nodes.insert(path.into(), Node::Bind { access, executable, directory, device, inode });
-    }
-}
-
-/// The links that lead to programs which may be executed.
-fn program_links(profile: &ExecutionProfile, resolver: &mut Resolver) -> Vec<Linked> {
-    let mut linked = Vec::new();
-    for rule in &profile.commands.allow {
-        let found = resolve::literal(Path::new(&rule.prefix), resolver);
-        linked.extend(found.iter().filter_map(|found| leads(found, None, &rule.rule, FileAccess::Read, true)));
-    }
-    linked
-}
-
-/// What a rule's path led through, if it were links.
-fn leads(found: &Found, number: Option<usize>, rule: &RuleRef, access: FileAccess, named: bool) -> Option<Linked> {
-    let links: Vec<PathBuf> = found.links().iter().map(|(place, _)| place.clone()).collect();
-    let target = found.path().to_owned();
-    (!links.is_empty()).then(|| Linked { number, rule: rule.clone(), links, target, access, named })
-}
-
-/// What a rule that takes away says about private temporary storage, which is not the host's `/tmp`.
-fn in_own_storage(rule: &PathRule, temporary: Temporary) -> Option<PathPattern> {
-    let taking = !matches!(rule.effect, PathEffect::Read | PathEffect::Write);
-    match &rule.pattern {
-        PathPattern::Literal(path) if taking && temporary == Temporary::Private => {
-            Path::new(path).starts_with(TEMPORARY).then(|| rule.pattern.clone())
-        }
-        _ => None,
     }
 }
 

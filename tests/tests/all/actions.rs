@@ -297,7 +297,7 @@ fn r7_a_job_joins_its_session_whether_or_not_it_succeeds() {
     ];
     assert_eq!(marks, expected.iter().map(|(name, success, code)| (*name, success, code)).collect::<Vec<_>>());
     assert!(!told.contains("hush-hush"));
-    let file = state.join("cofferdam/sessions/review-7/jobs.jsonl");
+    let file = state.join("cofferdam/jobs/review-7.jsonl");
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     for name in ["../x", "", ".hidden", "a/b"] {
         let output = output(scratch.path(), "file_read", &json!({ "path": "f" }), &["--session", name]);

@@ -27,7 +27,7 @@ fn assert_error(
     code: ErrorCode,
     category: ErrorCategory,
 ) -> BridgeError {
-    let error = got.expect_err("an error");
+    let Err(error) = got else { panic!("{plane:?}: an answer where there was to be {code:?}") };
     assert_eq!((error.code, error.category), (code, category), "{plane:?}: {error:?}");
     assert!(!error.message.is_empty());
     error

@@ -19,6 +19,8 @@ mod attacks_limits;
 mod attacks_privileges;
 mod attacks_resources;
 mod attacks_resources_host;
+mod audit;
+mod audit_crash;
 mod changes;
 mod changes_attacks;
 mod changes_crash;
@@ -56,9 +58,13 @@ mod real_programs;
 mod refusals;
 mod robustness;
 mod seccomp_profiles;
+mod session_containment;
+mod session_host;
+mod session_terminal;
 mod sessions;
 mod sockets;
 mod terminal;
+mod wire_planes;
 
 #[test]
 fn no_file_of_tests_is_forgotten() {

@@ -1,0 +1,164 @@
+//! The user's terminal in place of that of a persistent command, until one of both ends it.
+
+use super::client::{Client, Speaker};
+use super::protocol::{Answer, Bytes, Keys, Request};
+use crate::failure::{Failure, io};
+use crate::terminal::raw::{self, RawTerminal};
+use crate::terminal::signals::{Received, Signals};
+use cofferdam_bridge::execution::ExecutionSignal;
+use nix::sys::signal::{Signal, raise};
+use std::io::{Read, Write};
+use tokio::sync::mpsc;
+
+/// How it came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The user left; the command goes on.
+    Detached,
+    /// The command ended, or somebody else sits there now.
+    Ended,
+}
+
+/// What the two threads that wait tell.
+enum Told {
+    Answer(Result<Option<Answer>, Failure>),
+    Typed(Vec<u8>),
+    /// Nobody types any more.
+    Silence,
+}
+
+/// Gives the terminal of `command` to the user until they type `detach`, or it ends.
+pub(crate) fn attach(mut client: Client, command: &str, detach: u8) -> Result<Left, Failure> {
+    let size = raw::size();
+    client.say(&Request::Attach { command: command.to_owned(), rows: size.rows, columns: size.columns })?;
+    // What is refused is told before the terminal is touched.
+    let screen = match client.next()? {
+        Some(Answer::Screen(Bytes(screen))) => screen,
+        Some(Answer::Failed { error, .. }) => return Err(error.into()),
+        _ => return Ok(Left::Ended),
+    };
+    let runtime = crate::compose::runtime().map_err(|error| io("the terminal cannot be used", &error))?;
+    let left = runtime.block_on(attached(client, &screen, detach));
+    // A thread that still waits for keys holds nothing that must be waited for.
+    runtime.shutdown_background();
+    left
+}
+
+async fn attached(client: Client, screen: &[u8], detach: u8) -> Result<Left, Failure> {
+    let mut speaker = client.speaker()?;
+    let mut signals = Signals::take().map_err(|error| io("signals cannot be heard", &error))?;
+    let terminal = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
+    let (sender, mut told) = mpsc::channel(16);
+    read_answers(client, sender.clone())?;
+    read_keys(sender)?;
+    let outcome = match show(screen) {
+        Ok(()) => relay(&mut speaker, &mut told, &mut signals, &terminal, detach).await,
+        Err(failure) => Err(failure),
+    };
+    speaker.hang_up();
+    terminal.restore();
+    outcome
+}
+
+async fn relay(
+    speaker: &mut Speaker,
+    told: &mut mpsc::Receiver<Told>,
+    signals: &mut Signals,
+    terminal: &RawTerminal,
+    detach: u8,
+) -> Result<Left, Failure> {
+    let lost = |error: std::io::Error| io("the session's host does not listen any more", &error);
+    loop {
+        tokio::select! {
+            one = told.recv() => match one {
+                Some(Told::Answer(answer)) => match answer? {
+                    Some(Answer::Shown(Bytes(bytes))) => show(&bytes)?,
+                    _ => return Ok(Left::Ended),
+                },
+                Some(Told::Typed(bytes)) => {
+                    let (keys, leaves) = until(&bytes, detach);
+                    if !keys.is_empty() {
+                        speaker.say(&Keys::Typed(Bytes(keys.to_vec()))).map_err(lost)?;
+                    }
+                    if leaves {
+                        return Ok(Left::Detached);
+                    }
+                }
+                Some(Told::Silence) | None => return Ok(Left::Detached),
+            },
+            signal = signals.next() => match signal {
+                Received::Resized => {
+                    let size = raw::size();
+                    speaker.say(&Keys::Size { rows: size.rows, columns: size.columns }).map_err(lost)?;
+                }
+                Received::Forward(ExecutionSignal::Stop) => stop(terminal)?,
+                // The command is not ours to end: whoever ends us leaves it.
+                Received::Forward(_) => return Ok(Left::Detached),
+            },
+        }
+    }
+}
+
+/// What was typed before the key that detaches, and whether that was among it.
+fn until(bytes: &[u8], detach: u8) -> (&[u8], bool) {
+    match bytes.iter().position(|byte| *byte == detach) {
+        Some(at) => (bytes.get(..at).unwrap_or_default(), true),
+        None => (bytes, false),
+    }
+}
+
+fn show(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| io("the terminal cannot be shown", &error))
+}
+
+/// Stops this process, with the terminal as it was meanwhile.
+fn stop(terminal: &RawTerminal) -> Result<(), Failure> {
+    let failed = |errno: nix::errno::Errno| io("the terminal cannot be used", &errno.into());
+    terminal.restore();
+    raise(Signal::SIGSTOP).map_err(failed)?;
+    terminal.again().map_err(failed)
+}
+
+/// Hands on what the host says, from a thread that waits for it.
+fn read_answers(mut client: Client, told: mpsc::Sender<Told>) -> Result<(), Failure> {
+    thread("cofferdam-showing", move || {
+        loop {
+            let answer = client.next();
+            let more = matches!(answer, Ok(Some(_)));
+            if told.blocking_send(Told::Answer(answer)).is_err() || !more {
+                return;
+            }
+        }
+    })
+}
+
+/// Hands on what is typed.
+fn read_keys(told: mpsc::Sender<Told>) -> Result<(), Failure> {
+    thread("cofferdam-typing", move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = std::io::stdin().read(&mut buffer) {
+            let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+            if told.blocking_send(Told::Typed(bytes)).is_err() {
+                return;
+            }
+        }
+        let _ = told.blocking_send(Told::Silence);
+    })
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let builder = std::thread::Builder::new().name(name.to_owned()).stack_size(128 * 1024);
+    builder.spawn(work).map(drop).map_err(|error| io("the terminal cannot be used", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_before_the_detach_key_is_still_typed() {
+        assert_eq!(until(b"exit\x1drest", 0x1d), (b"exit".as_slice(), true));
+        assert_eq!(until(b"exit", 0x1d), (b"exit".as_slice(), false));
+    }
+}

@@ -76,7 +76,7 @@ codes! {
     OutputInvalidUtf8, "output_invalid_utf8", ParsingInput, "Output is no UTF-8; details hold the byte offset of the fault.";
     InputLimitExceeded, "input_limit_exceeded", Limit, "More was written to standard input than its limit.";
     QueueFull, "queue_full", Limit, "A bounded queue is full; try again when it has drained.";
-    ResourceLimitExceeded, "resource_limit_exceeded", Limit, "The machine or the kernel has no room for another run now; the message names figure and limit.";
+    ResourceLimitExceeded, "resource_limit_exceeded", Limit, "There is no room for what was asked for, or it is larger than may be; the message has figure and limit.";
     DeadlineExceeded, "deadline_exceeded", Limit, "A call was not answered within its time.";
     Cancelled, "cancelled", Protocol, "The caller cancelled the call.";
     ExecRequestInvalid, "exec_request_invalid", ParsingInput, "A request to run a program cannot be read; details hold the JSON pointer or byte offset of the fault.";
@@ -126,6 +126,8 @@ codes! {
     UnknownExecution, "unknown_execution", Protocol, "No execution of that id; it was never started or its end was already told.";
     UnknownContext, "unknown_context", Protocol, "No context of that id.";
     UnknownOperation, "unknown_operation", Protocol, "The contract has no operation of that name.";
+    UnknownAction, "unknown_action", Protocol, "No action of that name is registered.";
+    ActionFailed, "action_failed", Guest, "A program that an action ran ended by a failure of its own.";
     InvalidState, "invalid_state", Protocol, "The call does not fit what has happened so far.";
 }
 

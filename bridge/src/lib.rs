@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod address_class;
 pub mod audit;
 pub mod call;

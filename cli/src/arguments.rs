@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::command::action::ActionCommand;
 use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
@@ -25,6 +26,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Commands {
     Run(Box<Run>),
     Exec(Exec),
+    #[command(subcommand)]
+    Action(ActionCommand),
     #[command(subcommand)]
     Changes(ChangesCommand),
     #[command(subcommand)]

@@ -11,6 +11,7 @@ mod escape;
 mod exit_code;
 mod failure;
 mod fixed_name;
+mod job_files;
 mod kernel_parts;
 mod plane_choice;
 mod policy_file;
@@ -22,6 +23,10 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Inside a sandbox this same program does what actions on files and over HTTP ask for.
+    if cofferdam_action_worker::is_asked(std::env::args_os()) {
+        return ExitCode::from(u8::from(cofferdam_action_worker::serve() != 0));
+    }
     raise_descriptor_limit();
     let arguments = match arguments::Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -59,7 +59,7 @@ pub struct Decided {
 
 impl Access {
     /// Its name, as denials have it, and what it is asked of.
-    fn told(&self) -> (&'static str, String) {
+    pub(crate) fn told(&self) -> (&'static str, String) {
         match self {
             Self::Read(path) => ("filesystem.read", path.clone()),
             Self::Write(path) => ("filesystem.write", path.clone()),

@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod audit;
 mod command;
 mod dry_run;

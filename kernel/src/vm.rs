@@ -269,10 +269,6 @@ impl Vm {
         self.shared.desk.forget(&self.shared.id);
     }
 
-    pub(crate) fn start_directory(&self) -> &str {
-        &self.shared.start_directory
-    }
-
     /// Its id.
     pub fn id(&self) -> &VmId {
         &self.shared.id
@@ -291,6 +287,15 @@ impl Vm {
     /// What holds here, and what is missing.
     pub fn preflight(&self) -> Preflight {
         self.shared.plane.preflight(self.profile())
+    }
+
+    /// Where programs start unless a command says otherwise.
+    pub fn start_directory(&self) -> &str {
+        &self.shared.start_directory
+    }
+
+    pub(crate) fn shared(&self) -> &SharedVm {
+        &self.shared
     }
 
     /// What the policy says to one access.

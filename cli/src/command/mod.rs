@@ -1,5 +1,10 @@
 //! The commands, one file each.
 
+pub(crate) mod action;
+mod action_jobs;
+mod action_list;
+mod action_run;
+mod action_show;
 pub(crate) mod audit;
 mod audit_follow;
 mod audit_key;
@@ -43,6 +48,7 @@ use std::io::{ErrorKind, Write};
 pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Commands::Run(run) => run.execute(),
+        Commands::Action(action) => action.execute(),
         Commands::Exec(exec) => exec.execute(),
         Commands::Changes(changes) => changes.execute(),
         Commands::Session(session) => session.execute(),

@@ -343,6 +343,6 @@ impl Run {
 }
 
 /// Paths as entries that mean just what was typed: no wildcards.
-fn entries(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+pub(super) fn entries(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
     paths.iter().map(|path| Ok(format!("literal:{}", absolute(path)?))).collect()
 }

@@ -1,6 +1,7 @@
 //! Records of the audit log, and what verifying it came to: for people, and for programs.
 
 use crate::escape::{json, shown};
+use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
 use cofferdam_kernel::audit::{Event, ReadRecord, Record, Verified};
@@ -62,7 +63,7 @@ fn row(read: &ReadRecord, form: Form) -> String {
     let time = record.time.get(..19).unwrap_or(&record.time).replace('T', " ");
     let run = record.execution.as_ref().map(|id| id.as_str()).or(record.vm.as_ref().map(|id| id.as_str()));
     let run = shown(run.unwrap_or("-"));
-    let kind = format!("{:<13}", record.event.kind());
+    let kind = format!("{:<16}", record.event.kind());
     let kind = colour(record).map_or_else(|| kind.clone(), |colour| paint(form, colour, &kind));
     format!("{:>8}  {}  {kind}  {run:<12}  {}\n", record.seq, shown(&time), what(&record.event))
 }
@@ -74,7 +75,7 @@ fn paint(form: Form, colour: &str, text: &str) -> String {
 /// Red for what was refused or failed, yellow for what waits for somebody or was put right.
 fn colour(record: &Record) -> Option<&'static str> {
     match (&record.event, record.event.verdict()) {
-        (Event::Failed(_), _) | (_, Some(Verdict::Deny)) => Some("31"),
+        (Event::Failed(_) | Event::ActionFailed(_), _) | (_, Some(Verdict::Deny)) => Some("31"),
         (Event::Recovered(_) | Event::Guard(_), _) | (_, Some(Verdict::Prompt)) => Some("33"),
         _ => None,
     }
@@ -100,6 +101,11 @@ fn what(event: &Event) -> String {
             let tasks = ended.usage.tasks.map(|tasks| format!(", {tasks} tasks")).unwrap_or_default();
             let changes = ended.changes.as_ref().map(|own| format!(", changes {}", shown(&own.id))).unwrap_or_default();
             format!("of {}: {}{tasks}{changes}", ended.started, cause(&ended.cause))
+        }
+        Event::ActionStarted(begun) => format!("{} as {}", shown(&begun.action), shown(&begun.job)),
+        Event::ActionCompleted(ended) | Event::ActionFailed(ended) => {
+            let why = ended.code.map_or("done", ErrorCode::as_str);
+            format!("of {}: {} {why} in {} ms", ended.started, shown(&ended.action), ended.elapsed_ms)
         }
         Event::Refused(refused) => format!("{}: {}", shown(&refused.subject), shown(&refused.message)),
         Event::Decision(decided) => {

@@ -3,6 +3,7 @@
 //! Nothing here holds output, standard input, environment values or secrets. A program's arguments are counted, and shown only where
 //! the host asked for it, and then redacted.
 
+use super::action_event::{ActionEnded, ActionStarted};
 use super::own_event::{Checkpoint, Recovered, Retired, SegmentBegin, SegmentEnd};
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -26,6 +27,12 @@ pub enum Event {
     Completed(Box<Ended>),
     /// A program was not started after all, or was ended by a signal, a limit, its host or a fault.
     Failed(Box<Ended>),
+    /// An action is about to be validated and executed. On disk before it is.
+    ActionStarted(Box<ActionStarted>),
+    /// An action did what it was asked.
+    ActionCompleted(Box<ActionEnded>),
+    /// An action did not.
+    ActionFailed(Box<ActionEnded>),
     /// A request was refused before anything was started.
     Refused(Box<Refused>),
     /// The policy, or somebody whom it asked, decided about one access.
@@ -75,6 +82,9 @@ impl Event {
             Self::Started(_) => "started",
             Self::Completed(_) => "completed",
             Self::Failed(_) => "failed",
+            Self::ActionStarted(_) => "action_started",
+            Self::ActionCompleted(_) => "action_completed",
+            Self::ActionFailed(_) => "action_failed",
             Self::Refused(_) => "refused",
             Self::Decision(_) => "decision",
             Self::Prompted(_) => "prompted",

@@ -70,6 +70,8 @@ impl Event {
     /// The paths, hosts and names that it is about.
     pub fn subjects(&self) -> Vec<&str> {
         match self {
+            Self::ActionStarted(begun) => vec![&begun.action],
+            Self::ActionCompleted(ended) | Self::ActionFailed(ended) => vec![&ended.action],
             Self::Started(started) => vec![&started.program, &started.working_directory],
             Self::Decision(decided) => vec![&decided.subject],
             Self::Refused(refused) => {

@@ -4,6 +4,7 @@
 //! JSON, each chained to the one before by its hash ([`Record`]); `docs/audit.md` tells the format, and what it protects from. Where the bytes go
 //! is the business of an [`AuditStore`](cofferdam_bridge::audit::AuditStore).
 
+mod action_event;
 mod bound;
 mod event;
 mod fault;
@@ -22,6 +23,7 @@ mod tail;
 mod ticket;
 mod verify;
 
+pub use action_event::{ActionEnded, ActionStarted};
 pub use event::{
     Answered, ChangesTouched, Decided, Ended, Event, Figures, Granted, Guarded, Note, Prompted, RecordedArguments,
     Refused, Revoked, Started,

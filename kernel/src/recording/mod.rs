@@ -1,5 +1,6 @@
 //! What a kernel records about the runs of its VMs, in which order: nothing runs before its `started` is on disk.
 
+mod action;
 mod argument;
 mod reach;
 mod run;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod actions;
+mod actions_programs;
 mod attacks;
 mod attacks_filesystem;
 mod attacks_filesystem_hidden;

@@ -7,7 +7,7 @@ use serde_json::Value;
 type Row = (&'static str, u8, &'static [&'static str]);
 
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 13] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
     ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
@@ -41,6 +41,11 @@ const TABLE: [Row; 12] = [
             "tokio",
         ],
     ),
+    (
+        "cofferdam-action-worker",
+        1,
+        &["cofferdam-bridge", "grep-matcher", "grep-regex", "grep-searcher", "ignore", "serde", "serde_json", "ureq"],
+    ),
     ("cofferdam-exec-plane", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     (
         "cofferdam-sandbox-linux",
@@ -53,6 +58,7 @@ const TABLE: [Row; 12] = [
         "cofferdam-cli",
         3,
         &[
+            "cofferdam-action-worker",
             "cofferdam-bridge",
             "cofferdam-contract",
             "cofferdam-exec-plane",

@@ -1,8 +1,10 @@
 //! The one list of what can be asked across the small bridges. [`Exclusive`](crate::exclusive::Exclusive) and the contract's dispatch
-//! are made from it, so that neither can lack an operation.
+//! are made from it, and so is what carries them over the wire, so that none can lack an operation.
 
 /// Calls `$then!` with `trait, group { method(Request) -> Answer; … } with { method(Request, sink) -> Answer; … }` for every small bridge.
-macro_rules! operations {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bridge_operations {
     ($then:ident) => {
         $then! {
             $crate::filesystem::FilesystemBridge, "filesystem" {
@@ -68,4 +70,4 @@ macro_rules! operations {
         }
     };
 }
-pub(crate) use operations;
+pub(crate) use bridge_operations as operations;

@@ -3,8 +3,11 @@
 use crate::command::audit::AuditCommand;
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
+use crate::command::conformance::Conformance;
 use crate::command::doctor::Doctor;
 use crate::command::exec::Exec;
+use crate::command::grants::GrantsCommand;
+use crate::command::plane::PlaneCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
 use crate::command::session::SessionCommand;
@@ -30,7 +33,12 @@ pub(crate) enum Commands {
     Audit(AuditCommand),
     Doctor(Doctor),
     #[command(subcommand)]
+    Grants(GrantsCommand),
+    #[command(subcommand)]
     Policy(PolicyCommand),
+    #[command(subcommand)]
+    Plane(PlaneCommand),
+    Conformance(Conformance),
     Completions(Completions),
 }
 

@@ -10,6 +10,8 @@ pub(crate) const TIMED_OUT: u8 = 124;
 pub(crate) const REFUSED: u8 = 125;
 /// The program failed as a function.
 const FAILED: u8 = 1;
+/// A plane does not do what its contract says.
+pub(crate) const CHECKS_FAILED: u8 = 1;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 const SIGNAL: u8 = 128;

@@ -1,54 +1,116 @@
-//! Writes the schemas into the folder that is named, or, after `--check`, tells what in it differs.
+//! Writes what is made from the types into the folder of the contract, or, after `--check`, tells what in it differs; after `--freeze`
+//! writes the baseline that later releases are held against.
 
-use std::collections::BTreeSet;
+use cofferdam_bridge::contract::{BRIDGE_CONTRACT_JSON, BridgeContract};
+use cofferdam_contract::compatibility::{self, Verdict};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs, io};
 
+/// The folder of this generation.
+const GENERATION: &str = "v1";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let (check, folder) = match arguments.as_slice() {
-        [check, folder] if check == "--check" => (true, folder),
-        [folder] => (false, folder),
-        _ => return failed("usage: schemas [--check] FOLDER"),
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--check", folder] => check(Path::new(folder)),
+        ["--freeze", folder] => freeze(Path::new(folder)).map_err(|error| error.to_string()),
+        [folder] => generate(Path::new(folder)).map_err(|error| error.to_string()),
+        _ => Err("usage: schemas [--check|--freeze] FOLDER".to_owned()),
     };
-    match work(Path::new(folder), check) {
-        Ok(differing) if differing.is_empty() => ExitCode::SUCCESS,
-        Ok(differing) => failed(&format!(
-            "the schemas on disk are not those of the types: {}; write them anew with `cargo xtask contract generate`",
-            differing.join(", ")
-        )),
-        Err(error) => failed(&format!("{folder}: {error}")),
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => failed(&why),
     }
 }
 
-fn work(folder: &Path, check: bool) -> io::Result<Vec<String>> {
-    let mut differing = Vec::new();
-    let mut wanted = BTreeSet::new();
+/// Every file that is made, by its path in the folder.
+fn made() -> BTreeMap<PathBuf, String> {
+    let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
+    let own = Path::new(GENERATION);
+    let mut files = BTreeMap::new();
     for (name, schema) in cofferdam_contract::schemas() {
-        let path = folder.join(&name);
-        let text = serde_json::to_string_pretty(&schema)? + "\n";
-        if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
-            if !check {
-                fs::create_dir_all(path.parent().unwrap_or(folder))?;
-                fs::write(&path, text)?;
-            } else {
-                differing.push(name);
-            }
-        }
-        wanted.insert(path);
+        files.insert(own.join("schema").join(name), text(&schema));
     }
-    for path in files(folder)? {
-        if wanted.contains(&path) {
-            continue;
-        }
-        if !check {
+    for (name, vectors) in cofferdam_contract::vectors::vectors() {
+        files.insert(own.join("vectors").join(name), text(&vectors));
+    }
+    files.insert(own.join("REFERENCE.md"), cofferdam_contract::reference::page());
+    files
+}
+
+fn generate(folder: &Path) -> io::Result<()> {
+    let made = made();
+    for (path, text) in &made {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, text)?;
+    }
+    for path in files(&folder.join(GENERATION))? {
+        if !made.contains_key(path.strip_prefix(folder).unwrap_or(&path)) {
             fs::remove_file(path)?;
-        } else {
-            differing.push(path.display().to_string());
         }
     }
-    Ok(differing)
+    Ok(())
+}
+
+/// What differs from the types, and what breaks those who were built for the baseline.
+fn check(folder: &Path) -> Result<(), String> {
+    let made = made();
+    let same = |(path, text): &(&PathBuf, &String)| fs::read_to_string(folder.join(path)).ok().as_ref() == Some(text);
+    let mut differing: BTreeSet<_> = made.iter().filter(|file| !same(file)).map(|(path, _)| path.clone()).collect();
+    for path in files(&folder.join(GENERATION)).map_err(|error| error.to_string())? {
+        let own = path.strip_prefix(folder).unwrap_or(&path).to_owned();
+        if !made.contains_key(&own) {
+            differing.insert(own);
+        }
+    }
+    if !differing.is_empty() {
+        let names: Vec<_> = differing.iter().map(|path| path.display().to_string()).collect();
+        return Err(format!(
+            "what is on disk is not what the types make: {}; write it anew with `cargo xtask contract generate`",
+            names.join(", ")
+        ));
+    }
+    compare(&folder.join("baseline").join(GENERATION))
+}
+
+fn compare(baseline: &Path) -> Result<(), String> {
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", baseline.display());
+    let mut old = BTreeMap::new();
+    let schemas = baseline.join("schema");
+    for path in files(&schemas).map_err(|error| told(&error))? {
+        let text = fs::read_to_string(&path).map_err(|error| told(&error))?;
+        let name = path.strip_prefix(&schemas).unwrap_or(&path).display().to_string();
+        old.insert(name, serde_json::from_str::<Value>(&text).map_err(|error| told(&error))?);
+    }
+    let contract = fs::read_to_string(baseline.join("bridge-contract.json")).map_err(|error| told(&error))?;
+    let contract = BridgeContract::parse(&contract).map_err(|error| told(&error))?;
+    let now = BridgeContract::embedded().map_err(|error| told(&error))?;
+    let mut changes = compatibility::schemas(&old, &cofferdam_contract::schemas());
+    changes.extend(compatibility::operations(&contract, now));
+    let breaking = changes.iter().filter(|change| change.verdict == Verdict::Breaking).count();
+    for change in &changes {
+        say(&change.to_string());
+    }
+    if breaking == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "{breaking} changes break who was built for the baseline; contract/COMPATIBILITY.md has the rules, and what to do instead"
+    ))
+}
+
+fn freeze(folder: &Path) -> io::Result<()> {
+    let baseline = folder.join("baseline").join(GENERATION);
+    for (name, schema) in cofferdam_contract::schemas() {
+        let path = baseline.join("schema").join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&baseline))?;
+        fs::write(path, serde_json::to_string_pretty(&schema)? + "\n")?;
+    }
+    fs::write(baseline.join("bridge-contract.json"), BRIDGE_CONTRACT_JSON)
 }
 
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -58,6 +120,11 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
     }
     Ok(found)
+}
+
+#[expect(clippy::print_stdout, reason = "a developer's command tells what it found")]
+fn say(line: &str) {
+    println!("{line}");
 }
 
 #[expect(clippy::print_stderr, reason = "a developer's command speaks on standard error")]

@@ -6,6 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod compatibility;
+pub mod conformance;
+pub mod reference;
+pub mod vectors;
 pub mod wire;
 
 use cofferdam_bridge::contract::BridgeContract;
@@ -17,6 +21,7 @@ use cofferdam_bridge::execution::{
     StartExecutionRequest, StartedExecution, TerminalSize,
 };
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::rehearsal::Rehearsal;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,6 +50,7 @@ pub fn schemas() -> BTreeMap<String, Value> {
     add::<GuestReply>(&mut schemas, "guest_reply");
     add::<PlaneDescriptor>(&mut schemas, "plane_descriptor");
     add::<Preflight>(&mut schemas, "preflight");
+    add::<Rehearsal>(&mut schemas, "rehearsal");
     add::<StartExecutionRequest>(&mut schemas, "start_execution_request");
     add::<StartedExecution>(&mut schemas, "started_execution");
     add::<TerminalSize>(&mut schemas, "terminal_size");

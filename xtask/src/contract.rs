@@ -1,17 +1,18 @@
-//! The contract's schemas: written from the types, or held against them.
+//! What is made from the contract's types: written anew, held against them and against the baseline, or frozen as one.
 
 use crate::workspace::run as tool;
 
-/// Runs `generate` or `check`.
+/// Runs `generate`, `check` or `freeze`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     match arguments {
         [what] if what == "generate" => schemas(&[]),
         [what] if what == "check" => check(),
-        _ => Err("cargo xtask contract generate|check".to_owned()),
+        [what] if what == "freeze" => schemas(&["--freeze"]),
+        _ => Err("cargo xtask contract generate|check|freeze".to_owned()),
     }
 }
 
-/// Whether the schemas on disk are those of the types.
+/// Whether what is on disk is what the types make, and no change breaks who was built for the baseline.
 pub(crate) fn check() -> Result<(), String> {
     schemas(&["--check"])
 }
@@ -19,6 +20,6 @@ pub(crate) fn check() -> Result<(), String> {
 fn schemas(options: &[&str]) -> Result<(), String> {
     let mut command = vec!["run", "--quiet", "--package", "cofferdam-contract", "--example", "schemas", "--"];
     command.extend(options);
-    command.push("contract/v1/schema");
+    command.push("contract");
     tool("cargo", &command)
 }

@@ -6,6 +6,7 @@ mod ci;
 mod contract;
 mod dist;
 mod fuzz;
+mod kills;
 mod meaning;
 mod soak;
 mod test;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 10] = [
+const TASKS: [Task; 11] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
     (
@@ -28,12 +29,12 @@ const TASKS: [Task; 10] = [
     ),
     (
         "contract",
-        "`generate`, `check`: the contract's schemas on disk, written from the types or held against them",
+        "`generate`, `check`, `freeze`: schemas, vectors and reference, written from the types, held against them and the baseline",
         contract::run,
     ),
     (
         "bench",
-        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, decide; tables also in target/bench",
+        "all benchmarks, or one: start, audit, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot, wire; tables also in target/bench",
         bench::run,
     ),
     (
@@ -55,6 +56,11 @@ const TASKS: [Task; 10] = [
         "fuzz",
         "[NAME] [--seconds N]: all fuzz targets, or one, for a minute each; what they find is in target/fuzz/found",
         fuzz::run,
+    ),
+    (
+        "kills",
+        "[COUNT]: a thousand recorded runs that are ended by SIGKILL at any moment, and the log verified after each",
+        kills::run,
     ),
     ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),
 ];

@@ -3,7 +3,7 @@
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
 use crate::kernel_parts::KernelParts;
-use crate::{exit_code, policy_file};
+use crate::{exit_code, plane_choice, policy_file};
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -34,7 +34,7 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
     /// Where it runs; never without isolation unless `host` is given here.
-    #[arg(long, value_enum, default_value = "linux")]
+    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
     plane: PlaneName,
     /// Print the JSON Schema of a request, and run nothing.
     #[arg(long)]
@@ -70,17 +70,18 @@ impl Exec {
 
     fn run(&self) -> Result<Value, Failure> {
         let request = RunProgram::from_json(&self.read()?)?;
-        let kernel = KernelParts::new(self.plane).kernel()?;
+        let kernel = KernelParts::new(self.plane.clone()).kernel()?;
         let places = match (&self.policy, &self.workspace) {
             (None, None) => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,
         };
-        let policy = policy_file::find(self.policy_name())?;
+        let policy = plane_choice::fitting(policy_file::find(self.policy_name())?, &kernel, &self.plane)?;
         let vm = compose::vm(&kernel, policy, &places, Explain::Known)?;
         let runtime = compose::runtime().map_err(|error| io("the program cannot be waited for", &error))?;
         let answer = runtime.block_on(vm.exec(request));
         // A thread that still writes for the program holds nothing that must be waited for.
         runtime.shutdown_background();
+        compose::close(&kernel);
         Ok(answer?)
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 mod audit_follow;
 mod audit_key;
 mod audit_query;
+mod audit_schema;
 mod audit_show;
 mod audit_verify;
 pub(crate) mod changes;
@@ -13,8 +14,14 @@ mod changes_list;
 mod changes_recorded;
 mod changes_show;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod grants;
+mod grants_list;
+mod grants_revoke;
+pub(crate) mod plane;
+mod plane_serve;
 pub(crate) mod policy;
 mod policy_check;
 mod policy_explain;
@@ -41,7 +48,10 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Session(session) => session.execute(),
         Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
+        Commands::Grants(grants) => grants.execute(),
         Commands::Policy(policy) => policy.execute(),
+        Commands::Plane(plane) => plane.execute(),
+        Commands::Conformance(conformance) => conformance.execute(),
         Commands::Completions(completions) => completions.execute(),
     }
 }

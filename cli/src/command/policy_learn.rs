@@ -134,7 +134,7 @@ impl Learn {
         let command = compose::command(&vm, program, arguments, &self.env, self.workdir.as_deref())?;
         let command = command.stdin(StreamMode::Null).stdout(stdout).stderr(output);
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        match runtime.block_on(relay::run(command, Mode::Captured)) {
+        match runtime.block_on(relay::run(command, Mode::Captured, false)) {
             Ok((report, _)) => Ok(Round::Ended(Box::new(report))),
             Err(failure) => match failure.error().denial() {
                 Some(denial) => Ok(Round::Refused(Box::new(denial))),

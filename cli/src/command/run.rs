@@ -8,16 +8,18 @@ use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
 use crate::kernel_parts::KernelParts;
 use crate::report::{human, json};
+use crate::terminal::questions::{Questions, Told};
 use crate::terminal::relay::{self, Captured, Mode};
-use crate::{exit_code, fixed_name, policy_file};
+use crate::{exit_code, fixed_name, plane_choice, policy_file};
 use clap::{Args, ValueEnum};
+use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
 use cofferdam_bridge::profile::CallProfile;
 use cofferdam_kernel::policy::Policy;
-use cofferdam_kernel::{Command, Vm};
+use cofferdam_kernel::{Command, Kernel, Vm};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -86,6 +88,9 @@ pub(crate) struct Run {
     /// time for each call that names a path or an address.
     #[arg(long)]
     explain: bool,
+    /// Ask nothing: what the policy says to ask is refused, unless it was granted for always.
+    #[arg(long)]
+    no_prompt: bool,
     /// Start nothing, and tell what a start would come to: what is decided, what would hold, what is missing. With --overlay the program
     /// runs, without a network, and what it would change is told and discarded.
     #[arg(long)]
@@ -93,8 +98,9 @@ pub(crate) struct Run {
     /// Run it without a record in the audit log.
     #[arg(long)]
     no_audit: bool,
-    /// Where it runs; never without isolation unless `host` is given here.
-    #[arg(long, value_enum, default_value = "linux")]
+    /// Where it runs: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
+    /// has none to offer, is given here.
+    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
     plane: PlaneName,
     /// The least isolation that will do. `landlock` lets it run where this machine refuses namespaces.
     #[arg(long, value_enum, value_name = "TIER")]
@@ -185,25 +191,39 @@ impl Run {
         if self.dry_run {
             return self.dry_run();
         }
+        let questions = if self.no_prompt { None } else { Questions::possible(self.has_own_terminal()) };
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
-        let kernel = KernelParts::new(self.plane).recording(self.recording()).names(names).kernel()?;
+        let parts = KernelParts::new(self.plane.clone()).recording(self.recording()).names(names);
+        let kernel = parts.asking(questions.clone()).kernel()?;
+        let ended = self.run_on(&kernel, questions.as_ref());
+        compose::close(&kernel);
+        ended
+    }
+
+    fn run_on(&self, kernel: &Kernel, questions: Option<&Questions>) -> Result<u8, Failure> {
         let places = self.places()?;
+        let unisolated = plane_choice::isolates_nothing(kernel, &self.plane);
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
+        let policy = plane_choice::fitting(policy, kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
-        let vm = compose::vm(&kernel, policy, &places, explain)?;
-        let mode = self.mode();
+        let vm = compose::vm(kernel, policy, &places, explain)?;
+        let mode = self.mode(&vm);
         let command = self.command(&vm, &mode)?;
-        if self.plane == PlaneName::Host {
-            human::warn("nothing is isolated on the host plane: the program can do whatever you can");
+        self.tell_who_is_asked(&vm, questions.is_some());
+        if unisolated {
+            let plane = vm.plane().name;
+            human::warn(&format!("nothing is isolated on the {plane} plane: the program can do whatever you can"));
         }
+        let typed = !vm.plane().has(Feature::InheritedStreams) && vm.plane().has(Feature::Stdin);
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        let (report, captured) = runtime.block_on(relay::run(command, mode))?;
+        let (report, captured) = runtime.block_on(relay::run_asking(command, mode, typed, questions.cloned()))?;
         if let Some(failure) = &captured.audit_failure {
             human::warn(&format!("the end of this run could not be recorded: {}", failure.message));
         }
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();
-        self.tell(&vm, &report, &captured)?;
+        let asked = questions.map(|questions| questions.told()).unwrap_or_default();
+        self.tell(&vm, &report, &captured, &asked)?;
         Ok(exit_code::of_cause(&report.cause))
     }
 
@@ -218,9 +238,24 @@ impl Run {
         }
     }
 
-    fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured) -> Result<(), Failure> {
+    /// Says beforehand that what the policy says to ask will be refused, and what changes that.
+    fn tell_who_is_asked(&self, vm: &Vm, somebody: bool) {
+        let profile = vm.profile();
+        let asks = profile.asks_about_files() || !profile.prompts.commands.is_empty();
+        if somebody || self.no_prompt || self.json || !asks {
+            return;
+        }
+        let why = if std::io::stderr().is_terminal() || std::io::stdin().is_terminal() {
+            "the program shares this terminal, so nothing can be asked on it (--tty gives it one of its own)"
+        } else {
+            "there is no terminal to ask on"
+        };
+        human::note(&format!("{why}: what the policy says to ask is refused, unless `cofferdam grants list` has it"));
+    }
+
+    fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured, asked: &[Told]) -> Result<(), Failure> {
         if self.json {
-            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured));
+            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured, asked));
         }
         human::print(report, self.explain);
         Ok(())
@@ -236,12 +271,22 @@ impl Run {
         self.policy.as_deref().unwrap_or(otherwise)
     }
 
-    fn mode(&self) -> Mode {
+    /// Whether the program gets a terminal of its own, as far as that is known before there is a plane.
+    fn has_own_terminal(&self) -> bool {
         let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        match (self.json, self.tty || (terminals && !self.no_tty)) {
+        let given = matches!(self.plane, PlaneName::Linux | PlaneName::Host);
+        given && !self.json && (self.tty || (terminals && !self.no_tty))
+    }
+
+    fn mode(&self, vm: &Vm) -> Mode {
+        let plane = vm.plane();
+        let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let terminal = self.tty || (terminals && !self.no_tty && plane.has(Feature::Terminal));
+        match (self.json, terminal) {
             (true, _) => Mode::Captured,
             (false, true) => Mode::Terminal,
-            (false, false) => Mode::Inherited,
+            (false, false) if plane.has(Feature::InheritedStreams) => Mode::Inherited,
+            (false, false) => Mode::Relayed,
         }
     }
 
@@ -249,9 +294,16 @@ impl Run {
         let (program, arguments) = self.program.split_first().ok_or_else(|| {
             Failure::new(ErrorCode::RequestInvalid, "no program is named").hint("cofferdam run -- PROGRAM ARGUMENTS")
         })?;
-        let output = if *mode == Mode::Captured { StreamMode::Piped } else { StreamMode::Inherit };
+        let piped = matches!(mode, Mode::Captured | Mode::Relayed);
+        let output = if piped { StreamMode::Piped } else { StreamMode::Inherit };
         let command = compose::command(vm, program, arguments, &self.env, self.workdir.as_deref())?;
-        Ok(command.stdin(StreamMode::Inherit).stdout(output).stderr(output))
+        let plane = vm.plane();
+        let input = match (plane.has(Feature::InheritedStreams), plane.has(Feature::Stdin)) {
+            (true, _) => StreamMode::Inherit,
+            (false, true) => StreamMode::Piped,
+            (false, false) => StreamMode::Null,
+        };
+        Ok(command.stdin(input).stdout(output).stderr(output))
     }
 
     /// The policy with what the options say. Options are the host's own words, so they may widen it.

@@ -6,6 +6,7 @@ use crate::compose;
 use crate::exit_code;
 use crate::failure::{Failure, io};
 use crate::kernel_parts::KernelParts;
+use crate::plane_choice;
 use crate::report::dry_run::{self, Ran, Tried};
 use crate::report::human;
 use crate::terminal::relay::{self, Captured, Mode};
@@ -21,16 +22,16 @@ impl Run {
         // Not ahead: nothing is to be started that is not needed to find out.
         // Where it is run to be forgotten, it is run all the same.
         let recording = if self.overlay { self.recording() } else { Recording::Off };
-        let kernel = KernelParts::new(self.plane).at_rest().recording(recording).kernel()?;
+        let kernel = KernelParts::new(self.plane.clone()).at_rest().recording(recording).kernel()?;
         let places = self.places()?;
-        let policy = self.dry_policy()?;
+        let policy = plane_choice::fitting(self.dry_policy()?, &kernel, &self.plane)?;
         let spec = compose::spec(policy, &places, Explain::Known);
         let vm = match kernel.create_vm(spec.clone()) {
             Ok(vm) => vm,
             // The policy itself cannot be used where asking the planes about it fails, too.
             Err(error) => return self.tell_refused(&kernel.preflight(&spec)?, &error.into()),
         };
-        let mode = if self.mode() == Mode::Terminal { Mode::Inherited } else { self.mode() };
+        let mode = if self.mode(&vm) == Mode::Terminal { Mode::Inherited } else { self.mode(&vm) };
         let command = self.command(&vm, &mode)?;
         let told = command.dry_run(&self.known_files(&vm))?;
         if !self.overlay || !told.would_start {
@@ -62,7 +63,7 @@ impl Run {
     fn try_out(&self, vm: &Vm, mode: Mode) -> Result<(ExecutionReport, Captured), Failure> {
         let command = self.command(vm, &mode)?;
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        let outcome = runtime.block_on(relay::run(command, mode));
+        let outcome = runtime.block_on(relay::run(command, mode, false));
         runtime.shutdown_background();
         outcome
     }

@@ -155,7 +155,8 @@ impl KernelSession {
     pub fn receive(&mut self, data: Data) -> Result<FromPlane, WireFault> {
         let received = if self.state == State::Ended { Err(WireFault::Disconnected) } else { self.take(data) };
         if received.is_err() {
-            self.end();
+            // Which executions are cut off is still asked of `end`.
+            self.state = State::Ended;
         }
         received
     }

@@ -48,6 +48,7 @@ methods! {
     CREATE_JAVASCRIPT_CONTEXT, "plane.create_javascript_context", Call, "create_guest_context_request", "created_context", "Makes a JavaScript context. `module` is bytes.";
     CREATE_WASM_CONTEXT, "plane.create_wasm_context", Call, "create_guest_context_request", "created_context", "Makes a WebAssembly context. `module` is bytes.";
     START_EXECUTION, "plane.start_execution", Call, "{request: start_execution_request, credit: number}", "started_execution", "Starts something; `credit` is how many bytes of events it may send.";
+    REHEARSE_EXECUTION, "plane.rehearse_execution", Call, "{request: start_execution_request}", "rehearsal", "What a start would come to; starts nothing.";
     WRITE_STDIN, "plane.write_stdin", Call, "{execution: execution_ref, bytes: bytes}", "null", "Writes to standard input, at most 65536 bytes; answered when they are taken. One at a time for each execution.";
     CLOSE_STDIN, "plane.close_stdin", Call, "{execution: execution_ref}", "null", "Closes standard input. Closing twice is no error.";
     KILL_EXECUTION, "plane.kill_execution", Call, "{execution: execution_ref, signal: execution_signal}", "null", "Sends a signal; `kill` ends everything in the execution. One that has ended is no error.";

@@ -52,13 +52,20 @@ mod network_denied;
 mod network_programs;
 mod network_tls;
 mod pool;
+mod prompts;
+mod prompts_attacks;
+mod prompts_terminal;
 mod real_programs;
 mod refusals;
 mod robustness;
 mod seccomp_profiles;
+mod session_containment;
+mod session_host;
+mod session_terminal;
 mod sessions;
 mod sockets;
 mod terminal;
+mod wire_planes;
 
 #[test]
 fn no_file_of_tests_is_forgotten() {

@@ -1,23 +1,27 @@
 //! Benchmarks: each compares with a peer or a limit in the same run, interleaved, and tells ratios of medians with their spread, on the
 //! terminal and in `target/bench` as Markdown and JSON.
 
+mod audit;
 mod calls;
 mod decide;
 mod embedded;
 mod idle;
 mod network;
+mod oneshot;
 mod peers;
 mod rounds;
 mod start;
 mod steady;
 mod table;
 mod throughput;
+mod wire;
 
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 9] = [
+const ALL: [Benchmark; 12] = [
     ("start", 300, start::run),
+    ("audit", 200, audit::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
     ("idle", 1, idle::run),
@@ -26,6 +30,8 @@ const ALL: [Benchmark; 9] = [
     ("calls", 2000, calls::run),
     ("network", 7, network::run),
     ("decide", 201, decide::run),
+    ("oneshot", 100, oneshot::run),
+    ("wire", 20_000, wire::run),
 ];
 
 /// Runs the benchmark that is named, or all.

@@ -7,7 +7,7 @@ use serde_json::Value;
 type Row = (&'static str, u8, &'static [&'static str]);
 
 /// The table. `ARCHITECTURE.md` gives the reason for each entry.
-const TABLE: [Row; 10] = [
+const TABLE: [Row; 12] = [
     ("cofferdam-bridge", 0, &["serde", "serde_json", "schemars"]),
     ("cofferdam-contract", 1, &["cofferdam-bridge", "minicbor", "serde", "serde_json", "schemars"]),
     (
@@ -48,15 +48,18 @@ const TABLE: [Row; 10] = [
         &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
     ),
     ("cofferdam-sandbox-macos", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
+    ("cofferdam-wire-plane", 2, &["cofferdam-bridge", "cofferdam-contract", "cofferdam-plane-kit", "serde_json"]),
     (
         "cofferdam-cli",
         3,
         &[
             "cofferdam-bridge",
+            "cofferdam-contract",
             "cofferdam-exec-plane",
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
+            "cofferdam-wire-plane",
             "clap",
             "clap_complete",
             "nix",
@@ -84,6 +87,7 @@ const TABLE: [Row; 10] = [
             "tokio",
         ],
     ),
+    ("cofferdam-example-rust-minimal", 4, &["cofferdam-bridge", "cofferdam-plane-kit", "cofferdam-wire-plane"]),
     ("cofferdam-xtask", 4, &["serde_json"]),
 ];
 

@@ -100,6 +100,7 @@ impl Judge {
 
     /// May what has this name be changed, made or removed? `directory` is the one that the name is in.
     pub(crate) fn name(&mut self, thread: i32, path: &Path, directory: Identity) -> Result<Standing, Errno> {
+        self.in_own_storage(thread, path)?;
         let text = path.to_string_lossy();
         let Ok(decision) = self.rules.decide(&text, FileAccess::Write) else { return Err(REFUSED) };
         if decision.allowed || self.own.as_ref().is_some_and(|own| own.may_write(thread, path)) {
@@ -117,6 +118,18 @@ impl Judge {
                 Ok(Standing::Own)
             }
             _ => self.refuse(thread, "filesystem.write", path, decision),
+        }
+    }
+
+    /// What a policy takes away in `{tmp}` it takes away where that is a folder of the host's.
+    fn in_own_storage(&mut self, thread: i32, path: &Path) -> Result<(), Errno> {
+        let Some(named) = self.own.as_ref().and_then(|own| own.as_policies_name_it(path)) else { return Ok(()) };
+        let Ok(decision) = self.rules.decide(&named.to_string_lossy(), FileAccess::Write) else { return Err(REFUSED) };
+        match decision.effect {
+            Some(PathEffect::Deny | PathEffect::Protect) => {
+                self.refuse(thread, "filesystem.write", &named, decision).map(drop)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::caller::Caller;
 use super::own_terminals::OwnTerminals;
-use crate::plan::view::{Access, Node, View};
+use crate::plan::view::{Access, Node, TEMPORARY, View};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -170,6 +170,11 @@ impl OwnPlaces {
         self.temporary.as_deref().is_some_and(is_temporary)
             || is_device(thread, path)
             || self.terminals.at(path).is_some()
+    }
+
+    /// The name that a policy has for `path`, if it lies in the run's temporary storage.
+    pub(crate) fn as_policies_name_it(&self, path: &Path) -> Option<PathBuf> {
+        Some(Path::new(TEMPORARY).join(path.strip_prefix(self.temporary.as_deref()?).ok()?))
     }
 
     /// May files without a name be made in the directory `path`?

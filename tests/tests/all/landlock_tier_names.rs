@@ -335,3 +335,14 @@ print(tried(watched))
         "{hidden:?}"
     );
 }
+
+#[test]
+fn fs_10_what_is_denied_in_the_private_folder_cannot_be_made_there() {
+    let scratch = Scratch::new();
+    let policy = "version = 1\nextends = \"dev\"\n[filesystem]\ndeny = [\"{tmp}/closed\", \"{tmp}/sub/closed\"]\n";
+    let policy = scratch.write("policy.toml", policy);
+    let line = "cd $TMPDIR && mkdir sub && for name in open closed sub/open sub/closed; do \
+                (echo x > $name) 2> /dev/null; mkdir $name.d && mv $name.d $name 2> /dev/null; test -e $name && echo $name; done; true";
+    let output = inside(&scratch, &["--policy", &policy.to_string_lossy()], &["sh", "-c", line]);
+    assert_eq!(text(&output.stdout), "open\nsub/open\n", "{output:?}");
+}

@@ -124,10 +124,10 @@ impl Relay {
         match event {
             ExecutionEvent::Stdout { bytes } if self.terminal.is_some() => self.show(bytes)?,
             ExecutionEvent::Stdout { bytes } if self.mode == Mode::Relayed => {
-                self.relay(&bytes, std::io::stdout().lock())?
+                self.relay(&bytes, std::io::stdout().lock())?;
             }
             ExecutionEvent::Stderr { bytes } if self.mode == Mode::Relayed => {
-                self.relay(&bytes, std::io::stderr().lock())?
+                self.relay(&bytes, std::io::stderr().lock())?;
             }
             ExecutionEvent::Stdout { bytes } => self.captured.stdout.extend(bytes),
             ExecutionEvent::Stderr { bytes } => self.captured.stderr.extend(bytes),

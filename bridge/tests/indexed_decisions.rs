@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
 
 use cofferdam_bridge::decide::{CommandRules, FileAccess, FilesystemRules, RuleDecision};
-use cofferdam_bridge::path_pattern::CompiledPattern;
+use cofferdam_bridge::path_pattern::{CompiledPattern, Specificity};
 use cofferdam_bridge::profile::{CommandProfile, CommandRule, FilesystemProfile, PathEffect, PathPattern, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use proptest::prelude::*;

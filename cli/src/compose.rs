@@ -162,6 +162,13 @@ pub(crate) fn fitting(policy: Policy, kernel: &Kernel, plane: &PlaneName) -> Res
     Ok(policy.with_lines(r#"{"version": 1, "isolation": {"require": "none"}}"#, "command line")?)
 }
 
+/// Brings the kernel's log to its end: this process is about to end, whoever holds the log still.
+pub(crate) fn close(kernel: &Kernel) {
+    if let Some(recorder) = kernel.recorder() {
+        recorder.close();
+    }
+}
+
 /// What waits for a run, on this thread.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     // For its signals tokio makes such a pair once, and panics where there are no descriptors left for it; the rest is for what it

@@ -3,11 +3,12 @@
 use crate::audit_log::{self, Recording};
 use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
+use crate::report::human;
 use crate::terminal::questions::Questions;
 use cofferdam_kernel::{Kernel, KernelBuilder};
 use cofferdam_plane_kit::host::{HostFigures, HostGrants};
 use cofferdam_sandbox_linux::LinuxPlane;
-use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver};
+use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver, Upstream};
 use std::sync::Arc;
 
 /// The parts of a kernel, which are put together by [`kernel`](Self::kernel).
@@ -74,6 +75,12 @@ impl KernelParts {
                 let mut plane = LinuxPlane::new()?;
                 if self.ahead {
                     plane = plane.ahead();
+                }
+                // As other programs of the host go to the network, where a policy lets a run go there at all.
+                match Upstream::of_environment(&compose::host_environment()) {
+                    Ok(None) => {}
+                    Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
+                    Err(why) => human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
                 }
                 if !self.names.is_empty() {
                     plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));

@@ -181,7 +181,7 @@ impl Command {
         let id = self.vm.next_execution();
         let rule = match self.check() {
             Ok(rule) => rule,
-            Err(error) => return Err(self.vm.recording.refused(&self.vm.id, &id, &self.program, error).await),
+            Err(error) => return Err(self.vm.recording.refused(&self.vm, &id, &self.program, error).await),
         };
         let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
         let (vm, timeout) = (self.vm.clone(), self.timeout);

@@ -31,6 +31,7 @@ pub struct VmSpec {
     host_environment: BTreeMap<String, String>,
     explain: Explain,
     network_scope: NetworkScope,
+    session: Option<String>,
 }
 
 impl VmSpec {
@@ -42,6 +43,7 @@ impl VmSpec {
             host_environment: BTreeMap::new(),
             explain: Explain::Known,
             network_scope: NetworkScope::Execution,
+            session: None,
         }
     }
 
@@ -66,6 +68,12 @@ impl VmSpec {
     /// The working directory of runs: `{cwd}` of the policy.
     pub fn working_directory(mut self, path: impl Into<String>) -> Self {
         self.places.cwd = Some(path.into());
+        self
+    }
+
+    /// The session that its runs belong to, as the audit log names it.
+    pub fn session(mut self, name: impl Into<String>) -> Self {
+        self.session = Some(name.into());
         self
     }
 
@@ -145,6 +153,7 @@ pub(crate) struct SharedVm {
     pub(crate) start_directory: String,
     pub(crate) recording: Recording,
     pub(crate) facts: Option<VmFacts>,
+    pub(crate) session: Option<String>,
     next_execution: AtomicU64,
     pub(crate) desk: Arc<PromptDesk>,
     pub(crate) guard: Guard,
@@ -228,7 +237,7 @@ impl Vm {
         let context = plane.create_command_context(request)?.context_id;
         let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
         let (workspace, explain, granted) = (spec.places.workspace, spec.explain, Mutex::default());
-        let network_scope = spec.network_scope;
+        let (network_scope, session) = (spec.network_scope, spec.session);
         let shared = SharedVm {
             id,
             plane,
@@ -237,6 +246,7 @@ impl Vm {
             start_directory,
             recording,
             facts,
+            session,
             next_execution,
             desk,
             guard,

@@ -10,7 +10,7 @@ use crate::execution::Shared;
 use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::Network;
+use crate::network::{OneNetwork, Outside};
 use crate::parked::{Ahead, Parked};
 use crate::pool::{Pool, PoolOptions, Tools};
 use crate::preflight::Offer;
@@ -34,11 +34,12 @@ use cofferdam_bridge::execution::{
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::network_scope::NetworkScope;
-use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
+use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
-use cofferdam_plane_kit::network::resolver::{Resolve, SystemResolver};
+use cofferdam_plane_kit::network::resolver::Resolve;
+use cofferdam_plane_kit::network::upstream::Upstream;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -85,7 +86,7 @@ pub struct LinuxPlane {
     next_context: AtomicU64,
     /// None: the user's own.
     changes: Option<ChangeStore>,
-    resolver: Arc<dyn Resolve>,
+    outside: Outside,
 }
 
 impl LinuxPlane {
@@ -107,7 +108,7 @@ impl LinuxPlane {
             ends_with_its_run: false,
             next_context: AtomicU64::new(1),
             changes: None,
-            resolver: Arc::new(SystemResolver::default()),
+            outside: Outside::default(),
         })
     }
 
@@ -121,7 +122,14 @@ impl LinuxPlane {
     /// Resolves the names that runs ask for by `resolver`, in place of the system's own.
     #[must_use]
     pub fn resolve_names_by(mut self, resolver: Arc<dyn Resolve>) -> Self {
-        self.resolver = resolver;
+        self.outside.resolver = resolver;
+        self
+    }
+
+    /// Reaches the hosts that policies name through `upstream`, where it takes them.
+    #[must_use]
+    pub fn reach_hosts_through(mut self, upstream: Upstream) -> Self {
+        self.outside.upstream = Some(upstream);
         self
     }
 
@@ -274,14 +282,9 @@ impl LinuxPlane {
             self.begin(context, request, &program, streams.guest(), &events)?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
-        let network = match context.profile.network.mode {
-            NetworkMode::Allowlist => {
-                let sockets = std::mem::take(&mut running.sockets);
-                let (rules, first) = (&context.profile.network, running.process.pid());
-                Some(Network::start(rules, self.resolver.clone(), sockets, first).map_err(|error| no_streams(&error))?)
-            }
-            _ => None,
-        };
+        let sockets = std::mem::take(&mut running.sockets);
+        let network = OneNetwork::of(context, sockets, &self.outside, running.process.pid());
+        let network = network.map_err(|error| no_streams(&error))?;
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
@@ -390,7 +393,8 @@ impl ExecutionBridge for LinuxPlane {
         let tier = self.tier(&request.profile);
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
-            let network = SharedNetwork::for_profile(&context.profile, &self.launcher)?;
+            let (rules, ports) = (&context.profile.network, context.ports.as_slice());
+            let network = SharedNetwork::new(&self.launcher, rules, ports, &self.outside)?;
             context = context.meeting_in(Arc::new(network));
         }
         let context = Arc::new(context);

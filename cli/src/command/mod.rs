@@ -4,6 +4,7 @@ pub(crate) mod audit;
 mod audit_follow;
 mod audit_key;
 mod audit_query;
+mod audit_schema;
 mod audit_show;
 mod audit_verify;
 pub(crate) mod changes;

@@ -19,7 +19,7 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{Explain, StreamMode};
 use cofferdam_bridge::profile::CallProfile;
 use cofferdam_kernel::policy::Policy;
-use cofferdam_kernel::{Command, Vm};
+use cofferdam_kernel::{Command, Kernel, Vm};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -195,12 +195,18 @@ impl Run {
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
         let parts = KernelParts::new(self.plane.clone()).recording(self.recording()).names(names);
         let kernel = parts.asking(questions.clone()).kernel()?;
+        let ended = self.run_on(&kernel, questions.as_ref());
+        compose::close(&kernel);
+        ended
+    }
+
+    fn run_on(&self, kernel: &Kernel, questions: Option<&Questions>) -> Result<u8, Failure> {
         let places = self.places()?;
-        let unisolated = compose::isolates_nothing(&kernel, &self.plane);
+        let unisolated = compose::isolates_nothing(kernel, &self.plane);
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
-        let policy = compose::fitting(policy, &kernel, &self.plane)?;
+        let policy = compose::fitting(policy, kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
-        let vm = compose::vm(&kernel, policy, &places, explain)?;
+        let vm = compose::vm(kernel, policy, &places, explain)?;
         let mode = self.mode(&vm);
         let command = self.command(&vm, &mode)?;
         self.tell_who_is_asked(&vm, questions.is_some());
@@ -210,7 +216,7 @@ impl Run {
         }
         let typed = !vm.plane().has(Feature::InheritedStreams) && vm.plane().has(Feature::Stdin);
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        let (report, captured) = runtime.block_on(relay::run_asking(command, mode, typed, questions.clone()))?;
+        let (report, captured) = runtime.block_on(relay::run_asking(command, mode, typed, questions.cloned()))?;
         if let Some(failure) = &captured.audit_failure {
             human::warn(&format!("the end of this run could not be recorded: {}", failure.message));
         }

@@ -194,7 +194,7 @@ impl Command {
         let argument_bytes = request.arguments.iter().fold(request.program.len(), |sum, one| sum + one.len() + 1);
         let turn = match vm.guard.admit(&vm.id, argument_bytes as u64).await {
             Ok(turn) => turn,
-            Err(error) => return Err(vm.recording.refused(&vm.id, &id, &request.program, error.into()).await),
+            Err(error) => return Err(vm.recording.refused(&vm, &id, &request.program, error.into()).await),
         };
         let record = vm.recording.start(Starting { vm: &vm, request: &request, rule, timeout }).await?;
         let gate = Gate::new(vm.desk.clone(), vm.asker(Some(id.clone())), runtime.clone());
@@ -299,7 +299,7 @@ async fn ask_about(vm: &SharedVm, request: &StartExecutionRequest) -> Result<Opt
     denial.note = Some(outcome.why().to_owned());
     denial.remedy = path_line("commands.allow", &denial.subject);
     let error = BridgeError::denied(&denial).into();
-    Err(vm.recording.refused(&vm.id, id, &denial.subject, error).await)
+    Err(vm.recording.refused(vm, id, &denial.subject, error).await)
 }
 
 fn cannot_hold() -> BridgeError {

@@ -94,10 +94,10 @@ impl Relay {
                 }
             }
             ExecutionEvent::Stdout { bytes } if self.mode == Mode::Relayed => {
-                self.relay(&bytes, std::io::stdout().lock())?
+                self.relay(&bytes, std::io::stdout().lock())?;
             }
             ExecutionEvent::Stderr { bytes } if self.mode == Mode::Relayed => {
-                self.relay(&bytes, std::io::stderr().lock())?
+                self.relay(&bytes, std::io::stderr().lock())?;
             }
             ExecutionEvent::Stdout { bytes } => self.captured.stdout.extend(bytes),
             ExecutionEvent::Stderr { bytes } => self.captured.stderr.extend(bytes),

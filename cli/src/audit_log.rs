@@ -19,8 +19,8 @@ const KEY: &str = "COFFERDAM_AUDIT_KEY";
 /// The table, for help.
 pub(crate) const HELP: &str = "Recording:
   Each run is recorded in the audit log before it starts; what cannot be recorded does not run.
-  COFFERDAM_AUDIT=DIR            where the log is, in place of cofferdam/audit in the state directory;
-                                 `off` records nothing
+  COFFERDAM_AUDIT=DIR            where the log is, else cofferdam/audit in the state
+                                 directory; `off` records nothing
   COFFERDAM_AUDIT_ARGUMENTS=redacted
                                  records arguments, too, with what looks like a secret left out
   COFFERDAM_AUDIT_KEY=FILE       signs the log with this key (cofferdam audit key FILE makes one)";

@@ -5,6 +5,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
+use cofferdam_plane_kit::host::HostGrants;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +110,13 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
+/// Brings the kernel's log to its end: this process is about to end, whoever holds the log still.
+pub(crate) fn close(kernel: &Kernel) {
+    if let Some(recorder) = kernel.recorder() {
+        recorder.close();
+    }
+}
+
 /// What waits for a run, on this thread.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     // For its signals tokio makes such a pair once, and panics where there are no descriptors left for it; the rest is for what it
@@ -119,7 +127,7 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
-    Ok(kernel.create_vm(spec(policy, places, explain))?)
+    Ok(kernel.create_vm(spec(without_grants(policy)?, places, explain))?)
 }
 
 /// What a VM under `policy` is to be.
@@ -135,6 +143,14 @@ pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec 
         spec = spec.user(user);
     }
     spec
+}
+
+/// The policy without the file of grants, wherever the environment has put it: who could write there could grant.
+fn without_grants(policy: Policy) -> Result<Policy, Failure> {
+    let Some(store) = std::env::var_os("XDG_STATE_HOME").and(HostGrants::of_user().ok()) else { return Ok(policy) };
+    let place = utf8(store.directory().to_owned())?;
+    let lines = serde_json::json!({ "version": 1, "filesystem": { "deny": [format!("literal:{place}")] } });
+    Ok(policy.with_lines(&lines.to_string(), "built-in secrets")?)
 }
 
 /// A command in `vm`. `environment`: `NAME=VALUE`, or the name alone for the value here; `directory`: where it starts.

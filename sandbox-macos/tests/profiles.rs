@@ -245,3 +245,46 @@ fn programs_by_the_longest_prefix_deny_at_a_tie() {
     assert!(!executes("/usr/bin/sudo") && !executes("/usr/bin/SUDO") && !executes("/opt/x") && !executes("/bin/sh"));
     assert!(!executes("/tmp/t"), "the kernel asks about the real path");
 }
+
+/// A Mac on which a run has planted a link in its workspace.
+struct Planted;
+
+impl Names for Planted {
+    fn real_path(&self, path: &str) -> Option<String> {
+        match path {
+            "/w" | "/Users" | "/Users/u" | "/w/real" => Some(path.to_owned()),
+            "/w/cache" => Some("/Users/u".to_owned()),
+            "/w/own" => Some("/w/real".to_owned()),
+            _ => EveryMac.real_path(path),
+        }
+    }
+}
+
+#[test]
+fn fs_06_a_planted_link_gives_nothing_new() {
+    let policy = |line: &str| parsed(&format!("[filesystem]\nwrite = [\"/w\"]\n{line}\n"));
+    for line in ["read = [\"/w/cache\"]", "read = [\"/w/cache/sub/*\"]", "read = [\"/w/cache/none\"]"] {
+        let error = compile(&compiled(&policy(line), "/w"), &Setting::new(&Planted)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::PolicyInvalid, "{line}");
+        assert!(error.message.contains("/w/cache"), "{}", error.message);
+    }
+    // What it leads to is given anyway.
+    compile(&compiled(&policy("read = [\"/w/own\"]"), "/w"), &Setting::new(&Planted)).unwrap();
+}
+
+#[test]
+fn what_the_language_cannot_hold_is_refused_with_what_to_write() {
+    for (lines, fix) in [
+        ("[commands]\ncalls = \"no-exec\"\n", "calls = \"usual\""),
+        ("[commands]\ncalls = \"compute\"\n", "calls = \"usual\""),
+        ("[filesystem]\nwrite = [\"/w\"]\nchanges = \"overlay\"\n", "changes = \"direct\""),
+        ("[network]\nmode = \"allowlist\"\nallow = [\"a.example:443\"]\n", "mode = \"deny\""),
+    ] {
+        let error = compile(&compiled(&parsed(lines), "/w"), &Setting::new(&EveryMac)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::UnsupportedBackendFeature, "{lines}");
+        assert!(error.message.contains(fix), "{}", error.message);
+    }
+    let mut listening = compiled(&parsed(""), "/w");
+    listening.network.listen.push(8080);
+    assert!(compile(&listening, &Setting::new(&EveryMac)).is_err());
+}

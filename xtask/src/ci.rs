@@ -1,7 +1,7 @@
 //! What the continuous integration runs, and what a developer can run to know its answer beforehand.
 
 use crate::workspace::run as tool;
-use crate::{contract, fuzz, test, tidy};
+use crate::{check_macos, contract, fuzz, test, tidy};
 
 /// Runs everything; the tests come last, since their closing line is the run's.
 pub(crate) fn run(_: &[String]) -> Result<(), String> {
@@ -13,6 +13,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     )?;
     contract::check()?;
     tidy::run(&[])?;
+    check_macos::run(&[])?;
     fuzz::run(&["--seconds".to_owned(), fuzz::SECONDS_IN_CI.to_string()])?;
     test::run(&[])
 }

@@ -1,10 +1,13 @@
 //! Developer commands: `cargo xtask` lists them.
 
 mod bench;
+mod check_macos;
 mod ci;
 mod contract;
 mod dist;
 mod fuzz;
+mod kills;
+mod meaning;
 mod soak;
 mod test;
 mod tidy;
@@ -16,10 +19,14 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 11] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
-    ("ci", "what the continuous integration runs: format, lints, documents, tidy, fuzz, test", ci::run),
+    (
+        "ci",
+        "what the continuous integration runs: format, lints, documents, tidy, types elsewhere, fuzz, test",
+        ci::run,
+    ),
     (
         "contract",
         "`generate`, `check`, `freeze`: schemas, vectors and reference, written from the types, held against them and the baseline",
@@ -27,7 +34,7 @@ const TASKS: [Task; 8] = [
     ),
     (
         "bench",
-        "all benchmarks, or one: start, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot, wire; tables also in target/bench",
+        "all benchmarks, or one: start, audit, embedded, throughput, idle, crowd, steady, calls, network, decide, oneshot, wire; tables also in target/bench",
         bench::run,
     ),
     (
@@ -36,9 +43,24 @@ const TASKS: [Task; 8] = [
         soak::run,
     ),
     (
+        "check-macos",
+        "type-checks what runs on macOS, and the workspace for Linux on AArch64, with Debian's compiler for other targets",
+        check_macos::run,
+    ),
+    (
+        "meaning",
+        "[--cases N] [--runs N]: generated policies, held against the decision function, the Linux plane and macOS profiles",
+        meaning::run,
+    ),
+    (
         "fuzz",
         "[NAME] [--seconds N]: all fuzz targets, or one, for a minute each; what they find is in target/fuzz/found",
         fuzz::run,
+    ),
+    (
+        "kills",
+        "[COUNT]: a thousand recorded runs that are ended by SIGKILL at any moment, and the log verified after each",
+        kills::run,
     ),
     ("dist", "builds the command as it is installed, statically linked, and tells where it is", dist::run),
 ];
@@ -49,7 +71,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let Some((_, _, task)) = TASKS.iter().find(|(own, _, _)| Some(*own) == name.as_deref()) else {
         for (name, what, _) in TASKS {
-            workspace::say(&format!("cargo xtask {name:<8} {what}"));
+            workspace::say(&format!("cargo xtask {name:<11} {what}"));
         }
         return if name.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     };

@@ -3,6 +3,7 @@
 use super::audit_follow::Follow;
 use super::audit_key::Key;
 use super::audit_query::Query;
+use super::audit_schema::Schema;
 use super::audit_show::Show;
 use super::audit_verify::Verify;
 use crate::audit_log;
@@ -20,6 +21,7 @@ pub(crate) enum AuditCommand {
     Query(Query),
     Verify(Verify),
     Key(Key),
+    Schema(Schema),
 }
 
 fn concat_help() -> String {
@@ -38,6 +40,7 @@ impl AuditCommand {
             Self::Query(query) => query.execute(),
             Self::Verify(verify) => verify.execute(),
             Self::Key(key) => key.execute(),
+            Self::Schema(schema) => schema.execute(),
         }
     }
 }

@@ -81,6 +81,7 @@ impl Exec {
         let answer = runtime.block_on(vm.exec(request));
         // A thread that still writes for the program holds nothing that must be waited for.
         runtime.shutdown_background();
+        compose::close(&kernel);
         Ok(answer?)
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 mod audit_follow;
 mod audit_key;
 mod audit_query;
+mod audit_schema;
 mod audit_show;
 mod audit_verify;
 pub(crate) mod changes;
@@ -16,6 +17,9 @@ pub(crate) mod completions;
 pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod grants;
+mod grants_list;
+mod grants_revoke;
 pub(crate) mod plane;
 mod plane_serve;
 pub(crate) mod policy;
@@ -44,6 +48,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Session(session) => session.execute(),
         Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
+        Commands::Grants(grants) => grants.execute(),
         Commands::Policy(policy) => policy.execute(),
         Commands::Plane(plane) => plane.execute(),
         Commands::Conformance(conformance) => conformance.execute(),

@@ -6,10 +6,12 @@ use crate::kernel_parts::KernelParts;
 use crate::policy_file;
 use crate::report::human;
 use crate::session::host::{self, FirstWord, IDLE};
-use crate::session::{Places, SessionName};
+use crate::session::{Place, Places, SessionName};
 use clap::Args;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
+use cofferdam_bridge::verdict::Verdict;
+use cofferdam_kernel::policy::Access;
 use cofferdam_kernel::session::{Session, SessionSpec};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read};
@@ -47,7 +49,8 @@ pub(crate) struct HostArguments {
     /// The directory that is worked in; the current one unless given.
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
-    /// Where commands run: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host` is given here.
+    /// Where commands run: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
+    /// has none to offer, is given here.
     #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
     plane: PlaneName,
     /// Close the session when nobody has asked anything of it for this time, such as 10m, in place of what its file says; 30m
@@ -116,7 +119,7 @@ impl HostArguments {
         let spec = self.spec();
         let declared = spec.as_ref().ok().and_then(SessionSpec::idle_limit);
         let idle = self.idle.or(declared).unwrap_or(IDLE);
-        host::run(&place, idle, || self.open(spec?))?;
+        host::run(&place, idle, || self.open(spec?, &place))?;
         Ok(0)
     }
 
@@ -129,7 +132,7 @@ impl HostArguments {
         Ok(SessionSpec::parse(&text, &shown)?)
     }
 
-    fn open(&self, spec: SessionSpec) -> Result<Session, Failure> {
+    fn open(&self, spec: SessionSpec, place: &Place) -> Result<Session, Failure> {
         let policy = match (&self.policy, spec.policy()) {
             (Some(policy), _) => policy_file::find(policy)?,
             // A policy that the file names lies where the file lies, unless it is built in.
@@ -138,8 +141,12 @@ impl HostArguments {
         };
         let places = compose::Places::find(self.workspace.as_deref())?;
         let kernel = KernelParts::new(self.plane.clone()).at_rest().kernel()?;
-        let vm = compose::spec(policy, &places, Explain::Known);
-        Ok(kernel.open_session(vm, spec)?)
+        let vm = compose::spec(policy, &places, Explain::Known).session(self.name.as_str());
+        let session = kernel.open_session(vm, spec)?;
+        if self.plane != PlaneName::Host {
+            out_of_reach(&session, place)?;
+        }
+        Ok(session)
     }
 
     fn beside(&self, policy: &str) -> String {
@@ -147,4 +154,20 @@ impl HostArguments {
         let built_in = cofferdam_kernel::policy::Policy::builtin_text(policy).is_some();
         if built_in || policy.starts_with('/') { policy.to_owned() } else { path.display().to_string() }
     }
+}
+
+/// What a host writes down tells the next which processes to end: no command may write there.
+fn out_of_reach(session: &Session, place: &Place) -> Result<(), Failure> {
+    for directory in place.directories() {
+        let path = compose::utf8(directory)?;
+        let decision = session.vm().decide(&Access::Write(path.clone()))?;
+        // Without a rule it is the private temporary folder, which does not hold the host's directories.
+        if decision.verdict != Verdict::Deny && decision.rule.is_some() {
+            let sentence = format!("the commands of this session could write to `{path}`, where sessions are kept");
+            return Err(Failure::new(ErrorCode::SessionInvalid, sentence).hint(
+                "deny that in the policy, or set XDG_STATE_HOME and XDG_RUNTIME_DIR to places outside of the workspace",
+            ));
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::inheritance::{self, Inheritance};
 use super::place::Place;
 use super::remembered::Remembered;
-use super::serve::{self, Ends};
+use super::serve::{self, Ends, Peer};
 use crate::failure::{Failure, io};
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_kernel::session::Session;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// How long a session stays open when nobody asks anything of it, where nothing else is said.
@@ -71,7 +71,7 @@ struct Host {
     session: Session,
     listener: std::os::unix::net::UnixListener,
     /// Holds the session's name for as long as this process lives.
-    _lock: std::fs::File,
+    lock: std::fs::File,
 }
 
 fn begin(
@@ -93,7 +93,7 @@ fn begin(
     let only_us = std::fs::set_permissions(place.socket(), Permissions::from_mode(0o600));
     only_us.and(listener.set_nonblocking(true)).map_err(|error| io("the session's socket cannot be used", &error))?;
     Remembered::now(&session.statuses()).write(place)?;
-    Ok((Host { session, listener, _lock: lock }, before))
+    Ok((Host { session, listener, lock }, before))
 }
 
 /// Who is being served, and since when nobody is.
@@ -136,12 +136,15 @@ impl Host {
         let runtime = crate::compose::runtime().map_err(|error| io("the session cannot be served", &error))?;
         // Nothing of where it was opened is held on to.
         let _ = std::env::set_current_dir("/");
-        let Self { session, listener, _lock } = self;
+        let Self { session, listener, lock } = self;
         let session = Arc::new(session);
         let outcome = runtime.block_on(served(&session, listener, place, idle));
         runtime.block_on(session.close());
         let _ = std::fs::remove_file(place.socket());
         Remembered::forget(place);
+        // From here on the name is free: whoever asked for the end may open it anew as soon as they are told.
+        drop(lock);
+        let outcome = outcome.map(|asked| asked.into_iter().for_each(|peer| runtime.block_on(peer.done())));
         runtime.shutdown_background();
         outcome
     }
@@ -152,14 +155,15 @@ async fn served(
     listener: std::os::unix::net::UnixListener,
     place: &Place,
     idle: Duration,
-) -> Result<(), Failure> {
+) -> Result<Option<Peer>, Failure> {
     let cannot = |error: std::io::Error| io("the session cannot be served", &error);
     let listener = UnixListener::from_std(listener).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     // A terminal that is closed is none of its affair.
     let mut hangup = signal(SignalKind::hangup()).map_err(cannot)?;
-    let (guests, mut changes, ends) = (Guests::new(), session.changes(), Arc::new(Notify::new()));
+    let (guests, mut changes) = (Guests::new(), session.changes());
+    let (ends, mut ended) = mpsc::channel(1);
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -175,8 +179,9 @@ async fn served(
                         let answered = serve::one(&session, &name, stream).await;
                         drop(session);
                         drop(guest);
-                        if answered == Ends::Session {
-                            ends.notify_one();
+                        if let Ends::Session(peer) = answered {
+                            // A second one who asked for the same finds the connection closed.
+                            let _ = ends.try_send(peer);
                         }
                     });
                 }
@@ -185,13 +190,13 @@ async fn served(
                 // A full disk keeps no command from running; what is not written is told by the next change.
                 let _ = Remembered::now(&session.statuses()).write(place);
             }
-            () = ends.notified() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            asked = ended.recv() => return Ok(asked),
+            _ = terminate.recv() => return Ok(None),
+            _ = interrupt.recv() => return Ok(None),
             _ = hangup.recv() => {}
             () = tokio::time::sleep_until(guests.idle_from(idle)) => {
                 if guests.idle_from(idle) <= Instant::now() {
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }

@@ -9,5 +9,5 @@ mod protocol;
 mod remembered;
 mod serve;
 
-pub(crate) use place::{Places, SessionName};
+pub(crate) use place::{Place, Places, SessionName};
 pub(crate) use protocol::{Answer, Bytes, CommandReport, Request};

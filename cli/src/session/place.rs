@@ -110,6 +110,11 @@ impl Place {
         self.state.join(format!("{}.json", self.name.as_str()))
     }
 
+    /// The directories, as they are when all links are followed.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        [&self.sockets, &self.state].into_iter().filter_map(|path| path.canonicalize().ok()).collect()
+    }
+
     /// Takes the session's lock, which ends with the process that has it; none where another has it.
     pub(crate) fn lock(&self) -> Result<Option<File>, Failure> {
         let path = self.state.join(format!("{}.lock", self.name.as_str()));

@@ -12,21 +12,24 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// What ends with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ends {
     /// The connection.
     Connection,
-    /// The whole session.
-    Session,
+    /// The whole session; who asked for it, to be told when it is over.
+    Session(Peer),
 }
 
 /// How long a line may take to come: a connection without a request keeps a session from being idle.
 const REQUEST: Duration = Duration::from_secs(10);
 
+/// Pieces of what is typed that may wait for the program to read: some megabytes of a paste.
+const MOST_TYPED: usize = 1024;
+
 /// How long somebody may take to take an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-struct Peer {
+/// The other end of a connection.
+pub(super) struct Peer {
     lines: BufReader<OwnedReadHalf>,
     answers: OwnedWriteHalf,
 }
@@ -53,8 +56,7 @@ pub(super) async fn one(session: &Session, name: &str, stream: UnixStream) -> En
         }
         Request::Close {} => {
             session.close().await;
-            peer.answer(&Answer::Done {}).await;
-            return Ends::Session;
+            return Ends::Session(peer);
         }
         request => {
             // Whoever goes away does not want the answer any more; a one-shot of theirs ends.
@@ -128,6 +130,11 @@ async fn write(session: &Session, command: &str, bytes: Vec<u8>, close: bool) ->
 }
 
 impl Peer {
+    /// What was asked for last is done.
+    pub(super) async fn done(mut self) {
+        self.answer(&Answer::Done {}).await;
+    }
+
     /// Sends an answer; answers whether somebody took it.
     async fn answer(&mut self, answer: &Answer) -> bool {
         let Ok(mut line) = serde_json::to_vec(answer) else { return false };
@@ -177,7 +184,7 @@ impl Peer {
         if !self.answer(&Answer::Screen(Bytes(attachment.screen().to_vec()))).await {
             return;
         }
-        let (typed, mut keys) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
+        let (typed, mut keys) = tokio::sync::mpsc::channel::<Vec<u8>>(MOST_TYPED);
         // What is typed goes its own way, so that a program that does not read keeps nobody from seeing or leaving.
         let typist = controller.clone();
         let typing = tokio::spawn(async move {
@@ -200,7 +207,7 @@ impl Peer {
                 line = part_of_line(&mut self.lines, &mut pending) => {
                     let Some(line) = line else { break };
                     match serde_json::from_slice(&line) {
-                        // Nobody types faster than a program that reads at all; what a stopped one is sent beyond that is dropped.
+                        // What a program that does not read is sent beyond that is dropped: a terminal does no less.
                         Ok(Keys::Typed(bytes)) => drop(typed.try_send(bytes.0)),
                         Ok(Keys::Size { rows, columns }) => drop(controller.resize(TerminalSize::new(rows, columns))),
                         Err(_) => break,

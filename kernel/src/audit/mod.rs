@@ -16,6 +16,7 @@ mod reader;
 mod record;
 mod recorder;
 mod retention;
+mod schema;
 mod settings;
 mod tail;
 mod ticket;
@@ -32,6 +33,7 @@ pub use own_event::{Checkpoint, FORMAT, Recovered, Retired, SegmentBegin, Segmen
 pub use reader::{ReadRecord, Reader};
 pub use record::{About, LONGEST_LINE, ORIGIN, Record};
 pub use recorder::{Durability, Recorder};
+pub use schema::schema;
 pub use settings::{ArgumentRecording, AuditSettings};
 pub use ticket::Ticket;
 pub use verify::{Verified, Verifier};

@@ -54,7 +54,7 @@ struct Owner {
     store: Arc<dyn AuditStore>,
     clock: Arc<dyn ClockBridge<Error = BridgeError> + Send + Sync>,
     arguments: ArgumentRecording,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Where events wait for the thread that writes.
@@ -97,7 +97,7 @@ impl Recorder {
         if thread.is_none() {
             desk.lock().closed = true;
         }
-        Self { owner: Arc::new(Owner { desk, store, clock: Arc::new(clock), arguments, thread }) }
+        Self { owner: Arc::new(Owner { desk, store, clock: Arc::new(clock), arguments, thread: Mutex::new(thread) }) }
     }
 
     /// Hands an event to the log. Waits only where very many wait already.
@@ -109,6 +109,12 @@ impl Recorder {
     pub fn checkpoint(&self) -> Ticket {
         let event = Event::note("checkpoint", "the host asked for a checkpoint");
         self.hand_in(About::kernel(), event, Durability::Synced, Closing::Checkpoint)
+    }
+
+    /// Closes the log for all recorders of it: what was handed in is written, and the end signed where there is a key. For a process that is
+    /// about to end while others may hold the recorder still. What is handed in afterwards is not recorded.
+    pub fn close(&self) {
+        self.owner.close();
     }
 
     /// The directory of the log, which no guest may reach.
@@ -153,14 +159,21 @@ impl Owner {
     }
 }
 
-impl Drop for Owner {
-    fn drop(&mut self) {
+impl Owner {
+    fn close(&self) {
         self.desk.lock().closed = true;
         self.desk.arrived.notify_one();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             // It panics never; if it did, its tickets have been answered.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -240,6 +253,7 @@ fn write(log: &mut Log, jobs: Vec<Job>, own: &Entry) {
 }
 
 fn no_thread() -> BridgeError {
-    let message = "the audit log has no thread to write it; the host may be at its limit of processes";
+    let message =
+        "the audit log was closed, or has no thread to write it because the host is at its limit of processes";
     BridgeError::new(ErrorCode::AuditUnavailable, message)
 }

@@ -1,15 +1,15 @@
 //! The log is out of reach of what it is about.
 
-use crate::policy::{Access, CompiledPolicy};
+use crate::policy::CompiledPolicy;
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::{PathEffect, PathPattern, PathRule};
-use cofferdam_bridge::verdict::{RuleRef, Verdict};
+use cofferdam_bridge::verdict::RuleRef;
 
-/// Denies the directory `place`, where a rule of the policy opens it or something above it.
+/// Denies the directory `place`, and refuses a policy that opens it by name.
 pub(super) fn keep_out(place: &str, compiled: &mut CompiledPolicy) -> Result<(), BridgeError> {
-    let opening = |rule: &&PathRule| matches!(rule.effect, PathEffect::Read | PathEffect::Write);
+    let opening = |rule: &&PathRule| matches!(rule.effect, PathEffect::Read | PathEffect::Write) || rule.effect.asks();
     let inside = format!("{place}/");
     let named = |rule: &&PathRule| match &rule.pattern {
         PathPattern::Literal(path) | PathPattern::Glob(path) => path == place || path.starts_with(&inside),
@@ -24,11 +24,8 @@ pub(super) fn keep_out(place: &str, compiled: &mut CompiledPolicy) -> Result<(),
         );
         return Err(BridgeError::new(ErrorCode::PolicyInvalid, message));
     }
-    let decision = compiled.decide(&Access::Read(place.to_owned()))?;
-    // Without a rule it is the private temporary folder, which does not hold the host's directories.
-    if decision.verdict == Verdict::Deny || decision.rule.is_none() {
-        return Ok(());
-    }
+    // Also where no rule of the policy covers it as it is written: a rule may name a link of the host that leads there, and planes hold
+    // what is denied by what it is, whatever path leads to it.
     let rule = RuleRef::new("built-in audit", None, format!("filesystem.deny \"{place}\""));
     let rule = PathRule::new(PathEffect::Deny, PathPattern::Literal(place.to_owned()), rule);
     compiled.profile.filesystem.rules.push(rule);

@@ -10,11 +10,12 @@ use crate::policy::quantity::milliseconds;
 use crate::policy::tree::{Kind, Node, Place, invalid, read};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::network_scope::NetworkScope;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Keys, section by section, as the schema has them.
-pub(super) const SESSION: [&str; 6] = ["version", "policy", "shell", "idle", "most_running", "commands"];
+pub(super) const SESSION: [&str; 7] = ["version", "policy", "network", "shell", "idle", "most_running", "commands"];
 pub(super) const COMMAND: [&str; 15] = [
     "shell",
     "argv",
@@ -82,6 +83,13 @@ impl File<'_> {
                     }
                 }
                 "policy" => spec.policy = Some(self.text(node)?),
+                "network" => {
+                    spec.network = match self.text(node)?.as_str() {
+                        "shared" => NetworkScope::Context,
+                        "separate" => NetworkScope::Execution,
+                        _ => return Err(self.wrong(at, "`network` is \"shared\" or \"separate\"")),
+                    }
+                }
                 "shell" => spec.shell = self.text(node)?,
                 "idle" => spec.idle = Some(self.time(node)?),
                 "most_running" => spec.most_running = self.count(node)?,

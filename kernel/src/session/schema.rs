@@ -24,6 +24,9 @@ struct Session {
     /// The policy: a built-in's name or a file, relative to this one.
     #[schemars(default)]
     policy: Option<String>,
+    /// Whether commands reach each other over the network: `shared` unless given.
+    #[schemars(default)]
+    network: Option<Network>,
     /// What runs shell lines, as `SHELL -c LINE`; /bin/sh unless given.
     #[schemars(default)]
     shell: Option<String>,
@@ -36,6 +39,14 @@ struct Session {
     /// The commands, by name.
     #[schemars(default)]
     commands: BTreeMap<String, Command>,
+}
+
+/// One network for all commands, or one for each run.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Network {
+    Shared,
+    Separate,
 }
 
 /// A time such as `500ms`, `30s`, `2m` or `1h`.

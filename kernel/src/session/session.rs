@@ -19,7 +19,6 @@ use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{StreamMode, TerminalSize};
-use cofferdam_bridge::network_scope::NetworkScope;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -73,14 +72,14 @@ impl fmt::Debug for Session {
 }
 
 impl Kernel {
-    /// Opens a session: makes its VM, whose runs reach each other over the network. Starts nothing.
+    /// Opens a session: makes its VM, whose runs reach each other over the network unless it says otherwise. Starts nothing.
     ///
     /// # Errors
     /// `session_invalid` for a command that cannot be run, and those of [`create_vm`](Self::create_vm).
     pub fn open_session(&self, vm: VmSpec, spec: SessionSpec) -> Result<Session, KernelError> {
         spec.check()?;
         let host = vm.host_variables().clone();
-        let vm = self.create_vm(vm.network_scope(NetworkScope::Context))?;
+        let vm = self.create_vm(vm.network_scope(spec.network))?;
         let (changes, _) = watch::channel(0);
         let persistent = spec.commands.values().filter_map(|command| {
             let kept = command.persistence.clone()?;

@@ -3,6 +3,7 @@
 use super::command_spec::CommandSpec;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::network_scope::NetworkScope;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub struct SessionSpec {
     pub(super) most_running: usize,
     pub(super) idle: Option<Duration>,
     pub(super) policy: Option<String>,
+    pub(super) network: NetworkScope,
 }
 
 impl Default for SessionSpec {
@@ -34,6 +36,7 @@ impl Default for SessionSpec {
             most_running: MOST_RUNNING,
             idle: None,
             policy: None,
+            network: NetworkScope::Context,
         }
     }
 }
@@ -57,6 +60,12 @@ impl SessionSpec {
     /// How many persistent commands may run at once; 16 unless set.
     pub fn most_running(mut self, count: usize) -> Self {
         self.most_running = count;
+        self
+    }
+
+    /// Gives each run a network of its own: commands do not reach each other then.
+    pub fn separate_networks(mut self) -> Self {
+        self.network = NetworkScope::Execution;
         self
     }
 

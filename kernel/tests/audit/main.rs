@@ -74,6 +74,12 @@ fn kinds(verified: &Verified) -> Vec<(u64, FaultKind)> {
 }
 
 #[test]
+fn the_schema_of_a_record() {
+    let schema = serde_json::to_string_pretty(&cofferdam_kernel::audit::schema()).unwrap();
+    insta::assert_snapshot!(schema);
+}
+
+#[test]
 fn a_record_is_a_line_in_a_stable_order_that_sha256sum_can_check() {
     let store = written(1);
     let lines = all(&store);

@@ -9,6 +9,7 @@
 
 use super::expression::{Reach, Sense, Unsayable, Writing};
 use super::names::{DATA_VOLUME, ROOT_LINKS, canonical_pattern, escaped, existing};
+use super::planted;
 use super::text::{Filter, rule};
 use super::{Setting, cannot_say, in_folder};
 use cofferdam_bridge::decide::{FileAccess, FilesystemRules};
@@ -45,6 +46,7 @@ impl FileRules {
             let rule = RuleRef::new("private temporary folder", None, "filesystem.write \"{tmp}\"");
             rules.push(PathRule::new(PathEffect::Write, PathPattern::Literal(folder.to_owned()), rule));
         }
+        planted::check(&profile.filesystem, &rules, setting)?;
         let mut seen = HashSet::new();
         rules.retain(|rule| seen.insert((rule.effect, rule.pattern.clone())));
         let beyond = everywhere(&rules)?;

@@ -5,14 +5,17 @@
 //! is written: whether a later rule about a wider operation beats an earlier one about a narrower (wide ones come first here), and
 //! whether expressions see bytes or characters.
 
+mod beyond;
 mod expression;
 mod files;
 mod names;
 mod network;
+mod planted;
 mod spelling;
 mod system;
 mod text;
 
+pub use beyond::beyond;
 pub use files::FileRules;
 pub use names::{EveryMac, HostNames, Names};
 pub use spelling::Spelling;
@@ -70,8 +73,13 @@ pub struct SeatbeltProfile {
 /// Writes the Seatbelt profile for `profile`.
 ///
 /// # Errors
-/// `unsupported_backend_feature` for a rule that this language cannot say, `path_invalid` for a pattern that is none.
+/// `unsupported_backend_feature` for what [`beyond`] tells and for a rule that this language cannot say, `policy_invalid` for one that
+/// leads through a link that a guest may have planted, `path_invalid` for a pattern that is none.
 pub fn compile(profile: &ExecutionProfile, setting: &Setting<'_>) -> Result<SeatbeltProfile, BridgeError> {
+    if let Some(missing) = beyond(profile, setting).into_iter().next() {
+        let fix = missing.fix.map(|fix| format!("; {fix}")).unwrap_or_default();
+        return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, format!("{}{fix}", missing.message)));
+    }
     let files = FileRules::new(profile, setting)?;
     let mut text = String::from("(version 1)\n(deny default)\n\n");
     system::write(&mut text);

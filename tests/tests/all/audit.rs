@@ -48,8 +48,9 @@ fn r3_refusals_are_recorded_with_their_rule_and_found_by_verdict_and_path() {
     assert_eq!(denied.status.code(), Some(0), "{denied:?}");
     assert!(text(&denied.stdout).contains("command.execute"));
     assert_eq!(own.audit(&["query", "--verdict", "deny", "--path", "/srv"]).status.code(), Some(1), "none of these");
-    let denied = own.shell("echo x > .git/hooks/pre-commit || mkdir -p .git/hooks; echo evil > .git/config");
-    assert!(!own.workspace.join(".git/config").exists(), "{denied:?}");
+    let config = own.workspace.write(".git/config", "kept");
+    let denied = own.shell("echo evil > .git/config");
+    assert_eq!(fs::read_to_string(config).unwrap(), "kept", "{denied:?}");
     let decisions = own.records("decision");
     let protected =
         decisions.iter().find(|one| one["event"]["subject"].as_str().is_some_and(|path| path.contains(".git")));
@@ -210,6 +211,34 @@ fn br_15_a_guest_whose_workspace_holds_the_log_neither_sees_nor_changes_it() {
             verify.args(["audit", "verify", "--log"]).arg(&place).output().unwrap().status.success(),
             "{isolation}"
         );
+    }
+}
+
+#[test]
+fn br_15_a_link_of_the_host_that_the_policy_opens_leads_to_no_log() {
+    for isolation in ["full", "landlock"] {
+        let (own, outside) = (Recorded::new(), Scratch::new());
+        let place = outside.join("deep/log");
+        let link = own.workspace.join("link");
+        symlink(outside.join("deep"), &link).unwrap();
+        outside.write("deep/readable", "CONTROL");
+        let policy = format!("version = 1\nextends = \"dev\"\n[filesystem]\nread = [\"{}\"]\n", link.display());
+        let policy = shown(&outside.write("p.toml", &policy));
+        let run = || {
+            let line = "cat link/readable; cat link/log/*; ls link/log";
+            let options =
+                ["run", "--isolation", isolation, "--policy", &policy, "--workspace", ".", "--", "sh", "-c", line];
+            own.command(&options).env("COFFERDAM_AUDIT", &place).output().unwrap()
+        };
+        run();
+        let output = run();
+        let told = text(&output.stdout);
+        if !told.contains("CONTROL") {
+            // The link is not followed at all.
+            assert!(!told.contains("seq"), "{isolation}: {output:?}");
+            continue;
+        }
+        assert!(!told.contains("seq") && !told.contains("jsonl"), "{isolation}: {output:?}");
     }
 }
 

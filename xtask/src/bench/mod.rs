@@ -1,6 +1,7 @@
 //! Benchmarks: each compares with a peer or a limit in the same run, interleaved, and tells ratios of medians with their spread, on the
 //! terminal and in `target/bench` as Markdown and JSON.
 
+mod audit;
 mod calls;
 mod decide;
 mod embedded;
@@ -18,8 +19,9 @@ mod wire;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 11] = [
+const ALL: [Benchmark; 12] = [
     ("start", 300, start::run),
+    ("audit", 200, audit::run),
     ("embedded", 200, embedded::run),
     ("throughput", 7, throughput::run),
     ("idle", 1, idle::run),

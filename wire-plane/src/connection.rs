@@ -6,6 +6,7 @@
 use crate::outlet::{Outlet, WINDOW};
 use crate::process::{PlaneProcess, no_resources};
 use crate::pump::{self, Work};
+use crate::writer::Writer;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -50,13 +51,6 @@ pub(crate) struct Connection {
     over: Condvar,
     pump: Sender<Work>,
     began: Instant,
-}
-
-struct Writer {
-    socket: UnixStream,
-    buffer: Vec<u8>,
-    encoding: Encoding,
-    frame_bytes: usize,
 }
 
 struct State {
@@ -387,21 +381,6 @@ impl Connection {
             }
             _ => {}
         }
-    }
-}
-
-impl Writer {
-    /// Encodes a message; nothing is sent yet.
-    fn put(&mut self, message: &Data) -> Result<(), WireFault> {
-        self.buffer.clear();
-        frame::encode(message, self.encoding, self.frame_bytes, &mut self.buffer)
-    }
-
-    fn send(&mut self) -> Result<(), WireFault> {
-        self.socket.write_all(&self.buffer).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => WireFault::Unresponsive,
-            _ => WireFault::Disconnected,
-        })
     }
 }
 

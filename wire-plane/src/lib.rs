@@ -20,6 +20,7 @@ mod process;
 mod pump;
 mod serve;
 mod source;
+mod writer;
 
 pub use plane::WirePlane;
 pub use plane_command::PlaneCommand;

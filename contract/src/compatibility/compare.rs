@@ -72,7 +72,7 @@ fn compare(changes: &mut Changes, place: &str, old: &Side<'_>, new: &Side<'_>, o
     properties(changes, place, (old, before), (new, after), depth);
     names(changes, place, before, after, open);
     for key in ["oneOf", "anyOf"] {
-        variants(changes, place, key, (old, before), (new, after), open, depth);
+        variants(changes, place, (key, open), (old, before), (new, after), depth);
     }
     for key in ["items", "additionalProperties"] {
         if let (Some(own @ Value::Object(_)), Some(other @ Value::Object(_))) = (before.get(key), after.get(key)) {
@@ -175,12 +175,12 @@ fn added(changes: &mut Changes, place: &str, name: &str, open: bool) {
 fn variants<'a>(
     changes: &mut Changes,
     place: &str,
-    key: &str,
+    list: (&str, bool),
     old: Part<'a, '_>,
     new: Part<'a, '_>,
-    open: bool,
     depth: usize,
 ) {
+    let (key, open) = list;
     let of = |side: &Side<'a>, schema: &'a Map<String, Value>| -> BTreeMap<String, &'a Value> {
         let all = schema.get(key).and_then(Value::as_array).into_iter().flatten();
         let all: Vec<_> = all.flat_map(split).collect();

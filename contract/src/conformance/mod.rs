@@ -20,7 +20,9 @@ mod contexts;
 mod descriptor;
 mod events;
 mod execution;
+mod files;
 mod filesystem;
+mod filesystem_links;
 mod isolation;
 mod junit;
 mod limits;
@@ -52,6 +54,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// The checks of one subject.
+type Part = Box<dyn FnOnce(&mut Suite)>;
+
 /// Puts together what is checked.
 #[must_use]
 pub struct Kit {
@@ -59,7 +64,7 @@ pub struct Kit {
     scratch: PathBuf,
     groups: Option<Vec<Group>>,
     first_failure: bool,
-    parts: Vec<Box<dyn FnOnce(&mut Suite)>>,
+    parts: Vec<Part>,
 }
 
 impl fmt::Debug for Kit {

@@ -32,15 +32,11 @@ pub fn serve(
     let server = Arc::new(Server::new(plane, operations, writer, &[Encoding::Cbor, Encoding::Json], bounds));
     let mut decoder = FrameDecoder::new(bounds.frame_bytes(), Bounds::DEPTH);
     let served = loop {
-        match decoder.next_value().transpose() {
-            Some(frame) => {
-                let ended = server.take(frame, &mut decoder);
-                if ended {
-                    break Ok(());
-                }
-                continue;
+        if let Some(frame) = decoder.next_value().transpose() {
+            if server.take(frame, &mut decoder) {
+                break Ok(());
             }
-            None => {}
+            continue;
         }
         match reader.read(decoder.room()) {
             Ok(0) => break Ok(()),

@@ -33,6 +33,7 @@ mod poller;
 mod queue;
 mod recording;
 pub mod session;
+mod telemetry;
 mod vm;
 mod wall_timer;
 

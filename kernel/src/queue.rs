@@ -1,6 +1,7 @@
 //! The queue between a plane and the reader of an execution: bounded, so that a slow reader slows its own guest.
 
 use crate::recording::RunRecord;
+use crate::telemetry;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -104,6 +105,9 @@ impl ExecutionEventSink for EventQueue {
             record.end(report);
         }
         let mut state = self.lock();
+        if !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
+            telemetry::queue_full(state.events.len(), state.bytes);
+        }
         // The end of an execution always finds room: nothing comes after it.
         while !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +121,11 @@ impl ExecutionEventSink for EventQueue {
             return Ok(self.push(event));
         }
         let state = self.lock();
-        if state.has_room() { Ok(self.take(state, event)) } else { Err(Box::new(event)) }
+        if state.has_room() {
+            return Ok(self.take(state, event));
+        }
+        telemetry::queue_full(state.events.len(), state.bytes);
+        Err(Box::new(event))
     }
 
     fn wake_when_room(&self, waker: &Waker) {

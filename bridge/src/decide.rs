@@ -2,6 +2,7 @@
 
 mod command_rules;
 mod file_index;
+mod name_hash;
 mod prefix_tree;
 
 use crate::error::BridgeError;
@@ -35,6 +36,11 @@ pub struct RuleDecision {
 }
 
 impl RuleDecision {
+    /// Whether the host is to be asked. Until it has said yes, it may not be.
+    pub fn asks(&self) -> bool {
+        !self.allowed && self.effect.is_some_and(PathEffect::asks)
+    }
+
     fn nothing_matches() -> Self {
         Self { allowed: false, effect: None, rule: None }
     }
@@ -68,7 +74,7 @@ impl FilesystemRules {
     /// `path_invalid` for any other path.
     pub fn decide(&self, path: &str, access: FileAccess) -> Result<RuleDecision, BridgeError> {
         check_path(path)?;
-        Ok(self.decide_from(path, access, 0))
+        Ok(self.decided(path, access))
     }
 
     /// The rules, most telling first: the first that matches a path decides about it.
@@ -94,32 +100,46 @@ impl FilesystemRules {
         taking.map(|(pattern, _, rule)| (pattern, rule))
     }
 
-    /// Decides by the rules whose rank is `from` or later.
-    fn decide_from(&self, path: &str, access: FileAccess, from: usize) -> RuleDecision {
+    fn first(&self, path: &str, from: usize) -> Option<usize> {
         let covers = |rank: usize| self.rules.get(rank).is_some_and(|(pattern, ..)| pattern.matches(path));
-        let rank = self.index.first(path, from, covers);
-        let found = rank.and_then(|rank| Some((rank, self.rules.get(rank)?)));
-        let Some((rank, (_, effect, rule))) = found else { return RuleDecision::nothing_matches() };
-        let allowed = match (effect, access) {
-            (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => true,
-            // Protection takes writing away and leaves reading as it would be without it.
-            (PathEffect::Protect, FileAccess::Read) => {
-                return self.decide_from(path, access, rank + 1);
+        self.index.first(path, from, covers)
+    }
+
+    fn decided(&self, path: &str, access: FileAccess) -> RuleDecision {
+        let (mut from, mut asks) = (0, None);
+        while let Some((rank, (_, effect, rule))) =
+            self.first(path, from).and_then(|rank| Some((rank, self.rules.get(rank)?)))
+        {
+            let decision = |allowed, effect| RuleDecision { allowed, effect: Some(effect), rule: Some(rule.clone()) };
+            match (effect, access) {
+                (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => return decision(true, *effect),
+                // Protection takes writing away and leaves reading as it would be without it.
+                (PathEffect::Protect, FileAccess::Read) => from = rank + 1,
+                // So does asking before writing, but for what could not be read without it: who may write may read.
+                (PathEffect::PromptWrite, FileAccess::Read) => {
+                    asks = asks.or_else(|| Some(decision(false, *effect)));
+                    from = rank + 1;
+                }
+                // Asking before reading lets nothing be changed.
+                (PathEffect::PromptRead, FileAccess::Write) => return decision(false, PathEffect::Read),
+                (PathEffect::PromptRead, FileAccess::Read) => return decision(false, *effect),
+                // A new kind of effect or access never means allow.
+                _ => return asks.unwrap_or_else(|| decision(false, *effect)),
             }
-            // A new kind of effect or access never means allow.
-            _ => false,
-        };
-        RuleDecision { allowed, effect: Some(*effect), rule: Some(rule.clone()) }
+        }
+        asks.unwrap_or_else(RuleDecision::nothing_matches)
     }
 }
 
-/// Which of two equally specific rules wins: deny, protect, write, read.
+/// Which of two equally specific rules wins: deny, prompt, protect, write, read.
 fn strength(effect: PathEffect) -> u8 {
     match effect {
         PathEffect::Read => 0,
         PathEffect::Write => 1,
         PathEffect::Protect => 2,
-        PathEffect::Deny => 3,
+        PathEffect::PromptRead => 3,
+        PathEffect::PromptWrite => 4,
+        PathEffect::Deny => 5,
     }
 }
 
@@ -214,6 +234,27 @@ mod tests {
         assert!(allowed(&rules, "/ws/.git/hooks/x", FileAccess::Read));
         assert!(!allowed(&rules, "/ws/.git/hooks/x", FileAccess::Write));
         assert!(!allowed(&rules, "/other", FileAccess::Read));
+    }
+
+    #[test]
+    fn asking_is_no_yes_and_leaves_reading_as_it_was() {
+        let rules = rules(&[
+            (PathEffect::Read, "/seen"),
+            (PathEffect::PromptWrite, "/seen/asked"),
+            (PathEffect::PromptWrite, "/hidden"),
+            (PathEffect::PromptRead, "/seen/secret"),
+            (PathEffect::Deny, "/hidden/never"),
+        ]);
+        let decide = |path: &str, access| {
+            let decision = rules.decide(path, access).unwrap();
+            (decision.allowed, decision.asks())
+        };
+        assert_eq!(decide("/seen/asked/x", FileAccess::Read), (true, false));
+        assert_eq!(decide("/seen/asked/x", FileAccess::Write), (false, true));
+        assert_eq!(decide("/hidden/x", FileAccess::Read), (false, true));
+        assert_eq!(decide("/seen/secret", FileAccess::Read), (false, true));
+        assert_eq!(decide("/seen/secret", FileAccess::Write), (false, false));
+        assert_eq!(decide("/hidden/never/x", FileAccess::Write), (false, false));
     }
 
     #[test]

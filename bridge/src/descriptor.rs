@@ -41,6 +41,8 @@ pub enum Feature {
     OverlayChanges,
     /// Holds a profile of system calls (`CallProfile`).
     CallProfiles,
+    /// Asks about files while a program runs ([`ExecutionEventSink::ask`](crate::event::ExecutionEventSink::ask)).
+    Prompts,
     /// Lets the executions of one context share a network of their own (`NetworkScope`).
     SharedNetwork,
     /// Tells at which ports a run accepts connections (`is_listening`).

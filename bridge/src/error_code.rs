@@ -76,6 +76,7 @@ codes! {
     OutputInvalidUtf8, "output_invalid_utf8", ParsingInput, "Output is no UTF-8; details hold the byte offset of the fault.";
     InputLimitExceeded, "input_limit_exceeded", Limit, "More was written to standard input than its limit.";
     QueueFull, "queue_full", Limit, "A bounded queue is full; try again when it has drained.";
+    ResourceLimitExceeded, "resource_limit_exceeded", Limit, "The machine or the kernel has no room for another run now; the message names figure and limit.";
     DeadlineExceeded, "deadline_exceeded", Limit, "A call was not answered within its time.";
     Cancelled, "cancelled", Protocol, "The caller cancelled the call.";
     ExecRequestInvalid, "exec_request_invalid", ParsingInput, "A request to run a program cannot be read; details hold the JSON pointer or byte offset of the fault.";
@@ -107,6 +108,7 @@ codes! {
     ChangesConflict, "changes_conflict", Protocol, "The workspace was changed since the run began, where the run changed it, too; nothing was committed.";
     ChangesDamaged, "changes_damaged", Host, "The change set on disk is not what a run left there.";
     ChangesStoreUnsuitable, "changes_store_unsuitable", Unsupported, "Changes cannot be kept apart in that place or of that workspace; the message says why.";
+    GrantsDamaged, "grants_damaged", Host, "The file of remembered answers is not what was left there, or others may change it; until it is mended none holds.";
     SessionInvalid, "session_invalid", ParsingInput, "A session file, or a command of it, could not be read; the message names line and column.";
     UnknownCommand, "unknown_command", Protocol, "The session has no command of that name; details list those it has.";
     CommandNotOneShot, "command_not_one_shot", Protocol, "The command is persistent: it is started, not run.";
@@ -126,7 +128,6 @@ codes! {
     UnknownOperation, "unknown_operation", Protocol, "The contract has no operation of that name.";
     UnknownAction, "unknown_action", Protocol, "No action of that name is registered.";
     ActionFailed, "action_failed", Guest, "A program that an action ran ended by a failure of its own.";
-    ResourceLimitExceeded, "resource_limit_exceeded", Limit, "What was asked for is larger than may be; the message says by how much.";
     InvalidState, "invalid_state", Protocol, "The call does not fit what has happened so far.";
 }
 

@@ -3,7 +3,8 @@
 use crate::enforcement::Enforcement;
 use crate::exit_cause::ExitCause;
 use crate::host_traffic::HostTraffic;
-use crate::ids::CallId;
+use crate::ids::{CallId, PromptId};
+use crate::prompt::{Prompt, PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
 use crate::usage::Usage;
 use crate::verdict::Denial;
 use schemars::JsonSchema;
@@ -45,6 +46,18 @@ pub enum ExecutionEvent {
         operation: String,
         /// Its arguments.
         payload: serde_json::Value,
+    },
+    /// The host is asked whether something may be; the run waits for the answer with that one call.
+    Prompted {
+        /// The question.
+        prompt: Box<Prompt>,
+    },
+    /// A question that was told waits no longer.
+    PromptSettled {
+        /// Which one.
+        id: PromptId,
+        /// What it came to.
+        outcome: PromptOutcome,
     },
     /// The run has ended and nothing of it is left.
     Exited(Box<ExecutionReport>),
@@ -136,4 +149,12 @@ pub trait ExecutionEventSink: Send + Sync {
     /// Wakes `waker` once, as soon as there is room or nobody reads any more; at once when that is so already.
     /// For planes that serve many executions from one thread.
     fn wake_when_room(&self, waker: &Waker);
+
+    /// Asks the host on behalf of the execution. Never blocks: `waiter` is called once with what it came to, before this returns where that is
+    /// known at once. Dropping the ticket takes the question back, as when what asked is gone. By default there is nobody to ask.
+    fn ask(&self, question: PromptQuestion, waiter: PromptWaiter) -> PromptTicket {
+        let _ = question;
+        waiter(PromptOutcome::NobodyToAsk);
+        PromptTicket::settled()
+    }
 }

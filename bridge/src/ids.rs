@@ -44,6 +44,14 @@ id! {
     ContextId
 }
 id! {
+    /// One question to the host.
+    PromptId
+}
+id! {
+    /// One answer of the host's that is remembered.
+    GrantId
+}
+id! {
     /// One call of a guest to the kernel, or of the kernel to a plane.
     CallId
 }

@@ -5,6 +5,7 @@
 
 use crate::enforcement::{Mechanism, Tier};
 use crate::limits::Limits;
+use crate::prompt::Remember;
 use crate::verdict::RuleRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct ExecutionProfile {
     pub limits: Limits,
     /// How much isolation is required.
     pub isolation: IsolationProfile,
+    /// What the host is asked, beside the rules about files that say so.
+    #[serde(default, skip_serializing_if = "PromptProfile::is_empty")]
+    pub prompts: PromptProfile,
 }
 
 impl ExecutionProfile {
@@ -37,14 +41,38 @@ impl ExecutionProfile {
             commands: CommandProfile::default(),
             limits: Limits::default(),
             isolation: IsolationProfile::default(),
+            prompts: PromptProfile::default(),
         }
+    }
+
+    /// Whether anything is asked of the host while a program runs.
+    pub fn asks_about_files(&self) -> bool {
+        self.filesystem.rules.iter().any(|rule| rule.effect.asks())
+    }
+}
+
+/// What the host is asked. A plane holds nothing of this: the kernel asks, and starts what was granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct PromptProfile {
+    /// The longest that an answer may hold.
+    pub remember: Remember,
+    /// Programs that are asked about when they are started; they stand in `commands.deny`, too.
+    pub commands: Vec<CommandRule>,
+    /// Hosts that are asked about when they are connected to.
+    pub network: Vec<NetworkRule>,
+}
+
+impl PromptProfile {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 
 /// Which files can be seen and changed.
 ///
 /// Among the rules that match a path the most specific wins (longest literal prefix, then fewest
-/// wildcards); at a tie `deny` beats `protect` beats `write` beats `read`. A path that no rule matches is refused.
+/// wildcards); at a tie `deny` beats prompting beats `protect` beats `write` beats `read`. A path that no rule matches is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FilesystemProfile {
@@ -88,8 +116,19 @@ pub enum PathEffect {
     Write,
     /// Is read-only inside a writable place, whatever is renamed, except in trees the guest itself makes during the run.
     Protect,
+    /// The host is asked before it is read; it may not be changed.
+    PromptRead,
+    /// The host is asked before it is changed, and before it is read where nothing else lets it be read.
+    PromptWrite,
     /// Is refused, also where it does not exist yet.
     Deny,
+}
+
+impl PathEffect {
+    /// Whether the host is asked.
+    pub fn asks(self) -> bool {
+        matches!(self, Self::PromptRead | Self::PromptWrite)
+    }
 }
 
 /// Which paths a rule covers.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
 
 use cofferdam_bridge::decide::{CommandRules, FileAccess, FilesystemRules, RuleDecision};
-use cofferdam_bridge::path_pattern::CompiledPattern;
+use cofferdam_bridge::path_pattern::{CompiledPattern, Specificity};
 use cofferdam_bridge::profile::{CommandProfile, CommandRule, FilesystemProfile, PathEffect, PathPattern, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use proptest::prelude::*;
@@ -24,26 +24,45 @@ fn pattern() -> impl Strategy<Value = PathPattern> {
 }
 
 fn effect() -> impl Strategy<Value = PathEffect> {
-    prop::sample::select(vec![PathEffect::Read, PathEffect::Write, PathEffect::Protect, PathEffect::Deny])
+    let asked = [PathEffect::PromptRead, PathEffect::PromptWrite];
+    let plain = [PathEffect::Read, PathEffect::Write, PathEffect::Protect, PathEffect::Deny];
+    prop::sample::select([plain.as_slice(), &asked].concat())
 }
 
-/// The definition: of all rules that match, the most specific, and at a tie the one that takes most away. Reading is as it would be
-/// without anything protected.
-fn in_turn(rules: &[PathRule], path: &str, access: FileAccess) -> (bool, Option<PathEffect>) {
-    let strength = |effect| match effect {
-        PathEffect::Deny => 3,
+fn strength(effect: PathEffect) -> u8 {
+    match effect {
+        PathEffect::Deny => 5,
+        PathEffect::PromptWrite => 4,
+        PathEffect::PromptRead => 3,
         PathEffect::Protect => 2,
         PathEffect::Write => 1,
         _ => 0,
-    };
+    }
+}
+
+type Told = (Specificity, u8);
+
+/// The definition: of all rules that match and tell less than `below`, the most specific, and at a tie the one that takes most away.
+fn in_turn(rules: &[PathRule], path: &str, access: FileAccess, below: Option<Told>) -> (bool, Option<PathEffect>) {
     let compiled = rules.iter().map(|rule| (CompiledPattern::new(&rule.pattern).unwrap(), rule.effect));
     let matching = compiled.filter(|(pattern, _)| pattern.matches(path));
+    // Reading is as it would be without anything protected.
     let matching = matching.filter(|(_, effect)| access == FileAccess::Write || *effect != PathEffect::Protect);
-    let Some((_, effect)) = matching.max_by_key(|(pattern, effect)| (pattern.specificity(), strength(*effect))) else {
+    let told = matching.map(|(pattern, effect)| ((pattern.specificity(), strength(effect)), effect));
+    let Some((told, effect)) = told.filter(|(told, _)| below.is_none_or(|below| *told < below)).max_by_key(|one| one.0)
+    else {
         return (false, None);
     };
-    let allowed = effect == PathEffect::Write || (effect == PathEffect::Read && access == FileAccess::Read);
-    (allowed, Some(effect))
+    match (effect, access) {
+        (PathEffect::Read, FileAccess::Read) | (PathEffect::Write, _) => (true, Some(effect)),
+        (PathEffect::PromptRead, FileAccess::Write) => (false, Some(PathEffect::Read)),
+        // Whatever lets it be read, or asks before it is read, has its way; else the host is asked.
+        (PathEffect::PromptWrite, FileAccess::Read) => match in_turn(rules, path, access, Some(told)) {
+            allowed @ (true, _) => allowed,
+            (false, _) => (false, Some(effect)),
+        },
+        _ => (false, Some(effect)),
+    }
 }
 
 fn rule(number: usize) -> RuleRef {
@@ -69,11 +88,15 @@ proptest! {
             for path in &asked {
                 for access in [FileAccess::Read, FileAccess::Write] {
                     let RuleDecision { allowed, effect, rule, .. } = indexed.decide(path, access).unwrap();
-                    prop_assert_eq!((allowed, effect), in_turn(&rules, path, access), "{} {:?}", path, access);
+                    let (expected, asking) = in_turn(&rules, path, access, None);
+                    let asks = |effect: Option<PathEffect>| effect.is_some_and(PathEffect::asks);
+                    prop_assert_eq!((allowed, asks(effect)), (expected, asks(asking)), "{} {:?}", path, access);
+                    prop_assert!(asks(effect) || effect == asking, "{} {:?}", path, access);
                     // The rule that is named is one of that effect that covers the path.
                     if let Some(rule) = rule {
                         let named = &rules[rule.line.unwrap() as usize];
-                        prop_assert_eq!(Some(named.effect), effect);
+                        let only_read = named.effect == PathEffect::PromptRead && effect == Some(PathEffect::Read);
+                        prop_assert!(only_read || Some(named.effect) == effect);
                         prop_assert!(CompiledPattern::new(&named.pattern).unwrap().matches(path));
                     }
                 }

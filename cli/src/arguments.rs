@@ -7,6 +7,7 @@ use crate::command::completions::Completions;
 use crate::command::conformance::Conformance;
 use crate::command::doctor::Doctor;
 use crate::command::exec::Exec;
+use crate::command::grants::GrantsCommand;
 use crate::command::plane::PlaneCommand;
 use crate::command::policy::PolicyCommand;
 use crate::command::run::Run;
@@ -34,6 +35,8 @@ pub(crate) enum Commands {
     #[command(subcommand)]
     Audit(AuditCommand),
     Doctor(Doctor),
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     #[command(subcommand)]
     Policy(PolicyCommand),
     #[command(subcommand)]

@@ -1,18 +1,13 @@
 //! Puts together what a run needs: policy, places, environment, plane.
 
 use crate::failure::{Failure, io};
-use cofferdam_bridge::enforcement::Tier;
-use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::execution::{ExecutionBridge, Explain};
-use cofferdam_exec_plane::{HostPlane, danger};
+use cofferdam_bridge::execution::Explain;
 use cofferdam_kernel::policy::{Placeholders, Policy};
 use cofferdam_kernel::{Command, Kernel, Vm, VmSpec};
-use cofferdam_sandbox_linux::LinuxPlane;
-use cofferdam_wire_plane::{PlaneCommand, WirePlane};
+use cofferdam_plane_kit::host::HostGrants;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Where programs run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,52 +110,6 @@ pub(crate) fn host_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// A plane of this command by itself; none for one that is a process of its own.
-pub(crate) fn plane(plane: &PlaneName) -> Result<Option<Arc<dyn ExecutionBridge<Error = BridgeError>>>, Failure> {
-    Ok(match plane {
-        PlaneName::Linux => Some(Arc::new(LinuxPlane::new()?)),
-        PlaneName::Host => Some(Arc::new(host_plane()?)),
-        PlaneName::Process(_) => None,
-    })
-}
-
-/// Nobody comes here but by an option, which is the user's own word on this very run.
-pub(crate) fn host_plane() -> Result<HostPlane, Failure> {
-    Ok(HostPlane::new(danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation())?)
-}
-
-/// Variables that a plane's process gets: what it needs to find its interpreter and its own files.
-const PLANE_VARIABLES: [&str; 8] =
-    ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"];
-
-/// Starts the program of a plane.
-pub(crate) fn process(path: &Path, arguments: &[String]) -> Result<WirePlane, Failure> {
-    let program = absolute(path)?;
-    let directory = std::env::current_dir().map_err(|error| io("the current directory cannot be used", &error))?;
-    let mut command = PlaneCommand::new(program).args(arguments.iter().cloned()).current_dir(directory);
-    for name in PLANE_VARIABLES {
-        if let Ok(value) = std::env::var(name) {
-            command = command.env(name, value);
-        }
-    }
-    Ok(WirePlane::start(command)?)
-}
-
-/// Whether `plane`, which `kernel` was made with, has no isolation to offer at all.
-pub(crate) fn isolates_nothing(kernel: &Kernel, plane: &PlaneName) -> bool {
-    *plane != PlaneName::Linux
-        && kernel.descriptors().iter().all(|own| own.tiers.iter().all(|tier| *tier == Tier::None))
-}
-
-/// The policy as it is used on `plane`: where the user has named a plane's program that has no isolation to offer, none is required.
-pub(crate) fn fitting(policy: Policy, kernel: &Kernel, plane: &PlaneName) -> Result<Policy, Failure> {
-    if !matches!(plane, PlaneName::Process(_)) || !isolates_nothing(kernel, plane) {
-        return Ok(policy);
-    }
-    // Nobody comes here but by the option, which is the user's own word on this very run.
-    Ok(policy.with_lines(r#"{"version": 1, "isolation": {"require": "none"}}"#, "command line")?)
-}
-
 /// Brings the kernel's log to its end: this process is about to end, whoever holds the log still.
 pub(crate) fn close(kernel: &Kernel) {
     if let Some(recorder) = kernel.recorder() {
@@ -178,7 +127,7 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
-    Ok(kernel.create_vm(spec(policy, places, explain))?)
+    Ok(kernel.create_vm(spec(without_grants(policy)?, places, explain))?)
 }
 
 /// What a VM under `policy` is to be.
@@ -194,6 +143,14 @@ pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec 
         spec = spec.user(user);
     }
     spec
+}
+
+/// The policy without the file of grants, wherever the environment has put it: who could write there could grant.
+fn without_grants(policy: Policy) -> Result<Policy, Failure> {
+    let Some(store) = std::env::var_os("XDG_STATE_HOME").and(HostGrants::of_user().ok()) else { return Ok(policy) };
+    let place = utf8(store.directory().to_owned())?;
+    let lines = serde_json::json!({ "version": 1, "filesystem": { "deny": [format!("literal:{place}")] } });
+    Ok(policy.with_lines(&lines.to_string(), "built-in secrets")?)
 }
 
 /// A command in `vm`. `environment`: `NAME=VALUE`, or the name alone for the value here; `directory`: where it starts.

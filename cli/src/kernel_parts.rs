@@ -3,10 +3,13 @@
 use crate::audit_log::{self, Recording};
 use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
+use crate::plane_choice;
+use crate::report::human;
+use crate::terminal::questions::Questions;
 use cofferdam_kernel::{Kernel, KernelBuilder};
-use cofferdam_plane_kit::host::HostFigures;
+use cofferdam_plane_kit::host::{HostFigures, HostGrants};
 use cofferdam_sandbox_linux::LinuxPlane;
-use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver};
+use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver, Upstream};
 use std::sync::Arc;
 
 /// The parts of a kernel, which are put together by [`kernel`](Self::kernel).
@@ -16,12 +19,13 @@ pub(crate) struct KernelParts {
     ahead: bool,
     recording: Recording,
     names: Vec<FixedName>,
+    questions: Option<Questions>,
 }
 
 impl KernelParts {
     /// A kernel with `plane`, which gets ready for its first program while the policy is still being read, and records as usual.
     pub(crate) fn new(plane: PlaneName) -> Self {
-        Self { plane, ahead: true, recording: Recording::Usual, names: Vec::new() }
+        Self { plane, ahead: true, recording: Recording::Usual, names: Vec::new(), questions: None }
     }
 
     /// Starts nothing that it is not asked for.
@@ -42,10 +46,24 @@ impl KernelParts {
         self
     }
 
+    /// Whom it asks what policies say to ask; nobody unless given.
+    pub(crate) fn asking(mut self, questions: Option<Questions>) -> Self {
+        self.questions = questions;
+        self
+    }
+
     /// Puts them together. The log is opened while the policy is still being read.
     pub(crate) fn kernel(self) -> Result<Kernel, Failure> {
         let recording = self.recording;
-        let builder = self.on_plane()?;
+        let questions = self.questions.clone();
+        let mut builder = self.on_plane()?;
+        if let Some(questions) = questions {
+            builder = builder.prompter(questions);
+        }
+        // Without a place to keep them no answer holds for always.
+        if let Ok(store) = HostGrants::of_user() {
+            builder = builder.grants(store);
+        }
         Ok(match audit_log::recorder(recording)? {
             Some(recorder) => builder.audit(recorder).figures(HostFigures::new()).build()?,
             None => builder.build()?,
@@ -59,13 +77,19 @@ impl KernelParts {
                 if self.ahead {
                     plane = plane.ahead();
                 }
+                // As other programs of the host go to the network, where a policy lets a run go there at all.
+                match Upstream::of_environment(&compose::host_environment()) {
+                    Ok(None) => {}
+                    Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
+                    Err(why) => human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
+                }
                 if !self.names.is_empty() {
                     plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));
                 }
                 Kernel::builder(plane)
             }
-            PlaneName::Host => Kernel::builder(compose::host_plane()?),
-            PlaneName::Process(path) => Kernel::builder(compose::process(&path, &[])?),
+            PlaneName::Host => Kernel::builder(plane_choice::host_plane()?),
+            PlaneName::Process(path) => Kernel::builder(plane_choice::process(&path, &[])?),
         })
     }
 }

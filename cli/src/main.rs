@@ -13,6 +13,7 @@ mod failure;
 mod fixed_name;
 mod job_files;
 mod kernel_parts;
+mod plane_choice;
 mod policy_file;
 mod report;
 mod session;

@@ -3,6 +3,7 @@
 use crate::error::KernelError;
 use crate::execution::Execution;
 use crate::poller;
+use crate::prompt::Gate;
 use crate::queue::EventQueue;
 use crate::recording::Starting;
 use crate::telemetry;
@@ -15,7 +16,9 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::{
     ExecutionRef, ProgramFile, StartExecutionRequest, StreamMode, Streams, TerminalSize,
 };
-use cofferdam_bridge::ids::ExecutionId;
+use cofferdam_bridge::ids::{ContextId, ExecutionId};
+use cofferdam_bridge::policy_line::path_line;
+use cofferdam_bridge::prompt::{PromptAccess, PromptQuestion};
 use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -191,15 +194,24 @@ impl Command {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
         let rule = match self.check() {
             Ok(rule) => rule,
-            Err(error) => return Err(self.vm.recording.refused(&self.vm.id, &id, &self.program, error).await),
+            Err(error) => return Err(self.vm.recording.refused(&self.vm, &id, &self.program, error).await),
         };
         let execution = ExecutionRef::new(self.vm.id.clone(), id.clone());
         let (vm, timeout) = (self.vm.clone(), self.timeout);
-        let request = self.into_request(id);
+        let mut request = self.into_request(id.clone());
         let most = vm.compiled.profile.limits.wall_ms.map(Duration::from_millis);
         let timeout = [timeout, most].into_iter().flatten().min();
+        if let Some(context) = ask_about(&vm, &request).await? {
+            request.context_id = context;
+        }
+        let argument_bytes = request.arguments.iter().fold(request.program.len(), |sum, one| sum + one.len() + 1);
+        let turn = match vm.guard.admit(&vm.id, argument_bytes as u64).await {
+            Ok(turn) => turn,
+            Err(error) => return Err(vm.recording.refused(&vm, &id, &request.program, error.into()).await),
+        };
         let record = vm.recording.start(Starting { vm: &vm, request: &request, rule, timeout }).await?;
-        let queue = Arc::new(EventQueue::of(record));
+        let gate = Gate::new(vm.desk.clone(), vm.asker(Some(id.clone())), runtime.clone());
+        let queue = EventQueue::of(record, gate, turn);
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
         let process_id = match vm.plane.start_execution(request, queue.clone()) {
@@ -268,7 +280,8 @@ fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<Rule
     let access = Access::Execute(program.to_owned());
     let decision = vm.compiled.decide(&access)?;
     telemetry::decided(&access, &decision);
-    let left_to_plane = decision.rule.is_none() && vm.plane.describe().has(Feature::CommandRules);
+    let held_by_plane = vm.plane.describe().has(Feature::CommandRules);
+    let left_to_plane = held_by_plane && (decision.rule.is_none() || decision.verdict == Verdict::Prompt);
     if decision.verdict == Verdict::Allow || left_to_plane {
         return Ok(decision.rule);
     }
@@ -278,12 +291,38 @@ fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<Rule
     Err(BridgeError::denied(&denial).into())
 }
 
+/// Asks the host about a program that the policy says to ask about; answers the context in which it may be started then, and nothing where
+/// there is nothing to ask. Only the plane knows which program a name or a path through links means, so it is asked beforehand.
+///
+/// # Errors
+/// The refusal, recorded, where the host says no, with what it came to.
+async fn ask_about(vm: &SharedVm, request: &StartExecutionRequest) -> Result<Option<ContextId>, KernelError> {
+    if vm.compiled.profile.prompts.commands.is_empty() {
+        return Ok(None);
+    }
+    // Whatever else is wrong the start itself tells.
+    let Err(refusal) = vm.plane.rehearse_execution(request) else { return Ok(None) };
+    let denial = refusal.denial().filter(|denial| denial.access == PromptAccess::Execute.as_str());
+    let rule = denial.as_ref().and_then(|denial| denial.rule.clone()).filter(|rule| vm.compiled.asks_about(rule));
+    let (Some(mut denial), Some(rule)) = (denial, rule) else { return Ok(None) };
+    let question = PromptQuestion::new(PromptAccess::Execute, &*denial.subject, rule);
+    let id = &request.execution_id;
+    let outcome = vm.ask(Some(id.clone()), question).await?;
+    if outcome.is_allowed() {
+        return Ok(Some(vm.context_with(&denial.subject)?));
+    }
+    denial.note = Some(outcome.why().to_owned());
+    denial.remedy = path_line("commands.allow", &denial.subject);
+    let error = BridgeError::denied(&denial).into();
+    Err(vm.recording.refused(vm, id, &denial.subject, error).await)
+}
+
 fn cannot_hold() -> BridgeError {
     let message = "this plane cannot execute the very file that it has checked; run the program on one that can";
     BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
 }
 
-fn no_runtime() -> BridgeError {
+pub(crate) fn no_runtime() -> BridgeError {
     let message = "programs are started from within a tokio runtime, which holds their time limit; there is none here";
     BridgeError::new(ErrorCode::InvalidState, message)
 }

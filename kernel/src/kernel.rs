@@ -2,6 +2,8 @@
 
 use crate::audit::Recorder;
 use crate::error::KernelError;
+use crate::guard::{Guard, GuardLimits};
+use crate::prompt::PromptDesk;
 use crate::recording::{Recording, Unrecorded};
 use crate::vm::{Vm, VmSpec};
 use cofferdam_bridge::audit::FigureSource;
@@ -10,11 +12,14 @@ use cofferdam_bridge::enforcement::Mechanism;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionBridge;
-use cofferdam_bridge::ids::VmId;
+use cofferdam_bridge::guard::MachineSource;
+use cofferdam_bridge::ids::{PromptId, VmId};
 use cofferdam_bridge::profile::{CallProfile, ExecutionProfile};
+use cofferdam_bridge::prompt::{GrantStore, Prompt, PromptAnswer, Prompter};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A plane as the kernel holds it.
 pub(crate) type Plane = Arc<dyn ExecutionBridge<Error = BridgeError>>;
@@ -24,7 +29,9 @@ pub(crate) type Plane = Arc<dyn ExecutionBridge<Error = BridgeError>>;
 pub struct Kernel {
     planes: Arc<[Plane]>,
     next_vm: Arc<AtomicU64>,
+    desk: Arc<PromptDesk>,
     recording: Recording,
+    guard: Guard,
 }
 
 impl fmt::Debug for Kernel {
@@ -36,8 +43,23 @@ impl fmt::Debug for Kernel {
 /// Builds a [`Kernel`].
 pub struct KernelBuilder {
     planes: Vec<Plane>,
+    prompter: Option<Arc<dyn Prompter>>,
+    grants: Option<Arc<dyn GrantStore>>,
+    prompt_limit: Duration,
     recording: Recording,
+    limits: GuardLimits,
+    machine: Option<Arc<dyn MachineSource>>,
 }
+
+/// What of a kernel its VMs have.
+pub(crate) struct KernelParts {
+    pub(crate) recording: Recording,
+    pub(crate) desk: Arc<PromptDesk>,
+    pub(crate) guard: Guard,
+}
+
+/// How long the host is waited for unless it says otherwise.
+const PROMPT_LIMIT: Duration = Duration::from_secs(120);
 
 impl fmt::Debug for KernelBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +71,15 @@ impl Kernel {
     /// Begins a kernel that runs on `plane`.
     #[must_use]
     pub fn builder(plane: impl ExecutionBridge<Error = BridgeError> + 'static) -> KernelBuilder {
-        KernelBuilder { planes: vec![Arc::new(plane)], recording: Recording::default() }
+        KernelBuilder {
+            planes: vec![Arc::new(plane)],
+            prompter: None,
+            grants: None,
+            prompt_limit: PROMPT_LIMIT,
+            recording: Recording::default(),
+            limits: GuardLimits::default(),
+            machine: None,
+        }
     }
 
     /// Makes a VM: a tenant with a policy, a workspace and an environment of its own.
@@ -62,7 +92,22 @@ impl Kernel {
         let mut compiled = spec.compile()?;
         self.recording.keep_out(&mut compiled)?;
         let plane = self.choose(&compiled.profile, spec.has_shared_network())?;
-        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, self.recording.clone())
+        let parts =
+            KernelParts { recording: self.recording.clone(), desk: self.desk.clone(), guard: self.guard.clone() };
+        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, parts)
+    }
+
+    /// The questions to the host that wait for an answer, the oldest first.
+    pub fn prompts(&self) -> Vec<Prompt> {
+        self.desk.prompts()
+    }
+
+    /// Answers a question, from wherever it became known: by [`Prompter::ask`], as an event, or by [`prompts`](Self::prompts).
+    ///
+    /// # Errors
+    /// `invalid_state` when it waits no longer; what kept a yes from being remembered, which then holds for this once.
+    pub fn answer(&self, id: &PromptId, answer: PromptAnswer) -> Result<(), KernelError> {
+        Ok(self.desk.take(id, answer)?)
     }
 
     /// What each plane that runs programs says to `spec`, whether or not it accepts it. Changes nothing.
@@ -126,6 +171,41 @@ impl KernelBuilder {
         self
     }
 
+    /// When nothing more is started, and how many run at once; the default bounds arguments alone.
+    #[must_use]
+    pub fn guard(mut self, limits: GuardLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the guard has its figures of the machine from. Without it, limits on them hold nothing up.
+    #[must_use]
+    pub fn machine(mut self, source: impl MachineSource + 'static) -> Self {
+        self.machine = Some(Arc::new(source));
+        self
+    }
+
+    /// Whom the kernel asks what policies say to ask. Without anybody each such question is a no.
+    #[must_use]
+    pub fn prompter(mut self, prompter: impl Prompter + 'static) -> Self {
+        self.prompter = Some(Arc::new(prompter));
+        self
+    }
+
+    /// How long an answer is waited for, after which it is a no; two minutes unless set.
+    #[must_use]
+    pub fn prompt_limit(mut self, limit: Duration) -> Self {
+        self.prompt_limit = limit;
+        self
+    }
+
+    /// Where answers are kept that hold for always. Without it none does.
+    #[must_use]
+    pub fn grants(mut self, store: impl GrantStore + 'static) -> Self {
+        self.grants = Some(Arc::new(store));
+        self
+    }
+
     /// Records in `recorder` whatever is decided, started and done. A run that cannot be recorded is refused with `audit_unavailable`, and
     /// no guest reaches the log.
     #[must_use]
@@ -159,19 +239,27 @@ impl KernelBuilder {
             );
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
+        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit);
         let (planes, next_vm) = (self.planes.into(), Arc::new(AtomicU64::new(1)));
-        Ok(Kernel { planes, next_vm, recording: self.recording })
+        let guard = Guard::new(self.limits, self.machine);
+        Ok(Kernel { planes, next_vm, desk, guard, recording: self.recording })
     }
 }
 
 /// What a plane may not even know that it cannot hold.
-fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec<Shortfall> {
+    let asks = (profile.asks_about_files() && !descriptor.has(Feature::Prompts)).then(|| {
+        let message = "this plane cannot ask about files while a program runs (prompt.filesystem)";
+        let fix = "run on a plane that can, such as linux_native, or take prompt.filesystem out of the policy: what it names is refused then unless another rule allows it";
+        Shortfall::blocking(None, message, Some(fix.to_owned()))
+    });
     let calls = profile.commands.calls;
-    (calls != CallProfile::Usual && !descriptor.has(Feature::CallProfiles)).then(|| {
+    let calls = (calls != CallProfile::Usual && !descriptor.has(Feature::CallProfiles)).then(|| {
         let message = format!("this plane holds no profile of system calls (commands.calls = \"{}\")", calls.name());
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
-    })
+    });
+    [asks, calls].into_iter().flatten().collect()
 }
 
 /// Runs that are to reach each other need a plane that knows of it.

@@ -1,10 +1,13 @@
 //! The queue between a plane and the reader of an execution: bounded, so that a slow reader slows its own guest.
 
+use crate::guard::Turn;
+use crate::prompt::Gate;
 use crate::recording::RunRecord;
 use crate::telemetry;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
+use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use tokio::sync::Notify;
 
@@ -20,6 +23,11 @@ pub(crate) struct EventQueue {
     state: Mutex<State>,
     room: Condvar,
     arrived: Notify,
+    me: Weak<Self>,
+    /// The run's turn, until it has ended.
+    turn: Mutex<Option<Turn>>,
+    /// By which the execution asks the host.
+    gate: Option<Gate>,
     /// Hears of the end, whether or not anybody reads.
     record: Option<RunRecord>,
 }
@@ -39,9 +47,17 @@ impl State {
 }
 
 impl EventQueue {
-    /// The queue of a run that is recorded.
-    pub(crate) fn of(record: Option<RunRecord>) -> Self {
-        Self { record, ..Self::default() }
+    /// The queue of a run that may be recorded, and asks the host by `gate`.
+    pub(crate) fn of(record: Option<RunRecord>, gate: Gate, turn: Turn) -> Arc<Self> {
+        let turn = Mutex::new(Some(turn));
+        Arc::new_cyclic(|me| Self { me: me.clone(), gate: Some(gate), record, turn, ..Self::default() })
+    }
+
+    /// Nothing of the execution waits for an answer any more.
+    fn end_prompts(&self) {
+        if let Some(gate) = &self.gate {
+            gate.end();
+        }
     }
 
     /// The records of the run.
@@ -89,6 +105,7 @@ impl EventQueue {
         state.events.clear();
         state.bytes = 0;
         self.made_room(state);
+        self.end_prompts();
     }
 
     fn made_room(&self, mut state: MutexGuard<'_, State>) {
@@ -101,8 +118,12 @@ impl EventQueue {
 
 impl ExecutionEventSink for EventQueue {
     fn push(&self, event: ExecutionEvent) -> bool {
-        if let (ExecutionEvent::Exited(report), Some(record)) = (&event, &self.record) {
-            record.end(report);
+        if let ExecutionEvent::Exited(report) = &event {
+            self.end_prompts();
+            drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
+            if let Some(record) = &self.record {
+                record.end(report);
+            }
         }
         let mut state = self.lock();
         if !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
@@ -126,6 +147,16 @@ impl ExecutionEventSink for EventQueue {
         }
         telemetry::queue_full(state.events.len(), state.bytes);
         Err(Box::new(event))
+    }
+
+    fn ask(&self, question: PromptQuestion, waiter: PromptWaiter) -> PromptTicket {
+        match &self.gate {
+            Some(gate) => gate.ask(&self.me, question, waiter),
+            None => {
+                waiter(PromptOutcome::NobodyToAsk);
+                PromptTicket::settled()
+            }
+        }
     }
 
     fn wake_when_room(&self, waker: &Waker) {

@@ -2,20 +2,25 @@
 
 use crate::command::Command;
 use crate::error::KernelError;
-use crate::kernel::Plane;
+use crate::guard::Guard;
+use crate::kernel::{KernelParts, Plane};
 use crate::policy::{Access, CompiledPolicy, Decision, Placeholders, Policy};
+use crate::prompt::{Asker, PromptDesk};
 use crate::recording::{Recording, VmFacts};
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{CreateCommandContextRequest, Explain};
-use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
+use cofferdam_bridge::ids::{ContextId, ExecutionId, GrantId, VmId};
 use cofferdam_bridge::network_scope::NetworkScope;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::prompt::{Grant, PromptOutcome, PromptQuestion};
 use cofferdam_bridge::verdict::Verdict;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// What a VM is to be.
 #[derive(Clone)]
@@ -26,6 +31,7 @@ pub struct VmSpec {
     host_environment: BTreeMap<String, String>,
     explain: Explain,
     network_scope: NetworkScope,
+    session: Option<String>,
 }
 
 impl VmSpec {
@@ -37,6 +43,7 @@ impl VmSpec {
             host_environment: BTreeMap::new(),
             explain: Explain::Known,
             network_scope: NetworkScope::Execution,
+            session: None,
         }
     }
 
@@ -61,6 +68,12 @@ impl VmSpec {
     /// The working directory of runs: `{cwd}` of the policy.
     pub fn working_directory(mut self, path: impl Into<String>) -> Self {
         self.places.cwd = Some(path.into());
+        self
+    }
+
+    /// The session that its runs belong to, as the audit log names it.
+    pub fn session(mut self, name: impl Into<String>) -> Self {
+        self.session = Some(name.into());
         self
     }
 
@@ -140,7 +153,15 @@ pub(crate) struct SharedVm {
     pub(crate) start_directory: String,
     pub(crate) recording: Recording,
     pub(crate) facts: Option<VmFacts>,
+    pub(crate) session: Option<String>,
     next_execution: AtomicU64,
+    pub(crate) desk: Arc<PromptDesk>,
+    pub(crate) guard: Guard,
+    workspace: Option<String>,
+    explain: Explain,
+    network_scope: NetworkScope,
+    /// Contexts in which one more program may be started, since the host said so.
+    granted: Mutex<HashMap<String, ContextId>>,
 }
 
 impl fmt::Debug for SharedVm {
@@ -154,11 +175,49 @@ impl SharedVm {
         let number = self.next_execution.fetch_add(1, Ordering::Relaxed);
         ExecutionId::new(format!("{}-run-{number}", self.id))
     }
+
+    /// How `execution` of this VM asks the host.
+    pub(crate) fn asker(&self, execution: Option<ExecutionId>) -> Asker {
+        let remember = self.compiled.profile.prompts.remember;
+        Asker { vm: self.id.clone(), execution, workspace: self.workspace.clone(), remember }
+    }
+
+    /// Asks the host on behalf of `execution`, and waits for the answer.
+    pub(crate) async fn ask(
+        &self,
+        execution: Option<ExecutionId>,
+        question: PromptQuestion,
+    ) -> Result<PromptOutcome, BridgeError> {
+        let runtime = Handle::try_current().map_err(|_| crate::command::no_runtime())?;
+        let (sender, receiver) = oneshot::channel();
+        let waiter = Box::new(move |outcome| {
+            // Whoever asked may have stopped waiting.
+            let _ = sender.send(outcome);
+        });
+        // Whoever waits for this future no longer takes the question back with it.
+        let _ticket = self.desk.ask(&runtime, &self.asker(execution), question, |_| {}, waiter);
+        Ok(receiver.await.unwrap_or(PromptOutcome::Cancelled))
+    }
+
+    /// A context in which `program` may be started, too.
+    pub(crate) fn context_with(&self, program: &str) -> Result<ContextId, BridgeError> {
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(context) = granted.get(program) {
+            return Ok(context.clone());
+        }
+        let mut request = CreateCommandContextRequest::new(self.id.clone(), self.compiled.with_program(program)?);
+        request.explain = self.explain;
+        request.network_scope = self.network_scope;
+        let context = self.plane.create_command_context(request)?.context_id;
+        granted.insert(program.to_owned(), context.clone());
+        Ok(context)
+    }
 }
 
 impl Drop for SharedVm {
     fn drop(&mut self) {
         self.plane.forget_vm(&self.id);
+        self.desk.forget(&self.id);
     }
 }
 
@@ -168,15 +227,34 @@ impl Vm {
         (plane, preflight): (Plane, Preflight),
         compiled: CompiledPolicy,
         spec: VmSpec,
-        recording: Recording,
+        parts: KernelParts,
     ) -> Result<Self, KernelError> {
+        let KernelParts { recording, desk, guard } = parts;
         let facts = recording.facts(&plane.describe().name, &compiled, preflight.enforcement);
         let mut request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
         request.explain = spec.explain;
         request.network_scope = spec.network_scope;
         let context = plane.create_command_context(request)?.context_id;
         let (start_directory, next_execution) = (spec.start_directory(&compiled), AtomicU64::new(1));
-        let shared = SharedVm { id, plane, context, compiled, start_directory, recording, facts, next_execution };
+        let (workspace, explain, granted) = (spec.places.workspace, spec.explain, Mutex::default());
+        let (network_scope, session) = (spec.network_scope, spec.session);
+        let shared = SharedVm {
+            id,
+            plane,
+            context,
+            compiled,
+            start_directory,
+            recording,
+            facts,
+            session,
+            next_execution,
+            desk,
+            guard,
+            workspace,
+            explain,
+            network_scope,
+            granted,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -188,6 +266,7 @@ impl Vm {
     /// Ends everything that runs in it, and frees what its plane holds for it. What is started in it afterwards is refused.
     pub fn forget(&self) {
         self.shared.plane.forget_vm(&self.shared.id);
+        self.shared.desk.forget(&self.shared.id);
     }
 
     /// Its id.
@@ -225,5 +304,34 @@ impl Vm {
     /// `path_invalid` for a path that is not absolute and normalised.
     pub fn decide(&self, access: &Access) -> Result<Decision, KernelError> {
         Ok(self.shared.compiled.decide(access)?)
+    }
+
+    /// The same, with the host asked where the policy says so: the verdict is no prompt any more. Whoever drops the future takes the
+    /// question back.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide), and `invalid_state` outside of a tokio runtime, which holds the time limit.
+    pub async fn permit(&self, access: &Access) -> Result<Decision, KernelError> {
+        let mut decision = self.decide(access)?;
+        if decision.verdict == Verdict::Prompt {
+            let question = access.question(&decision);
+            let outcome = match question {
+                Some(question) => self.shared.ask(None, question).await?,
+                None => PromptOutcome::NobodyToAsk,
+            };
+            decision.verdict = if outcome.is_allowed() { Verdict::Allow } else { Verdict::Deny };
+        }
+        Ok(decision)
+    }
+
+    /// What the host said yes to, as long as this VM lives.
+    pub fn grants(&self) -> Vec<Grant> {
+        self.shared.desk.grants(&self.shared.id)
+    }
+
+    /// Takes one of these back, also while things run: the next request of its kind is asked about again. `false` when there is none of
+    /// that id.
+    pub fn revoke(&self, id: &GrantId) -> bool {
+        self.shared.desk.revoke(&self.shared.id, id)
     }
 }

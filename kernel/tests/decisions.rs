@@ -47,7 +47,11 @@ fn check(policy: &str, rows: &[(usize, &str)]) -> Vec<String> {
         let outcome = compiled.decide(&access(kind, subject));
         let seen = match &outcome {
             Ok(decision) => {
-                let word = if decision.verdict == Verdict::Allow { "allow" } else { "deny" };
+                let word = match decision.verdict {
+                    Verdict::Allow => "allow",
+                    Verdict::Prompt => "prompt",
+                    _ => "deny",
+                };
                 let rule = decision.rule.as_ref().map_or("-", |rule| rule.text.as_str());
                 // A refusal always says what would allow it.
                 assert!(decision.verdict == Verdict::Allow || decision.remedy.is_some(), "line {line}");

@@ -193,6 +193,17 @@ async fn r1_r4_r5_a_run_is_on_disk_before_it_starts_and_its_end_is_recorded() {
 }
 
 #[tokio::test]
+async fn r7_records_of_a_session_s_runs_name_it() {
+    let plane = Witness::default();
+    let kernel = kernel(&plane).build().unwrap();
+    let vm = kernel.create_vm(VmSpec::default().session("build")).unwrap();
+    vm.command("tool").output().await.unwrap();
+    drop((vm, kernel));
+    let named = records(&plane.store).into_iter().filter(|record| record.session.as_deref() == Some("build")).count();
+    assert_eq!(named, 3, "start, decision and end");
+}
+
+#[tokio::test]
 async fn r3_a_refusal_before_the_start_is_recorded_and_nothing_was_started() {
     let plane = Witness::default();
     let vm = vm(kernel(&plane));

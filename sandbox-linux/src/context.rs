@@ -65,7 +65,9 @@ pub(crate) struct Context {
     landlock: Option<Rights>,
     filter: &'static [u8],
     /// Where its runs meet, if they do.
-    network: Option<Arc<SharedNetwork>>,
+    pub(crate) network: Option<Arc<SharedNetwork>>,
+    /// What is listened on inside, where the policy names hosts.
+    pub(crate) ports: Vec<u16>,
 }
 
 impl Context {
@@ -110,6 +112,7 @@ impl Context {
             landlock: offer.landlock,
             filter: seccomp::filter(filter),
             network: None,
+            ports: Vec::new(),
             watch,
             profile,
             view,
@@ -118,7 +121,7 @@ impl Context {
             if context.profile.network.mode == NetworkMode::Allowlist {
                 let ports = network::ports(&context.profile.network);
                 let too_many = |why| BridgeError::new(ErrorCode::UnsupportedBackendFeature, why);
-                network::listen(&mut context.before_terminal, &ports.map_err(too_many)?);
+                context.ports = ports.map_err(too_many)?;
             }
             if !context.keeps_changes_apart() {
                 root::build(&mut context.before_terminal, &context.view, context.profile.limits.disk_bytes, None);
@@ -199,9 +202,20 @@ impl Context {
         self.tier == Tier::Full && !self.brokered.explains && !self.keeps_changes_apart()
     }
 
+    /// What comes first: its network, unless that is there already, and the root.
+    fn beginning(&self) -> Plan {
+        if self.ports.is_empty() || self.network.is_some() {
+            return self.before_terminal.clone();
+        }
+        let mut plan = Plan::default();
+        network::listen(&mut plan, &self.ports);
+        plan.append(&self.before_terminal);
+        plan
+    }
+
     /// Everything that comes before the program itself and is the same for all that run without a terminal.
     pub(crate) fn confinement(&self) -> Result<Plan, BridgeError> {
-        let mut plan = self.before_terminal.clone();
+        let mut plan = self.beginning();
         self.confined(&mut plan, None);
         self.filtered(&mut plan)?;
         plan.add(op::READY, "ready");
@@ -227,7 +241,7 @@ impl Context {
         temporary: Option<&Path>,
         overlay: Option<&OverlayPlace>,
     ) -> Result<Plan, BridgeError> {
-        let mut plan = self.before_terminal.clone();
+        let mut plan = self.beginning();
         if overlay.is_some() {
             root::build(&mut plan, &self.view, self.profile.limits.disk_bytes, overlay);
         }

@@ -50,6 +50,7 @@ mod underway;
 /// What names lead to outside, for hosts that answer some of them.
 pub mod names {
     pub use cofferdam_plane_kit::network::resolver::{FixedName, FixedNames, LookupFault, Resolve, SystemResolver};
+    pub use cofferdam_plane_kit::network::upstream::Upstream;
 }
 
 pub use plane::LinuxPlane;

@@ -1,6 +1,8 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
-use crate::broker::{Broker, Judge, OwnPlaces};
+mod options;
+
+use crate::broker::{Broker, Judge, OwnPlaces, Surroundings};
 use crate::cgroup::Cgroups;
 use crate::changes::{ChangeStore, Recording};
 use crate::context::Context;
@@ -10,9 +12,9 @@ use crate::execution::Shared;
 use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::Network;
+use crate::network::{OneNetwork, Outside};
 use crate::parked::{Ahead, Parked};
-use crate::pool::{Pool, PoolOptions, Tools};
+use crate::pool::Pool;
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
 use crate::program::Program;
@@ -34,11 +36,10 @@ use cofferdam_bridge::execution::{
 use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::network_scope::NetworkScope;
-use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
+use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
-use cofferdam_plane_kit::network::resolver::{Resolve, SystemResolver};
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -85,7 +86,7 @@ pub struct LinuxPlane {
     next_context: AtomicU64,
     /// None: the user's own.
     changes: Option<ChangeStore>,
-    resolver: Arc<dyn Resolve>,
+    outside: Outside,
 }
 
 impl LinuxPlane {
@@ -107,43 +108,8 @@ impl LinuxPlane {
             ends_with_its_run: false,
             next_context: AtomicU64::new(1),
             changes: None,
-            resolver: Arc::new(SystemResolver::default()),
+            outside: Outside::default(),
         })
-    }
-
-    /// Keeps the changes of runs under `changes = "overlay"` in `store`, in place of [`ChangeStore::of_user`].
-    #[must_use]
-    pub fn keep_changes_in(mut self, store: ChangeStore) -> Self {
-        self.changes = Some(store);
-        self
-    }
-
-    /// Resolves the names that runs ask for by `resolver`, in place of the system's own.
-    #[must_use]
-    pub fn resolve_names_by(mut self, resolver: Arc<dyn Resolve>) -> Self {
-        self.resolver = resolver;
-        self
-    }
-
-    /// Starts the first sandbox at once, as far as it depends on no policy, so that it gets ready while a policy is read. For
-    /// hosts that start one program and end; nothing is left behind when none is started. The end of the plane waits for nothing then.
-    #[must_use]
-    pub fn ahead(mut self) -> Self {
-        self.ends_with_its_run = true;
-        if self.offer.may_have_namespaces() {
-            self.ahead.begin(&self.launcher, self.offer.all_namespaces());
-        }
-        self
-    }
-
-    /// Holds launchers ready, as many as `options` says.
-    ///
-    /// # Errors
-    /// `spawn_failed` where there is no thread or descriptor for it.
-    pub fn pooled(mut self, options: PoolOptions) -> Result<Self, BridgeError> {
-        let tools = Tools { launcher: self.launcher.clone(), cgroups: self.cgroups.clone() };
-        self.pool = Some(Pool::start(options, tools).map_err(|error| no_streams(&error))?);
-        Ok(self)
     }
 
     /// A launcher for a start in `context`, as far as one can be without knowing the program.
@@ -159,14 +125,6 @@ impl LinuxPlane {
             Some(parked) => Ok(parked),
             None => context.park(&self.launcher),
         }
-    }
-
-    /// As on a kernel whose Landlock is older, so that what is done there can be tested. Never newer than it is.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn with_landlock_at_most(mut self, abi: u32) -> Self {
-        self.offer.landlock_at_most(abi);
-        self
     }
 
     fn tier(&self, profile: &ExecutionProfile) -> Tier {
@@ -210,6 +168,7 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         program: &Program,
         streams: [BorrowedFd<'_>; 3],
+        host: &Arc<dyn ExecutionEventSink>,
     ) -> Result<Begun, BridgeError> {
         loop {
             let parked = self.park(context, request.streams)?;
@@ -227,9 +186,9 @@ impl LinuxPlane {
                 listen: &mut |root, listener| {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
-                        let shares_network = context.shares_network();
-                        let watch = context.watch.clone();
-                        broker = Some(Broker::start(listener, root, judge, context.brokered, shares_network, watch)?);
+                        let (shares_network, watch) = (context.shares_network(), context.watch.clone());
+                        let surroundings = Surroundings { shares_network, watch, host: host.clone() };
+                        broker = Some(Broker::start(listener, root, judge, context.brokered, surroundings)?);
                     }
                     Ok(())
                 },
@@ -270,17 +229,12 @@ impl LinuxPlane {
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
         let Begun { mut running, counting, broker, recording } =
-            self.begin(context, request, &program, streams.guest())?;
+            self.begin(context, request, &program, streams.guest(), &events)?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
-        let network = match context.profile.network.mode {
-            NetworkMode::Allowlist => {
-                let sockets = std::mem::take(&mut running.sockets);
-                let (rules, first) = (&context.profile.network, running.process.pid());
-                Some(Network::start(rules, self.resolver.clone(), sockets, first).map_err(|error| no_streams(&error))?)
-            }
-            _ => None,
-        };
+        let sockets = std::mem::take(&mut running.sockets);
+        let network = OneNetwork::of(context, sockets, &self.outside, running.process.pid());
+        let network = network.map_err(|error| no_streams(&error))?;
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
@@ -360,6 +314,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::NetworkAllowlist,
             Feature::CommandRules,
             Feature::CallProfiles,
+            Feature::Prompts,
             Feature::OverlayChanges,
             Feature::SharedNetwork,
             Feature::ListeningPorts,
@@ -388,7 +343,8 @@ impl ExecutionBridge for LinuxPlane {
         let tier = self.tier(&request.profile);
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
-            let network = SharedNetwork::for_profile(&context.profile, &self.launcher)?;
+            let (rules, ports) = (&context.profile.network, context.ports.as_slice());
+            let network = SharedNetwork::new(&self.launcher, rules, ports, &self.outside)?;
             context = context.meeting_in(Arc::new(network));
         }
         let context = Arc::new(context);

@@ -8,7 +8,7 @@ use crate::prepared::Needs;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode};
+use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode, PathEffect};
 use std::fs;
 use std::sync::OnceLock;
 
@@ -171,6 +171,10 @@ impl Offer {
             shortfall.blocking = !tolerated;
             preflight.shortfalls.push(shortfall);
         }
+        if profile.filesystem.changes == Changes::Overlay && asks_before_writing(profile) {
+            let message = "what is changed after a question is changed at once, so it cannot be kept apart; use filesystem.changes = \"direct\", or take prompt.filesystem.write out of the policy";
+            preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::Broker), message, None));
+        }
         if profile.filesystem.changes == Changes::Overlay {
             // No wish to do with less says that changes may be made at once, so this is never lived with.
             let gaps = needs.iter().flat_map(|needs| needs.not_apart.clone());
@@ -239,6 +243,10 @@ impl Offer {
         }
         Shortfall::blocking(Some(Mechanism::UserNamespace), why, refusal.and_then(|refusal| refusal.fix.clone()))
     }
+}
+
+fn asks_before_writing(profile: &ExecutionProfile) -> bool {
+    profile.filesystem.rules.iter().any(|rule| rule.effect == PathEffect::PromptWrite)
 }
 
 impl Refusal {

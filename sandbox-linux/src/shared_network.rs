@@ -7,13 +7,13 @@
 
 use crate::format::message;
 use crate::launcher::Launcher;
+use crate::network::{Network, Outside, Sockets};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
 use crate::step_report;
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode};
+use cofferdam_bridge::profile::NetworkProfile;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,38 +23,41 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) struct SharedNetwork {
     user: OwnedFd,
     network: OwnedFd,
+    /// What answers there, where the policy names hosts.
+    names: Option<Network>,
 }
 
 impl SharedNetwork {
-    /// Makes one for the runs of `profile`.
-    ///
-    /// One that lets names out is each run's own: what listens in it for all the world's addresses answers for one run, by its rules and in
-    /// its report.
-    pub(crate) fn for_profile(profile: &ExecutionProfile, launcher: &Launcher) -> Result<Self, BridgeError> {
-        if profile.network.mode == NetworkMode::Deny {
-            return Self::new(launcher);
-        }
-        let message = "runs that reach each other cannot be let out by name as well on this plane; give each a network of its own (`network = \"separate\"` in the session file), or write in the policy: network.mode = \"deny\"";
-        Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message))
-    }
-
-    /// Makes one, with nothing but a loopback: a launcher sets it up in fresh namespaces, and ends.
-    fn new(launcher: &Launcher) -> Result<Self, BridgeError> {
+    /// Makes one, with nothing but a loopback: a launcher sets it up in fresh namespaces, and ends. Where the policy names hosts,
+    /// `ports` are listened on, and what arrives there is answered by the rules of `profile`.
+    pub(crate) fn new(
+        launcher: &Launcher,
+        profile: &NetworkProfile,
+        ports: &[u16],
+        outside: &Outside,
+    ) -> Result<Self, BridgeError> {
         let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
-        let parked = Parked::with_plan(launcher, flags, beforehand::network(flags))?;
+        let parked = Parked::with_plan(launcher, flags, beforehand::network(flags, ports))?;
+        let mut sockets = Sockets::default();
         let spawn_failed = |error: io::Error| step_report::spawn_failed(&error);
         loop {
             match receive(parked.control()?).map_err(spawn_failed)? {
                 Some(message) if message.kind == message::READY => break,
                 Some(message) if message.kind == message::FAILED => return Err(parked.explain(&message)),
-                Some(_) => {}
+                Some(message) => sockets.take(message),
                 None => return Err(step_report::silent()),
             }
         }
         // It waits, and is not reaped before it is dropped: the number is its own.
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
-        Ok(Self { user: open("user")?, network: open("net")? })
+        let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets)).transpose();
+        Ok(Self { user: open("user")?, network: open("net")?, names: names.map_err(spawn_failed)? })
+    }
+
+    /// What answers there, where the policy names hosts.
+    pub(crate) fn names(&self) -> Option<&Network> {
+        self.names.as_ref()
     }
 
     /// The user namespace that owns the network.

@@ -8,6 +8,7 @@ pub mod host;
 pub mod https;
 pub mod observe;
 pub mod one_shot;
+pub mod prompted;
 pub mod pseudo_terminal;
 pub mod scratch;
 pub mod session;

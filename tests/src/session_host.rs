@@ -1,6 +1,6 @@
 //! Sessions of the command: a session file, a workspace, and a host process with places of the test's own.
 
-use crate::command::{binary, text};
+use crate::command::{cofferdam, text};
 use crate::scratch::Scratch;
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
@@ -48,7 +48,7 @@ impl HostedSession {
 
     /// `cofferdam session` with `arguments`.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = cofferdam();
         command.arg("session").args(arguments).current_dir(self.workspace.path());
         command.env("XDG_STATE_HOME", self.state.path()).env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
         command

@@ -1,8 +1,8 @@
 //! Finds the rules that may cover a path, without looking at those that cannot.
 
+use super::name_hash::NameMap;
 use super::prefix_tree::PrefixTree;
 use crate::path_pattern::{CompiledPattern, Mark};
-use std::collections::HashMap;
 
 /// Ranks of rules, the most telling first.
 type Ranks = Vec<usize>;
@@ -21,8 +21,8 @@ pub(super) struct FileIndex {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Here {
     unmarked: Ranks,
-    by_name: HashMap<Box<str>, Ranks>,
-    by_extension: HashMap<Box<str>, Ranks>,
+    by_name: NameMap<Ranks>,
+    by_extension: NameMap<Ranks>,
 }
 
 impl FileIndex {

@@ -1,6 +1,6 @@
 //! Values that hang on directories, found by walking a path down once.
 
-use std::collections::HashMap;
+use super::name_hash::NameMap;
 
 /// A tree of names with a value at each. The time of a walk depends on the path, not on how many values there are.
 ///
@@ -12,7 +12,7 @@ pub(super) struct PrefixTree<T> {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node<T> {
-    below: HashMap<Box<str>, usize>,
+    below: NameMap<usize>,
     value: T,
 }
 

@@ -22,6 +22,9 @@ pub(crate) mod completions;
 pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod grants;
+mod grants_list;
+mod grants_revoke;
 pub(crate) mod plane;
 mod plane_serve;
 pub(crate) mod policy;
@@ -51,6 +54,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Session(session) => session.execute(),
         Commands::Audit(audit) => audit.execute(),
         Commands::Doctor(doctor) => doctor.execute(),
+        Commands::Grants(grants) => grants.execute(),
         Commands::Policy(policy) => policy.execute(),
         Commands::Plane(plane) => plane.execute(),
         Commands::Conformance(conformance) => conformance.execute(),

@@ -8,8 +8,9 @@ use crate::compose::{self, Places, PlaneName, absolute};
 use crate::failure::{Failure, io};
 use crate::kernel_parts::KernelParts;
 use crate::report::{human, json};
+use crate::terminal::questions::{Questions, Told};
 use crate::terminal::relay::{self, Captured, Mode};
-use crate::{exit_code, fixed_name, policy_file};
+use crate::{exit_code, fixed_name, plane_choice, policy_file};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::enforcement::Tier;
@@ -87,6 +88,9 @@ pub(crate) struct Run {
     /// time for each call that names a path or an address.
     #[arg(long)]
     explain: bool,
+    /// Ask nothing: what the policy says to ask is refused, unless it was granted for always.
+    #[arg(long)]
+    no_prompt: bool,
     /// Start nothing, and tell what a start would come to: what is decided, what would hold, what is missing. With --overlay the program
     /// runs, without a network, and what it would change is told and discarded.
     #[arg(long)]
@@ -187,35 +191,39 @@ impl Run {
         if self.dry_run {
             return self.dry_run();
         }
+        let questions = if self.no_prompt { None } else { Questions::possible(self.has_own_terminal()) };
         let names = self.resolve.iter().map(|text| fixed_name::parse(text)).collect::<Result<_, _>>()?;
-        let kernel = KernelParts::new(self.plane.clone()).recording(self.recording()).names(names).kernel()?;
-        let ended = self.run_on(&kernel);
+        let parts = KernelParts::new(self.plane.clone()).recording(self.recording()).names(names);
+        let kernel = parts.asking(questions.clone()).kernel()?;
+        let ended = self.run_on(&kernel, questions.as_ref());
         compose::close(&kernel);
         ended
     }
 
-    fn run_on(&self, kernel: &Kernel) -> Result<u8, Failure> {
+    fn run_on(&self, kernel: &Kernel, questions: Option<&Questions>) -> Result<u8, Failure> {
         let places = self.places()?;
-        let unisolated = compose::isolates_nothing(kernel, &self.plane);
+        let unisolated = plane_choice::isolates_nothing(kernel, &self.plane);
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
-        let policy = compose::fitting(policy, kernel, &self.plane)?;
+        let policy = plane_choice::fitting(policy, kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(kernel, policy, &places, explain)?;
         let mode = self.mode(&vm);
         let command = self.command(&vm, &mode)?;
+        self.tell_who_is_asked(&vm, questions.is_some());
         if unisolated {
             let plane = vm.plane().name;
             human::warn(&format!("nothing is isolated on the {plane} plane: the program can do whatever you can"));
         }
         let typed = !vm.plane().has(Feature::InheritedStreams) && vm.plane().has(Feature::Stdin);
         let runtime = compose::runtime().map_err(|error| io("the run cannot be waited for", &error))?;
-        let (report, captured) = runtime.block_on(relay::run(command, mode, typed))?;
+        let (report, captured) = runtime.block_on(relay::run_asking(command, mode, typed, questions.cloned()))?;
         if let Some(failure) = &captured.audit_failure {
             human::warn(&format!("the end of this run could not be recorded: {}", failure.message));
         }
         // A thread that still types for the program holds nothing that must be waited for.
         runtime.shutdown_background();
-        self.tell(&vm, &report, &captured)?;
+        let asked = questions.map(|questions| questions.told()).unwrap_or_default();
+        self.tell(&vm, &report, &captured, &asked)?;
         Ok(exit_code::of_cause(&report.cause))
     }
 
@@ -230,9 +238,24 @@ impl Run {
         }
     }
 
-    fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured) -> Result<(), Failure> {
+    /// Says beforehand that what the policy says to ask will be refused, and what changes that.
+    fn tell_who_is_asked(&self, vm: &Vm, somebody: bool) {
+        let profile = vm.profile();
+        let asks = profile.asks_about_files() || !profile.prompts.commands.is_empty();
+        if somebody || self.no_prompt || self.json || !asks {
+            return;
+        }
+        let why = if std::io::stderr().is_terminal() || std::io::stdin().is_terminal() {
+            "the program shares this terminal, so nothing can be asked on it (--tty gives it one of its own)"
+        } else {
+            "there is no terminal to ask on"
+        };
+        human::note(&format!("{why}: what the policy says to ask is refused, unless `cofferdam grants list` has it"));
+    }
+
+    fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured, asked: &[Told]) -> Result<(), Failure> {
         if self.json {
-            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured));
+            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured, asked));
         }
         human::print(report, self.explain);
         Ok(())
@@ -246,6 +269,13 @@ impl Run {
     fn policy_name(&self) -> &str {
         let otherwise = if self.workspace.is_some() || self.overlay { "dev" } else { "strict" };
         self.policy.as_deref().unwrap_or(otherwise)
+    }
+
+    /// Whether the program gets a terminal of its own, as far as that is known before there is a plane.
+    fn has_own_terminal(&self) -> bool {
+        let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let given = matches!(self.plane, PlaneName::Linux | PlaneName::Host);
+        given && !self.json && (self.tty || (terminals && !self.no_tty))
     }
 
     fn mode(&self, vm: &Vm) -> Mode {

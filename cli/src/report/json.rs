@@ -2,6 +2,7 @@
 
 use crate::escape;
 use crate::failure::Failure;
+use crate::terminal::questions::Told;
 use crate::terminal::relay::Captured;
 use crate::{base64, exit_code};
 use cofferdam_bridge::enforcement::Enforcement;
@@ -9,6 +10,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::host_traffic::HostTraffic;
+use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion};
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::Denial;
 use schemars::{JsonSchema, schema_for};
@@ -61,6 +63,9 @@ struct RunResult<'a> {
     enforcement: Option<&'a Enforcement>,
     /// What was refused.
     denials: Vec<Denial>,
+    /// What was asked at the terminal, and what it came to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    prompts: Vec<Asked<'a>>,
     /// Files that other tools may execute later.
     executable_later: &'a [String],
     /// What the run changed, where changes are kept apart and there are some.
@@ -75,6 +80,17 @@ struct RunResult<'a> {
     /// Why the run did not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a BridgeError>,
+}
+
+/// A question that was put.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Asked<'a> {
+    /// What was asked.
+    question: &'a PromptQuestion,
+    /// What it came to; absent where the run ended first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<PromptOutcome>,
 }
 
 impl<'a> RunResult<'a> {
@@ -94,6 +110,7 @@ impl<'a> RunResult<'a> {
             usage: None,
             enforcement: None,
             denials: Vec::new(),
+            prompts: Vec::new(),
             executable_later: &[],
             changes: None,
             network: &[],
@@ -111,7 +128,12 @@ impl<'a> RunResult<'a> {
 }
 
 /// The object of a run that ended.
-pub(crate) fn of_report(identity: &Identity<'_>, report: &ExecutionReport, captured: &Captured) -> String {
+pub(crate) fn of_report(
+    identity: &Identity<'_>,
+    report: &ExecutionReport,
+    captured: &Captured,
+    asked: &[Told],
+) -> String {
     let mut result = RunResult::new(identity, exit_code::of_cause(&report.cause));
     (result.stdout, result.stdout_base64) = text(&captured.stdout);
     (result.stderr, result.stderr_base64) = text(&captured.stderr);
@@ -119,6 +141,8 @@ pub(crate) fn of_report(identity: &Identity<'_>, report: &ExecutionReport, captu
     result.usage = Some(&report.usage);
     result.enforcement = Some(&report.enforcement);
     result.denials.clone_from(&report.denials);
+    result.prompts =
+        asked.iter().map(|told| Asked { question: &told.prompt.question, outcome: told.outcome }).collect();
     result.executable_later = &report.executable_later;
     result.changes = report.changes.as_ref();
     result.network = &report.network;

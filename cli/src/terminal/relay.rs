@@ -1,5 +1,6 @@
 //! Stays with a run: hands on bytes and signals, stops when the program stops, and gathers what is to be captured.
 
+use super::questions::Questions;
 use super::raw::{self, RawTerminal};
 use super::signals::{Received, Signals};
 use crate::failure::{Failure, io};
@@ -8,8 +9,8 @@ use cofferdam_bridge::event::{ExecutionEvent, ExecutionReport};
 use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_kernel::{Command, Controller, Execution};
 use nix::sys::signal::{Signal, raise};
-use std::io::{Read, Write};
-use tokio::sync::mpsc;
+use std::io::{IsTerminal, Read, Write};
+use tokio::sync::{mpsc, watch};
 
 /// Where the program's streams go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +47,23 @@ struct Relay {
     asked_to_stop: bool,
     /// Somebody sits at a terminal that we read from, whose shell tells of a stop.
     attended: bool,
+    /// Whoever may be asked, and what the program printed meanwhile.
+    questions: Option<Questions>,
+    held: Vec<u8>,
 }
 
-/// Starts the program and stays with it to its end. `typed`: our standard input is carried to it.
+/// Starts the program and stays with it to its end. `typed`: our standard input is carried to it. Nobody is asked anything.
 pub(crate) async fn run(command: Command, mode: Mode, typed: bool) -> Result<(ExecutionReport, Captured), Failure> {
+    run_asking(command, mode, typed, None).await
+}
+
+/// The same, with `questions` put on the terminal that the program is shown on.
+pub(crate) async fn run_asking(
+    command: Command,
+    mode: Mode,
+    typed: bool,
+    questions: Option<Questions>,
+) -> Result<(ExecutionReport, Captured), Failure> {
     let mut signals = Signals::take().map_err(|error| io("signals cannot be handed on", &error))?;
     let command = if mode == Mode::Terminal { command.terminal(raw::size()) } else { command };
     let execution = command.spawn().await?;
@@ -57,23 +71,45 @@ pub(crate) async fn run(command: Command, mode: Mode, typed: bool) -> Result<(Ex
     let terminal = match mode {
         Mode::Terminal => {
             let raw = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
+            // What comes from elsewhere than a terminal answers no question.
+            if let Some(questions) = questions.as_ref().filter(|_| std::io::stdin().is_terminal()) {
+                questions.relayed();
+            }
             Some(raw)
         }
         Mode::Inherited | Mode::Captured | Mode::Relayed => None,
     };
     if typed || mode == Mode::Terminal {
-        type_for(controller.clone())?;
+        type_for(controller.clone(), questions.clone())?;
     }
     let attended = mode != Mode::Captured && nix::unistd::tcgetpgrp(std::io::stdin()).is_ok();
     let captured = Captured::default();
-    let mut relay =
-        Relay { execution, controller, mode, terminal, captured, asked_to_end: false, asked_to_stop: false, attended };
+    let mut asking = questions.as_ref().map(Questions::asking);
+    let (asked_to_end, asked_to_stop, held) = (false, false, Vec::new());
+    let mut relay = Relay {
+        execution,
+        controller,
+        mode,
+        terminal,
+        captured,
+        asked_to_end,
+        asked_to_stop,
+        attended,
+        questions,
+        held,
+    };
     loop {
+        // While a question is up, nothing that the program prints may be seen.
+        let up = relay.terminal.is_some() && asking.as_ref().is_some_and(|asking| *asking.borrow());
+        if !up {
+            relay.show(Vec::new())?;
+        }
         tokio::select! {
-            event = relay.execution.next_event() => match event {
+            event = relay.execution.next_event(), if !up => match event {
                 Some(event) => relay.follow(event)?,
                 None => break,
             },
+            () = changed(&mut asking) => {}
             received = signals.next() => relay.forward(received)?,
         }
     }
@@ -86,13 +122,7 @@ pub(crate) async fn run(command: Command, mode: Mode, typed: bool) -> Result<(Ex
 impl Relay {
     fn follow(&mut self, event: ExecutionEvent) -> Result<(), Failure> {
         match event {
-            ExecutionEvent::Stdout { bytes } if self.terminal.is_some() => {
-                let mut stdout = std::io::stdout().lock();
-                if stdout.write_all(&bytes).and_then(|()| stdout.flush()).is_err() {
-                    // Nobody sees the terminal any more: the program hears what it would hear from a real one.
-                    self.controller.signal(ExecutionSignal::Hangup)?;
-                }
-            }
+            ExecutionEvent::Stdout { bytes } if self.terminal.is_some() => self.show(bytes)?,
             ExecutionEvent::Stdout { bytes } if self.mode == Mode::Relayed => {
                 self.relay(&bytes, std::io::stdout().lock())?
             }
@@ -103,6 +133,24 @@ impl Relay {
             ExecutionEvent::Stderr { bytes } => self.captured.stderr.extend(bytes),
             ExecutionEvent::Stopped { .. } => self.stop()?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Shows what was held back and `bytes`, unless a question is up: then all is held back.
+    fn show(&mut self, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.held.extend(bytes);
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let screen = self.questions.as_ref().map(Questions::screen);
+        if matches!(screen, Some(None)) {
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout().lock();
+        if stdout.write_all(&std::mem::take(&mut self.held)).and_then(|()| stdout.flush()).is_err() {
+            // Nobody sees the terminal any more: the program hears what it would hear from a real one.
+            self.controller.signal(ExecutionSignal::Hangup)?;
         }
         Ok(())
     }
@@ -152,9 +200,20 @@ impl Relay {
     }
 }
 
+/// Waits until a question comes up or is settled; without anybody to ask that never is.
+async fn changed(asking: &mut Option<watch::Receiver<bool>>) {
+    let told = match asking {
+        Some(asking) => asking.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Types on the program's terminal what comes on standard input. Reading waits, so it has a thread of its own, which
 /// ends with the process.
-fn type_for(controller: Controller) -> Result<(), Failure> {
+fn type_for(controller: Controller, questions: Option<Questions>) -> Result<(), Failure> {
     let (sender, mut typed) = mpsc::channel::<Vec<u8>>(4);
     std::thread::Builder::new()
         .name("cofferdam-typing".to_owned())
@@ -163,6 +222,9 @@ fn type_for(controller: Controller) -> Result<(), Failure> {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = std::io::stdin().read(&mut buffer) {
                 let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+                if questions.as_ref().is_some_and(|questions| questions.takes(&bytes)) {
+                    continue;
+                }
                 if sender.blocking_send(bytes).is_err() {
                     break;
                 }

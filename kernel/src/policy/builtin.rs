@@ -89,7 +89,7 @@ pub(super) const PROTECTED: [&str; 54] = [
 ];
 
 /// Secrets: refused whatever `read` says, unless a rule names the very file.
-pub(super) const SECRETS: [&str; 40] = [
+pub(super) const SECRETS: [&str; 41] = [
     "/etc/shadow",
     "/etc/shadow-",
     "/etc/gshadow",
@@ -99,6 +99,7 @@ pub(super) const SECRETS: [&str; 40] = [
     "/etc/ssl/private",
     "/etc/ssh",
     "{home}/.ssh",
+    "{home}/.local/state/cofferdam",
     "{home}/.gnupg",
     "{home}/.aws",
     "{home}/.azure",

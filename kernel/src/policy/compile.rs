@@ -12,7 +12,8 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::network_rules::NetworkRules;
 use cofferdam_bridge::path_pattern::CompiledPattern;
 use cofferdam_bridge::profile::{
-    CommandRule, ExecutionProfile, NetworkMode, NetworkRule, PathEffect, PathPattern, PathRule, Temporary,
+    CommandRule, ExecutionProfile, NetworkMode, NetworkProfile, NetworkRule, PathEffect, PathPattern, PathRule,
+    Temporary,
 };
 use cofferdam_bridge::verdict::RuleRef;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -31,6 +32,8 @@ pub struct CompiledPolicy {
     pub(crate) programs: CommandRules,
     /// Its rules about the network, likewise.
     pub(super) hosts: NetworkRules,
+    /// What is asked about the network, likewise.
+    pub(super) asked_hosts: NetworkRules,
 }
 
 /// Environment values stay out of logs.
@@ -84,7 +87,8 @@ impl Policy {
         let files = FilesystemRules::new(&profile.filesystem)?;
         overwritten::check(&profile, &files)?;
         let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkRules::new(&profile.network));
-        Ok(CompiledPolicy { profile, environment, files, programs, hosts })
+        let asked_hosts = NetworkRules::new(&asked_network(&profile));
+        Ok(CompiledPolicy { profile, environment, files, programs, hosts, asked_hosts })
     }
 
     fn secrets(&self, profile: &mut ExecutionProfile, places: &Placeholders) {
@@ -92,7 +96,7 @@ impl Policy {
             .filesystem
             .rules
             .iter()
-            .filter(|rule| allows(rule.effect))
+            .filter(|rule| allows(rule.effect) || rule.effect.asks())
             .map(|rule| rule.pattern.clone())
             .collect();
         for text in SECRETS {
@@ -109,7 +113,8 @@ impl Policy {
     fn protected(&self, profile: &mut ExecutionProfile) -> Result<(), BridgeError> {
         let freed: BTreeSet<&str> =
             self.layers.iter().flat_map(|layer| &layer.unprotect).map(|entry| entry.text.as_str()).collect();
-        let written = profile.filesystem.rules.iter().filter(|rule| rule.effect == PathEffect::Write);
+        let writes = |effect| matches!(effect, PathEffect::Write | PathEffect::PromptWrite);
+        let written = profile.filesystem.rules.iter().filter(|rule| writes(rule.effect));
         let places: BTreeSet<PathPattern> = written.map(|rule| rule.pattern.clone()).filter(outlives_the_run).collect();
         for name in PROTECTED.into_iter().filter(|name| !freed.contains(name)) {
             let rule = RuleRef::new("built-in protect", None, format!("filesystem.protect \"{name}\""));
@@ -219,20 +224,64 @@ fn filesystem(profile: &mut ExecutionProfile, layer: &Document, places: &Placeho
     Ok(())
 }
 
-/// What the host is to be asked about. Native planes cannot ask while a program runs, and what is not answered is refused:
-/// a prompt takes away what a broader rule would give.
+/// What the host is to be asked about. Until it has said yes a prompt takes away what a broader rule would give.
 fn prompts(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {
     for (what, entry) in &layer.prompt {
-        if what.starts_with("filesystem.") {
-            let Some(pattern) = pattern(layer, entry, places)? else { continue };
-            profile.filesystem.rules.push(PathRule::new(PathEffect::Deny, pattern, entry.rule.clone()));
-        } else if profile.network.mode != NetworkMode::Deny {
-            let why =
-                "connections cannot be asked about where network.mode lets them through; use network.mode = \"deny\"";
-            return Err(invalid(&layer.source, entry.place, why));
+        let Some(pattern) = pattern(layer, entry, places)? else { continue };
+        match (what.as_str(), everything_beneath(pattern)) {
+            ("commands", PathPattern::Literal(prefix)) => {
+                let rule = CommandRule::new(prefix, entry.rule.clone());
+                // Planes start nothing that is asked about. First in the list, so that a deny in the same words decides.
+                profile.commands.deny.insert(0, rule.clone());
+                profile.prompts.commands.push(rule);
+            }
+            ("commands", _) => return Err(wildcards(layer, entry)),
+            _ if entry.text.contains("{tmp}") => {
+                let why = format!("`{}` is private to each run, so there is nothing to ask about", entry.text);
+                return Err(invalid(&layer.source, entry.place, &why));
+            }
+            (what, pattern) => {
+                let write = what == "filesystem.write";
+                let effect = if write { PathEffect::PromptWrite } else { PathEffect::PromptRead };
+                profile.filesystem.rules.push(PathRule::new(effect, pattern, entry.rule.clone()));
+            }
         }
     }
+    for (host, entry) in &layer.prompt_network {
+        if profile.network.mode == NetworkMode::Inherit {
+            let why = "connections cannot be asked about where network.mode = \"inherit\" lets them through; use network.mode = \"allowlist\"";
+            return Err(invalid(&layer.source, entry.place, why));
+        }
+        profile.prompts.network.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
+    }
+    if let Some(remember) = layer.remember {
+        profile.prompts.remember = remember;
+    }
     Ok(())
+}
+
+/// What is asked about, as rules of a network.
+fn asked_network(profile: &ExecutionProfile) -> NetworkProfile {
+    let mut network = NetworkProfile::default();
+    network.mode = NetworkMode::Allowlist;
+    network.allow.clone_from(&profile.prompts.network);
+    network
+}
+
+/// A pattern whose only wildcard is a `**` at its end covers what the directory before it covers.
+fn everything_beneath(pattern: PathPattern) -> PathPattern {
+    let PathPattern::Glob(text) = &pattern else { return pattern };
+    match text.strip_suffix("/**") {
+        Some(directory) if !directory.is_empty() && !directory.contains(['*', '?', '[', '\\']) => {
+            PathPattern::Literal(directory.to_owned())
+        }
+        _ => pattern,
+    }
+}
+
+fn wildcards(layer: &Document, entry: &Entry) -> BridgeError {
+    let why = format!("`{}` has wildcards; programs are named by path or by the directory they lie in", entry.text);
+    invalid(&layer.source, entry.place, &why)
 }
 
 fn network(profile: &mut ExecutionProfile, layer: &Document) {
@@ -254,13 +303,7 @@ fn commands(profile: &mut ExecutionProfile, layer: &Document, places: &Placehold
             let prefix = match pattern(layer, entry, places)? {
                 None => continue,
                 Some(PathPattern::Literal(prefix)) => prefix,
-                Some(_) => {
-                    let why = format!(
-                        "`{}` has wildcards; programs are named by path or by the directory they lie in",
-                        entry.text
-                    );
-                    return Err(invalid(&layer.source, entry.place, &why));
-                }
+                Some(_) => return Err(wildcards(layer, entry)),
             };
             let list = if allow { &mut profile.commands.allow } else { &mut profile.commands.deny };
             list.push(CommandRule::new(prefix, entry.rule.clone()));
@@ -307,13 +350,43 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_beneath_a_write_is_not_allowed() {
+    fn what_is_asked_about_is_not_allowed_until_it_is() {
         let lines = "[filesystem]\nwrite = [\"/w\"]\n[prompt]\nfilesystem.write = [\"/w/asked\"]\n";
         let policy = compiled(lines, &[]).unwrap();
         assert!(allowed(&policy, &Access::Write("/w/free".to_owned())));
-        assert!(!allowed(&policy, &Access::Write("/w/asked/x".to_owned())));
+        let verdict = |access| policy.decide(&access).unwrap().verdict;
+        assert_eq!(verdict(Access::Write("/w/asked/x".to_owned())), Verdict::Prompt);
+        assert_eq!(verdict(Access::Read("/w/asked/x".to_owned())), Verdict::Allow);
+        assert_eq!(verdict(Access::Write("/w/asked/.git/hooks/x".to_owned())), Verdict::Deny);
         let open = "[network]\nmode = \"inherit\"\n[prompt]\nnetwork = [\"*:443\"]\n";
         assert!(compiled(open, &[]).is_err());
+        let listed =
+            "[network]\nmode = \"allowlist\"\nallow = [\"a.example.com:443\"]\n[prompt]\nnetwork = [\"*:443\"]\n";
+        let policy = compiled(listed, &[]).unwrap();
+        let verdict = |host: &str, port| policy.decide(&Access::Connect(host.to_owned(), port)).unwrap().verdict;
+        assert_eq!(verdict("a.example.com", 443), Verdict::Allow);
+        assert_eq!(verdict("b.example.com", 443), Verdict::Prompt);
+        assert_eq!(verdict("b.example.com", 80), Verdict::Deny);
+    }
+
+    #[test]
+    fn a_program_that_is_asked_about_is_started_by_no_plane_unasked() {
+        let lines = "[commands]\nallow = [\"/usr\"]\ndeny = [\"/usr/bin/never\"]\n[prompt]\ncommands = [\"/usr/bin/git\", \"/usr/bin/never\"]\n";
+        let policy = compiled(lines, &[]).unwrap();
+        let verdict = |path: &str| policy.decide(&Access::Execute(path.to_owned())).unwrap().verdict;
+        assert_eq!(verdict("/usr/bin/git"), Verdict::Prompt);
+        assert_eq!(verdict("/usr/bin/never"), Verdict::Deny);
+        assert_eq!(verdict("/usr/bin/ls"), Verdict::Allow);
+        assert!(!policy.profile.commands.decide("/usr/bin/git").allowed);
+    }
+
+    #[test]
+    fn a_secret_that_a_prompt_names_is_asked_about_and_no_other() {
+        let policy =
+            compiled("[filesystem]\nread = [\"/etc\"]\n[prompt]\nfilesystem.read = [\"/etc/shadow\"]\n", &[]).unwrap();
+        let verdict = |path: &str| policy.decide(&Access::Read(path.to_owned())).unwrap().verdict;
+        assert_eq!(verdict("/etc/shadow"), Verdict::Prompt);
+        assert_eq!(verdict("/etc/gshadow"), Verdict::Deny);
     }
 
     #[test]

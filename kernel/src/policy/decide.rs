@@ -2,10 +2,12 @@
 
 use super::compile::CompiledPolicy;
 use super::entry::TEMPORARY;
+use super::overwritten;
 use cofferdam_bridge::decide::{FileAccess, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::policy_line::path_line;
-use cofferdam_bridge::profile::{NetworkMode, PathEffect, Temporary};
+use cofferdam_bridge::profile::{CommandRule, ExecutionProfile, NetworkMode, PathEffect, Temporary};
+use cofferdam_bridge::prompt::{PromptAccess, PromptQuestion};
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
 
 /// Something that a run may ask to do.
@@ -32,13 +34,17 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The rule that decided; none where no rule matched, which refuses.
     pub rule: Option<RuleRef>,
-    /// For a refusal: what to write to allow it.
+    /// For a refusal, and for what is asked about: what to write to allow it.
     pub remedy: Option<String>,
 }
 
 impl Decision {
     fn allow(rule: Option<RuleRef>) -> Self {
         Self { verdict: Verdict::Allow, rule, remedy: None }
+    }
+
+    fn prompt(rule: Option<RuleRef>, remedy: String) -> Self {
+        Self { verdict: Verdict::Prompt, rule, remedy: Some(remedy) }
     }
 
     fn deny(rule: Option<RuleRef>, remedy: String) -> Self {
@@ -74,7 +80,34 @@ impl Decision {
     }
 }
 
+impl Access {
+    /// What the host is asked where `decision` says so; `None` for what is never asked about.
+    pub(crate) fn question(&self, decision: &Decision) -> Option<PromptQuestion> {
+        let (access, subject) = match self {
+            Self::Read(path) => (PromptAccess::Read, path.clone()),
+            Self::Write(path) => (PromptAccess::Write, path.clone()),
+            Self::Execute(path) => (PromptAccess::Execute, path.clone()),
+            Self::Connect(host, port) => (PromptAccess::Connect, format!("{host}:{port}")),
+            Self::Environment(_) => return None,
+        };
+        Some(PromptQuestion::new(access, subject, decision.rule.clone()?))
+    }
+}
+
 impl CompiledPolicy {
+    /// The profile with one program more that may be started, which the host was asked about.
+    ///
+    /// # Errors
+    /// `policy_invalid` for one that the guest may overwrite.
+    pub(crate) fn with_program(&self, program: &str) -> Result<ExecutionProfile, BridgeError> {
+        let mut profile = self.profile.clone();
+        profile.commands.deny.retain(|rule| !(rule.prefix == program && self.asks_about(&rule.rule)));
+        let rule = RuleRef::new("host", None, format!("prompt.commands \"{program}\""));
+        profile.commands.allow.push(CommandRule::new(program, rule));
+        overwritten::check(&profile, &self.files)?;
+        Ok(profile)
+    }
+
     /// Decides about one access. A pure function of policy and access.
     ///
     /// # Errors
@@ -85,7 +118,12 @@ impl CompiledPolicy {
             Access::Write(path) => self.file(path, FileAccess::Write, "write")?,
             Access::Execute(path) => {
                 let decision = self.programs.decide(path);
-                from_rule(decision, || line("commands.allow", path))
+                let asked = decision.rule.as_ref().is_some_and(|rule| !decision.allowed && self.asks_about(rule));
+                if asked {
+                    Decision::prompt(decision.rule, line("commands.allow", path))
+                } else {
+                    from_rule(decision, || line("commands.allow", path))
+                }
             }
             Access::Connect(host, port) => self.connect(host, *port),
             Access::Environment(name) => match self.environment.contains_key(name) {
@@ -114,13 +152,19 @@ impl CompiledPolicy {
         let remedy = || format!("network.mode = \"allowlist\" and network.allow = [\"{host}:{port}\"]");
         match network.mode {
             NetworkMode::Inherit => Decision::allow(None),
-            NetworkMode::Allowlist => match self.hosts.host(host, port) {
-                Some(rule) => Decision::allow(Some(rule.clone())),
-                None => Decision::deny(None, remedy()),
+            NetworkMode::Allowlist => match (self.hosts.host(host, port), self.asked_hosts.host(host, port)) {
+                (Some(rule), _) => Decision::allow(Some(rule.clone())),
+                (None, Some(rule)) => Decision::prompt(Some(rule.clone()), remedy()),
+                (None, None) => Decision::deny(None, remedy()),
             },
             // A mode that is not known here never means allow.
             _ => Decision::deny(None, remedy()),
         }
+    }
+
+    /// Whether `rule` is one about programs that says to ask.
+    pub(crate) fn asks_about(&self, rule: &RuleRef) -> bool {
+        self.profile.prompts.commands.iter().any(|own| own.rule == *rule)
     }
 
     /// Whether runs have private temporary folders.
@@ -132,6 +176,9 @@ impl CompiledPolicy {
 fn from_rule(decision: RuleDecision, remedy: impl FnOnce() -> String) -> Decision {
     if decision.allowed {
         return Decision::allow(decision.rule);
+    }
+    if decision.asks() {
+        return Decision::prompt(decision.rule, remedy());
     }
     let remedy = match &decision.rule {
         Some(rule) if rule.source == "built-in secrets" => {

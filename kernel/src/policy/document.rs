@@ -7,6 +7,7 @@ use cofferdam_bridge::enforcement::{Mechanism, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::limits::Limits;
 use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode, TlsCheck};
+use cofferdam_bridge::prompt::Remember;
 use cofferdam_bridge::verdict::RuleRef;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +44,8 @@ pub(super) struct Document {
     pub(super) require: Option<Tier>,
     pub(super) allow_degraded: Vec<Mechanism>,
     pub(super) prompt: Vec<(String, Entry)>,
+    pub(super) prompt_network: Vec<(HostRule, Entry)>,
+    pub(super) remember: Option<Remember>,
 }
 
 /// Keys, section by section, as the schema has them.
@@ -64,7 +67,7 @@ pub(super) const NETWORK: [&str; 4] = ["mode", "allow", "listen", "tls"];
 pub(super) const COMMANDS: [&str; 3] = ["allow", "deny", "calls"];
 pub(super) const ENVIRONMENT: [&str; 2] = ["pass", "set"];
 pub(super) const ISOLATION: [&str; 2] = ["require", "allow_degraded"];
-pub(super) const PROMPT: [&str; 3] = ["network", "filesystem", "remember"];
+pub(super) const PROMPT: [&str; 4] = ["network", "filesystem", "commands", "remember"];
 
 /// Names of limits with how their values are written.
 pub(super) const TIMES: [&str; 2] = ["wall", "cpu"];
@@ -220,11 +223,17 @@ impl Document {
         Ok(())
     }
 
-    /// What is to be asked of the host: `network`, `filesystem.read`, `filesystem.write`, and how long an answer holds.
+    /// What is to be asked of the host: connections, files, programs, and the longest that an answer holds.
     fn prompt(&mut self, node: Node) -> Result<(), BridgeError> {
         for (key, place, node) in table(node, &self.source)? {
             match key.as_str() {
-                "network" => self.prompts(node, "network")?,
+                "network" => {
+                    for entry in self.list(node, "prompt.network")? {
+                        let rule = host_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
+                        self.prompt_network.push((rule, entry));
+                    }
+                }
+                "commands" => self.prompts(node, "commands")?,
                 "filesystem" => {
                     for (key, place, node) in table(node, &self.source)? {
                         match key.as_str() {
@@ -233,12 +242,7 @@ impl Document {
                         }
                     }
                 }
-                "remember" => {
-                    let text = text_of(node, &self.source)?;
-                    if !["once", "session", "always"].contains(&text.as_str()) {
-                        return Err(invalid(&self.source, place, "`remember` is \"once\", \"session\" or \"always\""));
-                    }
-                }
+                "remember" => self.remember = Some(self.word(node, "\"once\", \"session\" or \"always\"")?),
                 other => return Err(unknown(&self.source, place, other, &PROMPT)),
             }
         }

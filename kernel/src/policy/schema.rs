@@ -191,7 +191,10 @@ struct Prompt {
     /// Files.
     #[schemars(default)]
     filesystem: PromptFilesystem,
-    /// How long an answer holds.
+    /// Programs, or folders of programs, when they are started from outside; what runs inside may not start them.
+    #[schemars(default)]
+    commands: Vec<PathEntry>,
+    /// The longest that an answer holds; `session` unless given.
     #[schemars(default)]
     remember: Option<Remember>,
 }
@@ -202,12 +205,12 @@ struct PromptFilesystem {
     /// Reading.
     #[schemars(default)]
     read: Vec<PathEntry>,
-    /// Changing.
+    /// Changing, and reading where nothing else lets it be read.
     #[schemars(default)]
     write: Vec<PathEntry>,
 }
 
-/// How long an answer holds.
+/// For the request, as long as the VM lives, or until it is revoked.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase")]
 enum Remember {

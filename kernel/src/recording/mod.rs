@@ -17,7 +17,7 @@ use cofferdam_bridge::audit::FigureSource;
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::StartExecutionRequest;
-use cofferdam_bridge::ids::{ExecutionId, VmId};
+use cofferdam_bridge::ids::ExecutionId;
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -91,7 +91,7 @@ impl Recording {
     /// written it is refused all the same.
     pub(crate) async fn refused(
         &self,
-        vm: &VmId,
+        vm: &SharedVm,
         execution: &ExecutionId,
         subject: &str,
         error: KernelError,
@@ -104,7 +104,7 @@ impl Recording {
             denial: error.denial().cloned(),
         };
         let event = Event::Refused(Box::new(refused));
-        match recorder.record(About::vm(vm).execution(execution), event, Durability::Written).await {
+        match recorder.record(about(vm, execution), event, Durability::Written).await {
             Ok(sequence) => numbered(error.error().clone(), sequence).into(),
             Err(_) => error,
         }
@@ -116,7 +116,7 @@ impl Recording {
     /// `audit_unavailable` or `audit_damaged`, unless the host lets it run all the same.
     pub(crate) async fn start(&self, starting: Starting<'_>) -> Result<Option<RunRecord>, BridgeError> {
         let Some(recorder) = &self.recorder else { return Ok(None) };
-        let about = About::vm(&starting.vm.id).execution(&starting.request.execution_id);
+        let about = about(starting.vm, &starting.request.execution_id);
         let Some(started) = self.started(starting) else { return Ok(None) };
         let event = Event::Started(Box::new(started));
         match recorder.record(about.clone(), event, Durability::Synced).await {
@@ -156,6 +156,15 @@ impl Recording {
         let mut figures = self.figures.as_ref().map(|source| source.figures()).unwrap_or_default();
         figures.insert("running".to_owned(), self.running.load(Ordering::Relaxed));
         figures
+    }
+}
+
+/// A run of a VM.
+fn about(vm: &SharedVm, execution: &ExecutionId) -> About {
+    let about = About::vm(&vm.id).execution(execution);
+    match &vm.session {
+        Some(session) => about.session(session),
+        None => about,
     }
 }
 

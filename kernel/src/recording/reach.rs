@@ -9,7 +9,7 @@ use cofferdam_bridge::verdict::RuleRef;
 
 /// Denies the directory `place`, and refuses a policy that opens it by name.
 pub(super) fn keep_out(place: &str, compiled: &mut CompiledPolicy) -> Result<(), BridgeError> {
-    let opening = |rule: &&PathRule| matches!(rule.effect, PathEffect::Read | PathEffect::Write);
+    let opening = |rule: &&PathRule| matches!(rule.effect, PathEffect::Read | PathEffect::Write) || rule.effect.asks();
     let inside = format!("{place}/");
     let named = |rule: &&PathRule| match &rule.pattern {
         PathPattern::Literal(path) | PathPattern::Glob(path) => path == place || path.starts_with(&inside),

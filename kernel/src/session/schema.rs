@@ -24,8 +24,7 @@ struct Session {
     /// The policy: a built-in's name or a file, relative to this one.
     #[schemars(default)]
     policy: Option<String>,
-    /// Whether commands reach each other over the network: `shared` unless given. Under a policy with `network.mode = "allowlist"` it has to be
-    /// `separate`.
+    /// Whether commands reach each other over the network: `shared` unless given.
     #[schemars(default)]
     network: Option<Network>,
     /// What runs shell lines, as `SHELL -c LINE`; /bin/sh unless given.

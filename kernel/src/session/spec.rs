@@ -63,8 +63,7 @@ impl SessionSpec {
         self
     }
 
-    /// Gives each run a network of its own: commands do not reach each other then. A session under a policy that lets names out
-    /// (`network.mode = "allowlist"`) needs this on planes that cannot do both.
+    /// Gives each run a network of its own: commands do not reach each other then.
     pub fn separate_networks(mut self) -> Self {
         self.network = NetworkScope::Execution;
         self

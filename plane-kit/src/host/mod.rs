@@ -6,7 +6,9 @@ mod audit_key;
 mod clock;
 mod figures;
 mod filesystem;
+mod grants;
 mod log;
+mod machine;
 mod random;
 
 pub use audit::HostAudit;
@@ -14,5 +16,7 @@ pub use audit_key::HostSigner;
 pub use clock::HostClock;
 pub use figures::HostFigures;
 pub use filesystem::HostFilesystem;
+pub use grants::HostGrants;
 pub use log::HostLog;
+pub use machine::HostMachine;
 pub use random::HostRandom;

@@ -6,6 +6,7 @@ use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
 use super::resolver::{LookupFault, Resolve};
 use super::traffic::{Meter, Traffic};
+use super::upstream::Upstream;
 use cofferdam_bridge::address_class::AddressClass;
 use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::network_rules::{NetworkRules, canonical_name};
@@ -78,6 +79,7 @@ pub struct Gate {
     traffic: Mutex<Traffic>,
     has_v6: bool,
     tls: TlsCheck,
+    upstream: Option<Upstream>,
 }
 
 impl Gate {
@@ -91,7 +93,15 @@ impl Gate {
             traffic: Mutex::default(),
             has_v6,
             tls: profile.tls,
+            upstream: None,
         }
+    }
+
+    /// Reaches hosts through `upstream`, where it takes them.
+    #[must_use]
+    pub fn through(mut self, upstream: Option<Upstream>) -> Self {
+        self.upstream = upstream;
+        self
     }
 
     /// Answers a question about a name. `program`: who asks, found out only where it is told of.
@@ -126,6 +136,13 @@ impl Gate {
         };
         let found = match self.lookup(&name, 0).await {
             Ok(found) => found,
+            // A proxy may know more names than this host.
+            Err(_) if self.upstream_of(&name).is_some() => {
+                return match question.kind {
+                    Kind::A => question.answer(Outcome::Fine, &[four.into()]),
+                    _ => end(Outcome::Fine),
+                };
+            }
             Err(LookupFault::NoSuchName) => return end(Outcome::NoSuchName),
             Err(LookupFault::Failed) => return end(Outcome::Failed),
         };
@@ -181,7 +198,12 @@ impl Gate {
         let addresses = match target {
             Target::Address(address) => vec![*address],
             Target::Name(name, port) => {
-                let found = self.lookup(name, *port).await.map_err(|_| NotDialled::Unresolved)?;
+                let upstream = self.upstream_of(name);
+                let found = match (self.lookup(name, *port).await, upstream) {
+                    (Ok(found), _) => found,
+                    (Err(_), Some(upstream)) => return upstream.connect(name, *port).await,
+                    (Err(_), None) => return Err(NotDialled::Unresolved),
+                };
                 // One address among others that must not be dialled is a sign of somebody who steers the name.
                 let barred = found.iter().find_map(|address| {
                     self.rules.dialled(address.ip(), address.port()).err().map(|class| (*address, class))
@@ -189,6 +211,11 @@ impl Gate {
                 if let Some((address, class)) = barred {
                     self.refuse(target, Some((address, class)), program());
                     return Err(NotDialled::Refused);
+                }
+                // What leads to this machine itself no proxy can reach.
+                let own = found.iter().all(|address| address.ip().to_canonical().is_loopback());
+                if let Some(upstream) = upstream.filter(|_| !own) {
+                    return upstream.connect(name, *port).await;
                 }
                 found
             }
@@ -220,9 +247,9 @@ impl Gate {
         lock(&self.traffic).refused(denial);
     }
 
-    /// What is told at the end.
-    pub fn told(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
-        lock(&self.traffic).told()
+    /// What has happened since it was last taken.
+    pub fn take(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
+        lock(&self.traffic).take()
     }
 
     /// The rule that lets `target` through.
@@ -282,6 +309,10 @@ impl Gate {
             let class = AddressClass::of(address.ip())?;
             (!self.rules.names_address(address.ip())).then_some((*address, class))
         })
+    }
+
+    fn upstream_of(&self, name: &str) -> Option<&Upstream> {
+        self.upstream.as_ref().filter(|upstream| upstream.takes(name))
     }
 
     /// What `name` leads to, looked up once for all who ask at the same time.

@@ -20,4 +20,5 @@ pub mod resolver;
 mod splice;
 mod system_resolver;
 pub mod traffic;
+pub mod upstream;
 pub mod worker;

@@ -70,9 +70,9 @@ impl Traffic {
         }
     }
 
-    /// What is told at the end.
-    pub fn told(&self) -> (Vec<HostTraffic>, Vec<Denial>) {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    /// What has happened since it was last taken.
+    pub fn take(&mut self) -> (Vec<HostTraffic>, Vec<Denial>) {
+        let read = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
         let told = self.meters.iter().map(|((host, port), meter)| {
             let mut traffic = HostTraffic::new(host, *port);
             traffic.connections = read(&meter.connections);
@@ -81,6 +81,7 @@ impl Traffic {
             traffic.received_bytes = read(&meter.received);
             traffic
         });
-        (told.collect(), self.denials.clone())
+        let happened = |one: &HostTraffic| one.connections + one.failed + one.sent_bytes + one.received_bytes > 0;
+        (told.filter(happened).collect(), std::mem::take(&mut self.denials))
     }
 }

@@ -66,11 +66,7 @@ impl Worker {
     }
 
     /// Lets what is under way come to its end, for a moment at most, and ends the thread.
-    pub fn finish(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+    pub fn end(&mut self) {
         let _ = self.stop.send(true);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

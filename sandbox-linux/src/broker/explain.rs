@@ -169,6 +169,9 @@ fn service(named: &Path) -> Denial {
     denial
 }
 
+/// Where names are asked for.
+const NAME_SERVER: u16 = 53;
+
 fn of_address(address: IpAddr, port: u16) -> Option<Denial> {
     let own = is_own(address);
     if own && !listening::port("/proc/self/net", port) {
@@ -176,10 +179,11 @@ fn of_address(address: IpAddr, port: u16) -> Option<Denial> {
     }
     let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
     let mut denial = Denial::new("network.connect", format!("{host}:{port}"));
-    denial.remedy = Some("network.mode = \"inherit\"".to_owned());
-    let what = if own { "a service of this machine; " } else { "" };
-    denial.note =
-        Some(format!("{what}the line opens the whole network of the host: nothing narrower is held here yet"));
+    denial.remedy = Some(format!("network.mode = \"allowlist\"\nnetwork.allow = [\"{host}:{port}\"]"));
+    denial.note = match port {
+        NAME_SERVER => Some("a name server; the names themselves are what network.allow opens".to_owned()),
+        _ => own.then(|| "a service of this machine".to_owned()),
+    };
     Some(denial)
 }
 
@@ -198,8 +202,9 @@ fn of_call(name: &str, detail: Option<&str>) -> Denial {
     let mut denial = Denial::new("system.call", subject);
     if is_network && name == "socket" {
         denial.remedy = Some("network.mode = \"inherit\"".to_owned());
-        denial.note =
-            Some("the line opens the whole network of the host: nothing narrower is held here yet".to_owned());
+        denial.note = Some(
+            "the line opens the whole network of the host: nothing narrower is held without namespaces".to_owned(),
+        );
     } else {
         denial.note = Some("the system call filter refuses it; no rule lets it through".to_owned());
     }

@@ -43,6 +43,16 @@ impl Findings {
         self.denials.push(denial);
     }
 
+    /// Notes that the host was asked about `path` for `thread`, and that it may not be: `why`, as part of a sentence.
+    pub(crate) fn asked(&mut self, thread: i32, access: &str, path: &Path, rule: RuleRef, why: &str) {
+        let known = self.denials.len();
+        self.refused(thread, access, path, None);
+        if let Some(denial) = self.denials.get_mut(known) {
+            denial.rule = Some(rule);
+            denial.note = Some(why.to_owned());
+        }
+    }
+
     /// Adds what was explained afterwards. What is known of the same subject already gets what was found out about it.
     pub(crate) fn explained(&mut self, denials: Vec<Denial>) {
         // What no rule refuses was looked into once more: of that only what would have come to something outside is left.

@@ -1,13 +1,16 @@
 //! Decides about names: by the policy's rules on canonical paths, and by what the guest made itself.
 
+use super::caller::program_of;
 use super::findings::Findings;
 use super::guest_path::Place;
 use super::made::Made;
 use super::own_places::OwnPlaces;
+use super::permits::{Permits, Permitted};
 use super::raw_call::{Identity, facts};
 use cofferdam_bridge::decide::{FileAccess, FilesystemRules, RuleDecision};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathRule};
+use cofferdam_bridge::prompt::PromptAccess;
 use cofferdam_bridge::verdict::RuleRef;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,6 +28,8 @@ pub(crate) struct Judge {
     own: Option<OwnPlaces>,
     pub(crate) made: Made,
     pub(crate) findings: Findings,
+    /// What the host said to the call that is served.
+    pub(crate) permits: Permits,
 }
 
 /// Why a name may be worked on.
@@ -47,7 +52,7 @@ impl Judge {
     /// A judge by `rules`, before anything has happened. Without mounts behind it, whatever is neither allowed by a rule nor one of
     /// the guest's `own` places is refused.
     pub(crate) fn new(rules: Arc<FilesystemRules>, own: Option<OwnPlaces>) -> Self {
-        Self { rules, own, made: Made::default(), findings: Findings::default() }
+        Self { rules, own, made: Made::default(), findings: Findings::default(), permits: Permits::default() }
     }
 
     /// The terminal at `path`, if the run made it where the only devpts is the host's.
@@ -73,7 +78,10 @@ impl Judge {
     pub(crate) fn shows(&self, thread: i32, path: &Path) -> bool {
         let Some(own) = &self.own else { return true };
         own.shows(thread, path)
-            || self.rules.decide(&path.to_string_lossy(), FileAccess::Read).is_ok_and(|decision| decision.allowed)
+            || self
+                .rules
+                .decide(&path.to_string_lossy(), FileAccess::Read)
+                .is_ok_and(|decision| decision.allowed || decision.asks())
     }
 
     /// May the guest change what is at the canonical `path`, as far as rules say? Nothing is noted.
@@ -96,6 +104,9 @@ impl Judge {
         let Ok(decision) = self.rules.decide(&text, FileAccess::Write) else { return Err(REFUSED) };
         if decision.allowed || self.own.as_ref().is_some_and(|own| own.may_write(thread, path)) {
             return Ok(Standing::Free);
+        }
+        if decision.asks() {
+            return self.ask(thread, PromptAccess::Write, path, decision).map(|()| Standing::Free);
         }
         match decision.effect {
             None | Some(PathEffect::Read) if self.is_alone() => self.refuse(thread, "filesystem.write", path, decision),
@@ -153,6 +164,9 @@ impl Judge {
             return Ok(());
         }
         let Ok(decision) = self.rules.decide(&text, FileAccess::Read) else { return Err(REFUSED) };
+        if decision.asks() {
+            return self.ask(thread, PromptAccess::Read, path, decision);
+        }
         match decision.effect {
             // What no rule names is not there at all where there are mounts; looking for it is no attempt worth telling.
             None if self.is_alone() => Err(REFUSED),
@@ -183,6 +197,19 @@ impl Judge {
             && !(own && decision.effect.is_none())
         {
             self.findings.refused(thread, "filesystem.write", path, rule_of(decision));
+        }
+    }
+
+    /// Whether the host is asked before `path` is changed. What is asked about only before it is read is refused.
+    pub(crate) fn asks_to_change(&mut self, thread: i32, path: &Path) -> Result<bool, Errno> {
+        let text = path.to_string_lossy();
+        let Ok(write) = self.rules.decide(&text, FileAccess::Write) else { return Err(REFUSED) };
+        if write.allowed || write.asks() {
+            return Ok(write.asks());
+        }
+        match self.rules.decide(&text, FileAccess::Read) {
+            Ok(read) if read.asks() => self.refuse(thread, "filesystem.write", path, write).map(|_| false),
+            _ => Ok(false),
         }
     }
 
@@ -222,6 +249,23 @@ impl Judge {
         let text = path.to_string_lossy();
         if self.rules.on_the_way_to(&text).is_some() {
             self.findings.executable(path);
+        }
+    }
+
+    /// The host's word on `path`, which is asked for where it has not been given to this call.
+    fn ask(&mut self, thread: i32, access: PromptAccess, path: &Path, decision: RuleDecision) -> Result<(), Errno> {
+        let Some(rule) = decision.rule else { return Err(REFUSED) };
+        match self.permits.look(access, path) {
+            Permitted::Yes => Ok(()),
+            Permitted::NotAsked => {
+                self.permits.ask(access, path, rule, program_of(thread));
+                Err(REFUSED)
+            }
+            Permitted::Another => {
+                let why = "what the host was asked about was exchanged for something else meanwhile";
+                self.findings.asked(thread, access.as_str(), path, rule, why);
+                Err(REFUSED)
+            }
         }
     }
 

@@ -26,6 +26,8 @@ mod outside;
 mod overlay_rename;
 mod own_places;
 mod own_terminals;
+mod permits;
+mod put_aside;
 mod raw_attribute;
 mod raw_call;
 mod remedy;
@@ -38,15 +40,18 @@ use crate::plan::brokered::Brokered;
 use attempts::Attempts;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::exit_cause::ExitCause;
 use findings::Findings;
 use guest_path::GuestFiles;
 use nix::errno::Errno;
 use notify::Listener;
+use put_aside::PutAside;
 use serve::Server;
 use sockets::OwnSockets;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 pub(crate) use judge::{Judge, rules};
@@ -55,6 +60,16 @@ pub(crate) use own_places::{OwnPlaces, ways};
 
 /// Room for a walk through as many levels of directories as are looked at. What is not touched costs nothing.
 const STACK: usize = 2 << 20;
+
+/// What is around one execution.
+pub(crate) struct Surroundings {
+    /// It has no network namespace of its own.
+    pub(crate) shares_network: bool,
+    /// More is asked about, so that it can be explained.
+    pub(crate) watch: Option<Watch>,
+    /// By which the host is asked.
+    pub(crate) host: Arc<dyn ExecutionEventSink>,
+}
 
 /// The broker of one execution, at work.
 #[derive(Debug)]
@@ -65,16 +80,15 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Begins to answer the calls that arrive at `listener` from the sandbox whose root directory is `root`. `shares_network`: it has
-    /// no network namespace of its own. `watch`: more is asked, so that it can be explained.
+    /// Begins to answer the calls that arrive at `listener` from the sandbox whose root directory is `root`.
     pub(crate) fn start(
         listener: OwnedFd,
         root: OwnedFd,
         judge: Judge,
         brokered: Brokered,
-        shares_network: bool,
-        watch: Option<Watch>,
+        surroundings: Surroundings,
     ) -> Result<Self, BridgeError> {
+        let Surroundings { shares_network, watch, host } = surroundings;
         let server = Server {
             files: GuestFiles::new(root),
             judge,
@@ -84,13 +98,14 @@ impl Broker {
             attempts: Attempts::default(),
             sockets: OwnSockets::new(shares_network),
         };
+        let aside = PutAside::new(host).map_err(|errno| failed("no descriptor", errno))?;
         let (theirs, stop) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed("no pipe", errno))?;
         let listener = Listener::new(listener);
         let thread = thread::Builder::new()
             .name("cofferdam-broker".to_owned())
             .stack_size(STACK)
-            .spawn(move || serve::run(server, listener, &theirs))
+            .spawn(move || serve::run(server, listener, &theirs, aside))
             .map_err(|error| failed("no thread", Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN))))?;
         Ok(Self { thread, stop })
     }

@@ -39,12 +39,13 @@ impl Server {
 
     /// mkdir(2).
     pub(super) fn make_directory(&mut self, thread: i32, path: PathArgument, mode: u32) -> Result<(), Errno> {
-        let place = self.place(thread, path)?;
+        let mut place = self.place(thread, path)?;
         let directory = directory_of(&place)?;
         if self.is_known(thread, &place) && exists(&place) {
             return Err(Errno::EEXIST);
         }
         self.judge.entry(thread, &place, directory)?;
+        self.judge.permits.place_on_host(&mut place)?;
         let mode = Mode::from_bits_truncate(mode & !Caller::of(thread)?.umask);
         mkdirat(&place.parent, place.name.as_c_str(), mode)
             .inspect_err(|errno| self.note_mounts(thread, *errno, &place.path))?;
@@ -84,6 +85,7 @@ impl Server {
         };
         let source = path_of(&meant.descriptor())?;
         self.judge_object(thread, &source)?;
+        let meant = self.meant_on_host(meant, &source)?;
         let place = self.new_file(thread, to)?;
         let own = own_path(&meant.descriptor());
         linkat(nix::fcntl::AT_FDCWD, own.as_str(), &place.parent, place.name.as_c_str(), AtFlags::AT_SYMLINK_FOLLOW)
@@ -92,12 +94,13 @@ impl Server {
 
     /// unlink(2), rmdir(2).
     pub(super) fn remove(&mut self, thread: i32, path: PathArgument, directory: bool) -> Result<(), Errno> {
-        let place = self.place(thread, path)?;
+        let mut place = self.place(thread, path)?;
         if !self.is_known(thread, &place) {
             return Err(Errno::ENOENT);
         }
         let facts = facts_at(place.parent.as_fd(), &place.name)?;
         self.judge.entry(thread, &place, directory_of(&place)?)?;
+        self.judge.permits.place_on_host(&mut place)?;
         let how = if directory { UnlinkatFlags::RemoveDir } else { UnlinkatFlags::NoRemoveDir };
         if place.as_directory && !directory && !facts.is_directory() {
             return Err(Errno::ENOTDIR);
@@ -117,6 +120,7 @@ impl Server {
         let meant = self.meant(thread, path, true)?;
         let path = path_of(&meant.descriptor())?;
         self.judge_object(thread, &path)?;
+        let meant = self.meant_on_host(meant, &path)?;
         truncate(own_path(&meant.descriptor()).as_str(), length)
             .inspect_err(|errno| self.note_mounts(thread, *errno, &path))
     }
@@ -186,6 +190,11 @@ impl Server {
             self.judge_object(thread, &path)?;
         }
         let wanted = Mode::from_bits_truncate(mode);
+        let on_host = match meant {
+            Meant::Object(object) => self.judge.permits.on_host(object)?.map(Meant::Object),
+            Meant::Descriptor(_) => None,
+        };
+        let meant = on_host.as_ref().unwrap_or(meant);
         fchmodat(nix::fcntl::AT_FDCWD, own_path(&meant.descriptor()).as_str(), wanted, FchmodatFlags::FollowSymlink)
             .inspect_err(|errno| self.note_mounts(thread, *errno, &path))?;
         let newly = mode & 0o111 != 0 && stat.st_mode & 0o111 == 0;
@@ -215,7 +224,7 @@ impl Server {
     }
 
     fn new_file(&mut self, thread: i32, path: PathArgument) -> Result<Place, Errno> {
-        let place = self.place(thread, path)?;
+        let mut place = self.place(thread, path)?;
         if self.is_known(thread, &place) && exists(&place) {
             return Err(Errno::EEXIST);
         }
@@ -223,7 +232,15 @@ impl Server {
             return Err(Errno::ENOENT);
         }
         self.judge.new_file(thread, &place, directory_of(&place)?)?;
+        self.judge.permits.place_on_host(&mut place)?;
         Ok(place)
+    }
+
+    /// The host's own object in place of the guest's, where the host said that it may be changed.
+    fn meant_on_host(&self, meant: Meant, path: &std::path::Path) -> Result<Meant, Errno> {
+        let Meant::Object(object) = meant else { return Ok(meant) };
+        let object = Object { path: path.to_owned(), ..object };
+        Ok(Meant::Object(self.judge.permits.on_host(&object)?.unwrap_or(object)))
     }
 
     pub(super) fn meant(&self, thread: i32, path: PathArgument, follow: bool) -> Result<Meant, Errno> {

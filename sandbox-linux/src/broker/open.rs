@@ -115,14 +115,14 @@ impl Server {
                     Walked::Path(_) => {}
                 }
             }
-            let place = self.files.place(&absolute)?;
+            let mut place = self.files.place(&absolute)?;
             match place.link_target() {
                 Some(target) if wish.follows() => absolute = beneath(&place, &target),
                 None if errno == Errno::ENOENT && wish.creates() => {
                     if place.as_directory {
                         return Err(Errno::EISDIR);
                     }
-                    match self.create(thread, &place, wish) {
+                    match self.create(thread, &mut place, wish) {
                         // Somebody outside made it meanwhile.
                         Err(Errno::EEXIST) if !wish.has(OFlag::O_EXCL) => {}
                         other => return other,
@@ -146,9 +146,10 @@ impl Server {
         Err(Errno::ENOENT)
     }
 
-    fn create(&mut self, thread: i32, place: &Place, wish: Wish) -> Result<Answer, Errno> {
+    fn create(&mut self, thread: i32, place: &mut Place, wish: Wish) -> Result<Answer, Errno> {
         let directory = directory_of(place)?;
         self.judge.new_file(thread, place, directory)?;
+        self.judge.permits.place_on_host(place)?;
         let mode = wish.mode & !Caller::of(thread)?.umask;
         let flags = wish.flags(OFlag::empty()) | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
         let made = openat(&place.parent, place.name.as_c_str(), flags, Mode::from_bits_truncate(mode));
@@ -171,8 +172,13 @@ impl Server {
         if self.judge.is_alone() && kind == SFlag::S_IFCHR && is_terminal_maker(&stat) {
             return self.make_terminal(thread, object, wish);
         }
+        // First: who may change it may read it, so that one question does for both, and who may not is not asked about reading.
+        if wish.writes() && self.judge.asks_to_change(thread, &object.path)? {
+            self.judge_object(thread, &object.path)?;
+        }
         if self.judges_reads {
             self.judge.read(thread, &object.path)?;
+            self.judge.permits.is_approved(object)?;
         }
         if let Some(terminal) = self.judge.own_terminal(&object.path) {
             return self.reopen(thread, &own_path(terminal), wish);
@@ -191,7 +197,9 @@ impl Server {
             let object = object.descriptor.try_clone().map_err(|_| Errno::EMFILE)?;
             return Ok(Answer::Fifo { object, flags: reopening(wish), close_on_exec: wish.has(OFlag::O_CLOEXEC) });
         }
-        let opened = self.reopen(thread, &object.reopening(), wish);
+        // Files alone: a directory of the host's own mounts would lead out of the sandbox.
+        let on_host = if kind == SFlag::S_IFREG { self.judge.permits.on_host(object)? } else { None };
+        let opened = self.reopen(thread, &on_host.as_ref().unwrap_or(object).reopening(), wish);
         opened.inspect_err(|errno| self.note_mounts(thread, *errno, &object.path))
     }
 

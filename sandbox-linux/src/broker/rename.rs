@@ -4,6 +4,7 @@ use super::call::PathArgument;
 use super::guest_path::Place;
 use super::judge::{REFUSED, directory_of};
 use super::overlay_rename::{self, Became};
+use super::permits::host_directory;
 use super::raw_call::{Facts, facts_at};
 use super::serve::Server;
 use nix::errno::Errno;
@@ -32,7 +33,7 @@ impl Server {
         if flags.contains(RenameFlags::RENAME_WHITEOUT) {
             return Err(Errno::EPERM);
         }
-        let (from, to) = (self.place(thread, from)?, self.place(thread, to)?);
+        let (mut from, mut to) = (self.place(thread, from)?, self.place(thread, to)?);
         if !self.is_known(thread, &from) {
             return Err(Errno::ENOENT);
         }
@@ -52,6 +53,15 @@ impl Server {
                 return Err(Errno::EINVAL);
             }
             self.may_move(thread, &to, &from, other)?;
+        }
+        let asked = [&mut from, &mut to].map(|place| self.judge.permits.place_on_host(place));
+        if asked.contains(&Ok(true)) {
+            // Both in the host's own mounts: between two a rename cannot be.
+            for (place, asked) in [&mut from, &mut to].into_iter().zip(asked) {
+                if !asked? {
+                    host_directory(place)?;
+                }
+            }
         }
         let renamed = renameat2(&from.parent, from.name.as_c_str(), &to.parent, to.name.as_c_str(), flags);
         let became = match renamed {

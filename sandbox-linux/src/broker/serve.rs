@@ -10,6 +10,7 @@ use super::judge::Judge;
 use super::notify::{Listener, Notification};
 use super::observe::Watch;
 use super::open::{open_fifo, release_fifo};
+use super::put_aside::{Answered, PutAside};
 use super::raw_call::{SocketAddress, connect, drop_capabilities, own_file_mode_mask};
 use super::sockets::{OwnSockets, does_not_block, release_socket};
 use nix::errno::Errno;
@@ -82,19 +83,33 @@ struct Waiting {
 const MOST_WAITING: usize = 128;
 
 /// Serves `listener` until nobody is left who could call, or `stop` is closed.
-pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Findings {
+pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd, mut aside: PutAside) -> Findings {
     // What the guest may not do we must not do for it: it has no capabilities, and its umask is applied by hand.
     let ready = drop_capabilities().and_then(|()| own_file_mode_mask());
     let listener = Arc::new(listener);
     let mut waiting = Vec::new();
-    while wait(&listener, stop) {
+    loop {
+        match wait(&listener, stop, &aside) {
+            Woken::Call => {}
+            Woken::Answer => {
+                aside.forget_gone(&listener);
+                while let Some(answered) = aside.next() {
+                    let notification = answered.notification;
+                    let answer = server.answer_again(&listener, answered);
+                    server.settle(&listener, &notification, answer, &mut aside, &mut waiting);
+                }
+                continue;
+            }
+            Woken::End => break,
+        }
         let Ok(notification) = listener.receive() else { continue };
         if let Err(errno) = ready {
             listener.answer(notification.id, Err(errno));
             continue;
         }
+        server.judge.permits.begin(Vec::new());
         let answer = server.answer(&listener, &notification);
-        give(&listener, &notification, answer, &mut waiting);
+        server.settle(&listener, &notification, answer, &mut aside, &mut waiting);
         waiting.retain(|one: &Waiting| !one.thread.is_finished());
     }
     for Waiting { waiter, thread, .. } in waiting {
@@ -104,22 +119,42 @@ pub(super) fn run(mut server: Server, listener: Listener, stop: &OwnedFd) -> Fin
     server.findings()
 }
 
-/// Whether a call waits. Not when everybody who could call has ended.
-fn wait(listener: &Listener, stop: &OwnedFd) -> bool {
+/// Why the thread goes on.
+enum Woken {
+    /// A call waits.
+    Call,
+    /// An answer of the host's has come, or it is time to look who still waits for one.
+    Answer,
+    /// Everybody who could call has ended.
+    End,
+}
+
+/// How often it is looked whether threads still wait for what was asked for them: of those that were killed nobody tells.
+const LOOK_MILLISECONDS: u16 = 250;
+
+fn wait(listener: &Listener, stop: &OwnedFd, aside: &PutAside) -> Woken {
+    let most = if aside.is_empty() { PollTimeout::NONE } else { PollTimeout::from(LOOK_MILLISECONDS) };
     loop {
-        let mut watched =
-            [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut watched, PollTimeout::NONE) {
+        let mut watched = [
+            PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+            PollFd::new(aside.arrived(), PollFlags::POLLIN),
+        ];
+        match poll(&mut watched, most) {
             Err(Errno::EINTR) => continue,
-            Err(_) => return false,
+            Err(_) => return Woken::End,
+            Ok(0) => return Woken::Answer,
             Ok(_) => {}
         }
         let happened = |at: usize| watched.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        if happened(2).contains(PollFlags::POLLIN) {
+            return Woken::Answer;
+        }
         if happened(0).contains(PollFlags::POLLIN) {
-            return true;
+            return Woken::Call;
         }
         if !happened(0).is_empty() || !happened(1).is_empty() {
-            return false;
+            return Woken::End;
         }
     }
 }
@@ -195,6 +230,38 @@ fn hand_over(listener: &Listener, id: u64, file: &OwnedFd, close_on_exec: bool) 
 }
 
 impl Server {
+    /// Answers a call, unless it came to a question: then it is put aside until the host has answered.
+    fn settle(
+        &mut self,
+        listener: &Arc<Listener>,
+        notification: &Notification,
+        answer: Result<Answer, Errno>,
+        aside: &mut PutAside,
+        waiting: &mut Vec<Waiting>,
+    ) {
+        let question = self.judge.permits.take();
+        let answer = match (answer, question) {
+            (Err(_), Some((question, before))) => match aside.put(notification, question, before) {
+                Ok(()) => return,
+                Err(errno) => Err(errno),
+            },
+            (answer, _) => answer,
+        };
+        give(listener, notification, answer, waiting);
+    }
+
+    /// Serves a call anew, which the host was asked about: whatever it named may be something else by now.
+    fn answer_again(&mut self, listener: &Listener, answered: Answered) -> Result<Answer, Errno> {
+        let Answered { notification, question, outcome, permits } = answered;
+        self.judge.permits.begin(permits);
+        if outcome.is_allowed() {
+            return self.answer(listener, &notification);
+        }
+        let access = question.access.as_str();
+        self.judge.findings.asked(notification.thread, access, &question.path, question.rule, outcome.why());
+        Err(super::judge::REFUSED)
+    }
+
     fn answer(&mut self, listener: &Listener, notification: &Notification) -> Result<Answer, Errno> {
         let plain = self.watch.as_ref().map(|watch| watch.verdict(notification));
         match plain {

@@ -1,18 +1,18 @@
 //! Which program of the sandbox a socket belongs to, found out only where something is told of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// As many processes as are looked at.
 const MOST_PROCESSES: usize = 4096;
 
-/// Finds programs by their sockets, in the namespaces of one process.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Askers {
-    first: i32,
-}
+/// Finds programs by their sockets, in one network namespace: the runs there, by their first processes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Askers(Arc<Mutex<BTreeSet<i32>>>);
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,42 +24,52 @@ pub(super) enum Protocol {
 }
 
 impl Askers {
-    /// In the sandbox whose first process is `first`, by the host's number.
-    pub(super) fn new(first: i32) -> Self {
-        Self { first }
+    /// A run has begun whose first process is `first`, by the host's number.
+    pub(crate) fn begin(&self, first: i32) {
+        self.firsts().insert(first);
+    }
+
+    /// It has ended.
+    pub(crate) fn end(&self, first: i32) {
+        self.firsts().remove(&first);
+    }
+
+    fn firsts(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name of the program that has the socket with this address of its own.
-    pub(super) fn program(self, protocol: Protocol, own: SocketAddr) -> Option<String> {
+    pub(super) fn program(&self, protocol: Protocol, own: SocketAddr) -> Option<String> {
         let own = SocketAddr::new(own.ip().to_canonical(), own.port());
         let tables = match protocol {
             Protocol::Tcp => ["tcp", "tcp6"],
             Protocol::Udp => ["udp", "udp6"],
         };
+        let firsts: Vec<i32> = self.firsts().iter().copied().collect();
+        let any = firsts.first()?;
         let inode = tables.iter().find_map(|table| {
-            let text = fs::read_to_string(format!("/proc/{}/net/{table}", self.first)).ok()?;
+            let text = fs::read_to_string(format!("/proc/{any}/net/{table}")).ok()?;
             text.lines().skip(1).find_map(|line| inode(line, own))
         })?;
         let link = format!("socket:[{inode}]");
-        let process = self.processes().into_iter().find(|process| has(*process, &link))?;
+        let process = processes(firsts).into_iter().find(|process| has(*process, &link))?;
         let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
         Some(name.trim_end_matches('\n').to_owned())
     }
+}
 
-    /// The processes beneath the first.
-    fn processes(self) -> Vec<i32> {
-        let mut found = vec![self.first];
-        let mut at = 0;
-        while let Some(process) = found.get(at).copied().filter(|_| found.len() < MOST_PROCESSES) {
-            at += 1;
-            let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { continue };
-            for task in tasks.flatten() {
-                let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-                found.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
-            }
+/// The processes beneath the first ones, and these.
+fn processes(mut found: Vec<i32>) -> Vec<i32> {
+    let mut at = 0;
+    while let Some(process) = found.get(at).copied().filter(|_| found.len() < MOST_PROCESSES) {
+        at += 1;
+        let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { continue };
+        for task in tasks.flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
         }
-        found
     }
+    found
 }
 
 fn has(process: i32, link: &str) -> bool {
@@ -106,7 +116,9 @@ mod tests {
     fn a_socket_of_this_process_is_found() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let own = fs::read_to_string("/proc/self/comm").unwrap();
-        let askers = Askers::new(i32::try_from(std::process::id()).unwrap());
+        let askers = Askers::default();
+        assert_eq!(askers.program(Protocol::Tcp, listener.local_addr().unwrap()), None);
+        askers.begin(i32::try_from(std::process::id()).unwrap());
         let found = askers.program(Protocol::Tcp, listener.local_addr().unwrap());
         assert_eq!(found.as_deref(), Some(own.trim_end()));
         assert_eq!(askers.program(Protocol::Udp, "127.0.0.1:1".parse().unwrap()), None);

@@ -6,9 +6,13 @@
 mod asker;
 mod datagrams;
 pub(crate) mod name_files;
+mod one;
+mod outside;
 mod packets;
 mod ports;
 mod serve;
 
+pub(crate) use one::OneNetwork;
+pub(crate) use outside::Outside;
 pub(crate) use ports::{listen, ports};
 pub(crate) use serve::{Network, Sockets};

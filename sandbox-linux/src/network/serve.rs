@@ -1,5 +1,6 @@
 //! The network of one run: its sockets, the thread that answers on them, and what is told at the end.
 
+use super::Outside;
 use super::asker::{Askers, Protocol};
 use super::datagrams::Datagrams;
 use super::packets;
@@ -7,12 +8,12 @@ use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_bridge::verdict::Denial;
 use cofferdam_plane_kit::network::carry::{carry, reset, write_all};
 use cofferdam_plane_kit::network::gate::{Gate, canonical};
 use cofferdam_plane_kit::network::inspect::{self, ACCESS_DENIED, First};
 use cofferdam_plane_kit::network::name_message::Question;
 use cofferdam_plane_kit::network::name_server;
-use cofferdam_plane_kit::network::resolver::Resolve;
 use cofferdam_plane_kit::network::worker::{Worker, ended};
 use nix::sys::resource::{Resource, getrlimit};
 use std::collections::BTreeSet;
@@ -64,6 +65,7 @@ impl Sockets {
 pub(crate) struct Network {
     gate: Arc<Gate>,
     worker: Worker,
+    askers: Askers,
 }
 
 /// What each task needs.
@@ -76,31 +78,41 @@ struct Serving {
 }
 
 impl Network {
-    /// Starts answering on `sockets` by the rules of `profile`. `first`: the sandbox's first process.
-    pub(crate) fn start(
-        profile: &NetworkProfile,
-        resolver: Arc<dyn Resolve>,
-        sockets: Sockets,
-        first: i32,
-    ) -> io::Result<Self> {
-        let gate = Arc::new(Gate::new(profile, resolver, sockets.has_v6));
-        let own = gate.clone();
+    /// Starts answering on `sockets` by the rules of `profile`.
+    pub(crate) fn start(profile: &NetworkProfile, outside: &Outside, sockets: Sockets) -> io::Result<Self> {
+        let gate = Gate::new(profile, outside.resolver.clone(), sockets.has_v6);
+        let gate = Arc::new(gate.through(outside.upstream.clone()));
+        let (own, askers) = (gate.clone(), Askers::default());
+        let known = askers.clone();
         let worker = Worker::start(move |stop| async move {
             let room = Arc::new(Semaphore::new(most_connections()));
-            let serving = Serving { gate: own, askers: Askers::new(first), room, stop };
+            let serving = Serving { gate: own, askers: known, room, stop };
             // Without one of its sockets the run has less than it was given, and nothing more.
             let _ = serving.all(sockets).await;
         })?;
-        Ok(Self { gate, worker })
+        Ok(Self { gate, worker, askers })
     }
 
-    /// Ends it, and tells what happened.
-    pub(crate) fn finish(self, report: &mut ExecutionReport) {
-        self.worker.finish();
-        let (traffic, denials) = self.gate.told();
+    /// Who may be asking.
+    pub(crate) fn askers(&self) -> &Askers {
+        &self.askers
+    }
+
+    /// Ends it, when what was sent has been handed on.
+    pub(crate) fn end(&mut self) {
+        self.worker.end();
+    }
+
+    /// Tells what happened, once.
+    pub(crate) fn tell(&self, report: &mut ExecutionReport) {
+        let (traffic, denials) = self.gate.take();
         report.network = traffic;
         let room = MOST_DENIALS.saturating_sub(report.denials.len());
-        report.denials.extend(denials.into_iter().take(room));
+        // What was looked at to be explained is told already.
+        let known = |denial: &Denial, own: &Denial| denial.access == own.access && denial.subject == own.subject;
+        let fresh: Vec<Denial> =
+            denials.into_iter().filter(|own| !report.denials.iter().any(|denial| known(denial, own))).collect();
+        report.denials.extend(fresh.into_iter().take(room));
     }
 }
 
@@ -149,7 +161,7 @@ impl Serving {
                 () = ended(&mut self.stop) => return,
             };
             let Ok(datagram) = datagram else { continue };
-            let (gate, askers, socket) = (self.gate.clone(), self.askers, socket.clone());
+            let (gate, askers, socket) = (self.gate.clone(), self.askers.clone(), socket.clone());
             under_way.spawn(async move {
                 let asker = || datagram.asker().and_then(|asker| askers.program(Protocol::Udp, asker));
                 let answer = match Question::read(&datagram.bytes) {
@@ -167,7 +179,6 @@ impl Serving {
     async fn connections(mut self, listener: TcpListener) {
         let mut under_way = JoinSet::new();
         loop {
-            let Ok(permit) = self.room.clone().acquire_owned().await else { return };
             let accepted = loop {
                 tokio::select! {
                     biased;
@@ -181,6 +192,8 @@ impl Serving {
             };
             match accepted {
                 Ok((stream, asker)) => {
+                    // Only now: whoever waits for a connection takes no room from those that have one.
+                    let Ok(permit) = self.room.clone().acquire_owned().await else { return };
                     let serving = self.clone();
                     under_way.spawn(async move {
                         serving.connection(stream, asker).await;
@@ -189,7 +202,6 @@ impl Serving {
                 }
                 // No descriptor for it: those that are there must end first.
                 Err(error) if is_short(&error) => {
-                    drop(permit);
                     if under_way.join_next().await.is_none() {
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }

@@ -1,6 +1,7 @@
 //! The plan that comes first: what is the same for every run, so that it can be done before the policy is read.
 
 use crate::format::op;
+use crate::network;
 use crate::plan::encode::Plan;
 use crate::plan::root;
 use std::path::Path;
@@ -28,12 +29,15 @@ pub(crate) fn trial(flags: i32) -> Plan {
     plan
 }
 
-/// What a launcher does that only sets up the network of the namespaces in `flags`, says so, and waits for its end.
-pub(crate) fn network(flags: i32) -> Plan {
+/// What a launcher does that only sets up the network of the namespaces in `flags`, listening on `ports` where there are some, says so, and waits for its end.
+pub(crate) fn network(flags: i32, ports: &[u16]) -> Plan {
     let mut plan = Plan::default();
     identity(&mut plan);
     if flags & libc::CLONE_NEWNET != 0 {
         plan.add(op::LOOPBACK_UP, "lo");
+    }
+    if !ports.is_empty() {
+        network::listen(&mut plan, ports);
     }
     plan.add(op::READY, "ready");
     plan.add(op::NEXT_PLAN, "");

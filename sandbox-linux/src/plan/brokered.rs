@@ -42,6 +42,8 @@ impl Brokered {
             brokered.reads |=
                 glob && rule.effect != PathEffect::Protect && visible.iter().any(|place| may_lie_in(rule, place));
         }
+        // What is asked about is decided call by call, wherever it lies.
+        brokered.reads |= view.rules.iter().any(|rule| rule.effect.asks());
         brokered.names |= brokered.reads;
         brokered.sockets = visible.iter().any(|place| !INSTALLED.iter().any(|installed| place.starts_with(installed)));
         brokered
@@ -171,6 +173,14 @@ mod tests {
         let rules = [(PathEffect::Deny, glob("/w/**/.env"))];
         let brokered = Brokered::of(&view(&[("/w/sub", Access::Read)], &rules));
         assert_eq!(brokered, Brokered { names: true, reads: true, sockets: true, ..Brokered::default() });
+    }
+
+    #[test]
+    fn what_is_asked_about_makes_every_open_and_name_asked_about() {
+        for effect in [PathEffect::PromptRead, PathEffect::PromptWrite] {
+            let brokered = Brokered::of(&view(&[("/p", Access::Read)], &[(effect, literal("/p"))]));
+            assert_eq!(brokered, Brokered { names: true, reads: true, sockets: true, ..Brokered::default() });
+        }
     }
 
     #[test]

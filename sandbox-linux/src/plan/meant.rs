@@ -32,7 +32,7 @@ impl View {
                     self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
                     (places, false)
                 }
-                // A pattern that takes away is held by the broker, name by name.
+                // A pattern that takes away, or says to ask, is held by the broker, name by name.
                 (PathPattern::Glob(pattern), _) => {
                     let pattern = PathPattern::Glob(resolve::canonical_pattern(pattern, resolver));
                     self.rules.push(PathRule::new(rule.effect, pattern, rule.rule.clone()));
@@ -60,8 +60,8 @@ impl View {
                     expanded.extend(about(place.path(), rule));
                 }
                 let access = match rule.effect {
-                    PathEffect::Read => Some(FileAccess::Read),
-                    PathEffect::Write => Some(FileAccess::Write),
+                    PathEffect::Read | PathEffect::PromptRead => Some(FileAccess::Read),
+                    PathEffect::Write | PathEffect::PromptWrite => Some(FileAccess::Write),
                     _ => None,
                 };
                 let one = access.and_then(|access| leads(&place, number, &rule.rule, access, named));
@@ -121,13 +121,15 @@ fn about(path: &Path, rule: &PathRule) -> Option<PathRule> {
 /// What all rules together come to at a path: one that a pattern names may be meant otherwise by a rule that says more.
 fn effect_at(rules: &FilesystemRules, path: &Path) -> PathEffect {
     let path = path.to_string_lossy();
-    let allowed = |access| rules.decide(&path, access).is_ok_and(|decision| decision.allowed);
-    if allowed(FileAccess::Write) {
-        PathEffect::Write
-    } else if allowed(FileAccess::Read) {
-        PathEffect::Read
-    } else {
-        PathEffect::Deny
+    let (Ok(write), Ok(read)) = (rules.decide(&path, FileAccess::Write), rules.decide(&path, FileAccess::Read)) else {
+        return PathEffect::Deny;
+    };
+    match (write.allowed, read.allowed) {
+        (true, _) => PathEffect::Write,
+        _ if write.asks() => PathEffect::PromptWrite,
+        (false, true) => PathEffect::Read,
+        _ if read.asks() => PathEffect::PromptRead,
+        (false, false) => PathEffect::Deny,
     }
 }
 

@@ -226,7 +226,8 @@ impl View {
     }
 
     fn place(&mut self, path: &Path, object: &Resolved, effects: &Effects, executables: &Executables) {
-        let executable = nearest(executables, path).copied().unwrap_or(false);
+        // What is executed is read, and executing is not asked about.
+        let executable = nearest(executables, path).copied().unwrap_or(false) && !asks_before_reading(path, effects);
         let above = path.parent().and_then(|parent| self.covering(parent));
         let access = effective(path, effects);
         let now = match above {
@@ -257,6 +258,8 @@ fn effective(path: &Path, effects: &Effects) -> Access {
         match effects.get(place) {
             Some(PathEffect::Read) => return Access::Read,
             Some(PathEffect::Write) => return Access::Write,
+            // It can be looked at; opens are brokered, and what may be changed the broker changes outside.
+            Some(PathEffect::PromptRead | PathEffect::PromptWrite) => return Access::Read,
             Some(PathEffect::Protect) => {
                 let above = place.parent().map_or(Access::None, |parent| effective(parent, effects));
                 return if above == Access::None { Access::None } else { Access::Read };
@@ -266,6 +269,21 @@ fn effective(path: &Path, effects: &Effects) -> Access {
         }
     }
     Access::None
+}
+
+/// Whether the host is asked before `path` is read.
+fn asks_before_reading(path: &Path, effects: &Effects) -> bool {
+    let mut asks = false;
+    for place in path.ancestors() {
+        match effects.get(place) {
+            Some(PathEffect::PromptRead) => return true,
+            Some(PathEffect::PromptWrite) => asks = true,
+            Some(PathEffect::Read | PathEffect::Write) => return false,
+            Some(PathEffect::Protect) | None => {}
+            Some(_) => return asks,
+        }
+    }
+    asks
 }
 
 fn nearest<'a, T>(map: &'a BTreeMap<PathBuf, T>, path: &Path) -> Option<&'a T> {
@@ -285,7 +303,9 @@ fn strength(effect: PathEffect) -> u8 {
         PathEffect::Read => 0,
         PathEffect::Write => 1,
         PathEffect::Protect => 2,
+        PathEffect::PromptRead => 3,
+        PathEffect::PromptWrite => 4,
         // A kind of rule that this plane does not know takes away.
-        _ => 3,
+        _ => 5,
     }
 }

@@ -4,13 +4,13 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::{ErrorCategory, ErrorCode};
 use cofferdam_bridge::exec::RunProgram;
 use cofferdam_kernel::policy::{NoFiles, Policy};
-use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::command::{cofferdam, text};
 use cofferdam_tests::observe::{processes_with, within};
 use cofferdam_tests::one_shot::{PLANES, PlaneKind, Programs, shell};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -113,7 +113,7 @@ fn x1_the_command_answers_json_and_tells_failures_by_its_exit_code() {
             (r#"{"kind": "run_program_v1"}"#, 125, json!("exec_request_invalid")),
             ("{", 125, json!("exec_request_invalid")),
         ] {
-            let mut command = Command::new(binary());
+            let mut command = cofferdam();
             command.args(["exec", "--plane", plane, "--request", "-"]);
             let mut child =
                 command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -361,7 +361,7 @@ fn x11_the_environment_is_the_policy_s_and_the_request_s_and_nothing_else() {
         request["argv"] = json!([]);
         let file = programs.path("request.json");
         std::fs::write(&file, request.to_string()).unwrap();
-        let mut command = Command::new(binary());
+        let mut command = cofferdam();
         command.args(["exec", "--plane", plane, "--policy"]).arg(&policy).arg("--request").arg(&file);
         command.arg("--workspace").arg(programs.path(""));
         command.env("AMBIENT", "x").env("PASSED", "y").env("LD_DEBUG_OUTPUT", "/tmp/x").env("PYTHONPATH", "/tmp");

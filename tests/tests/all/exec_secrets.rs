@@ -3,12 +3,11 @@
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::exec::RunProgram;
-use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::command::{cofferdam, text};
 use cofferdam_tests::one_shot::{PLANES, PlaneKind, Programs};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 /// Stands in input, arguments, environment and output of each program.
 const SECRET: &str = "hunter2-planted-secret";
@@ -111,7 +110,7 @@ fn x10_nothing_that_the_command_prints_or_leaves_on_disk_holds_it() {
         let broken = (ErrorCode::ExecRequestInvalid, format!("{{\"kind\": {SECRET}"));
         for (code, text_of_request) in texts.chain([broken]) {
             std::fs::write(&file, text_of_request).unwrap();
-            let mut command = Command::new(binary());
+            let mut command = cofferdam();
             command.args(["exec", "--plane", plane, "--policy"]).arg(&policy).arg("--request").arg(&file);
             command.arg("--workspace").arg(programs.path("")).env("XDG_STATE_HOME", &state).env("SECRET", SECRET);
             let output = command.output().unwrap();

@@ -294,6 +294,40 @@ s = socket.create_connection(('last.test', int(os.environ['PORT']))); s.sendall(
     assert_eq!(arrived.recv_timeout(Duration::from_secs(30)), Ok(100_000));
 }
 
+#[test]
+fn p6_a_host_that_reaches_the_world_through_a_proxy() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    // It grants whatever it is asked for, tells what that was, and answers itself in place of the host.
+    let (told, asked) = mpsc::channel();
+    let proxy = Host::new(move |mut stream| {
+        for answer in [
+            &b"HTTP/1.1 200 fine\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfar\n",
+        ] {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte)?;
+                head.push(byte[0]);
+            }
+            let _ = told.send(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned());
+            stream.write_all(answer)?;
+        }
+        stream.shutdown(Shutdown::Write)
+    });
+    // An address for which no route is needed: it is only the proxy that is dialled.
+    let options = ["--allow-net", "far.test:80", "--resolve", "far.test=203.0.113.9", "--allow-net", "203.0.113.9:80"];
+    let line = "curl -sS http://far.test/; curl -sS http://near.test/; env | grep -i proxy";
+    let place = Scratch::new();
+    let mut command = Tier::Full.run(place.path(), &options, &["sh", "-c", line]);
+    let output = command.env("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port())).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "far\n", "{output:?}");
+    let asked: Vec<String> = asked.try_iter().collect();
+    assert_eq!(asked, ["CONNECT far.test:80 HTTP/1.1", "GET / HTTP/1.1"], "nothing else was asked of it");
+}
+
 /// Ends a connection so that the other side sees it broken.
 fn reset(stream: TcpStream) {
     let _ = nix::sys::socket::setsockopt(

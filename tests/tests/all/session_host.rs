@@ -1,6 +1,7 @@
 //! The process that owns a session: reached over its socket, gone with everything when killed, and told of by the next.
 
 use cofferdam_tests::command::text;
+use cofferdam_tests::host::Host;
 use cofferdam_tests::observe::{processes_with, within};
 use cofferdam_tests::session_host::HostedSession;
 use cofferdam_tests::skip;
@@ -307,18 +308,33 @@ fn input_is_handed_to_one_shots_and_written_to_persistent_commands() {
 }
 
 #[test]
-fn a_policy_that_lets_names_out_needs_networks_apart_and_says_so() {
-    let policy = "version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"example.org:443\"]\n";
-    let commands = "[commands.x]\nshell = \"echo works\"\n";
-    let session = HostedSession::declared(&format!("policy = \"policy.toml\"\n{commands}"));
-    session.workspace.write("policy.toml", policy);
-    let refused = session.ask(&["open", "s"]);
-    assert!(text(&refused.stderr).contains("network = \"separate\""), "{refused:?}");
-    session
-        .workspace
-        .write("session.toml", &format!("version = 1\npolicy = \"policy.toml\"\nnetwork = \"separate\"\n{commands}"));
-    session.opened(&[]);
-    assert_eq!(session.told(&["run", "s", "x"]), "works\n");
+fn commands_under_a_policy_that_names_hosts_reach_those_and_each_other() {
+    if skip::program("curl").is_none() || skip::program("python3").is_none() {
+        return;
+    }
+    let (host, other) = (Host::http(), Host::http());
+    let (port, closed) = (host.port(), other.port());
+    let policy =
+        format!("version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"localhost:{port}\"]\n");
+    let commands = format!(
+        "[commands.ask]\nshell = \"curl -sS http://localhost:{port}/\"\n\
+         [commands.other]\nshell = \"curl -sS http://localhost:{closed}/; echo $?\"\n\
+         [commands.web]\nargv = [\"python3\", \"-m\", \"http.server\", \"8000\", \"--bind\", \"127.0.0.1\"]\npersistent = true\n\
+         ready = {{ port = 8000 }}\n[commands.meet]\nshell = \"curl -sSf http://127.0.0.1:8000/ > met && echo met\"\n"
+    );
+    for (network, meets) in [("shared", "met\n"), ("separate", "")] {
+        let before = host.arrived();
+        let session =
+            HostedSession::declared(&format!("policy = \"policy.toml\"\nnetwork = \"{network}\"\n{commands}"));
+        session.workspace.write("policy.toml", &policy);
+        session.opened(&[]);
+        assert_eq!(session.told(&["run", "s", "ask"]), format!("hello localhost:{port}\n"), "{network}");
+        assert_eq!(session.told(&["run", "s", "ask"]), format!("hello localhost:{port}\n"), "{network}, again");
+        assert_eq!(session.told(&["run", "s", "other"]), "7\n", "{network}");
+        assert_eq!((host.arrived() - before, other.arrived()), (2, 0), "{network}");
+        session.told(&["start", "s", "web", "--wait"]);
+        assert_eq!(text(&session.ask(&["run", "s", "meet"]).stdout), meets, "{network}");
+    }
 }
 
 #[test]

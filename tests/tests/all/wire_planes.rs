@@ -1,12 +1,12 @@
 //! Planes that are programs of their own, by the command line: in Python, from the tutorial, and ours behind the wire.
 
-use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::command::{binary, cofferdam, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 /// A file that can be executed.
 fn script(folder: &Path, name: &str, contents: &str) -> PathBuf {
@@ -32,7 +32,7 @@ fn tutorial() -> String {
 }
 
 fn run(plane: &Path, options: &[&str], program: &[&str], input: &str) -> Output {
-    let mut command = Command::new(binary());
+    let mut command = cofferdam();
     command.arg("run").arg("--plane").arg(plane).args(options).arg("--").args(program);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -40,8 +40,7 @@ fn run(plane: &Path, options: &[&str], program: &[&str], input: &str) -> Output 
 }
 
 fn assert_conforms(folder: &Path, plane: &Path) {
-    let output =
-        Command::new(binary()).arg("conformance").arg("--scratch").arg(folder).arg("--").arg(plane).output().unwrap();
+    let output = cofferdam().arg("conformance").arg("--scratch").arg(folder).arg("--").arg(plane).output().unwrap();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
@@ -109,7 +108,7 @@ fn b7_every_format_of_the_kit_s_report_is_what_it_says() {
     let folder = Scratch::new();
     let Some(plane) = python_plane(folder.path(), EXAMPLE) else { return };
     for (format, begins) in [("text", "/"), ("tap", "TAP version 14\n1..12\n"), ("junit", "<?xml"), ("json", "{")] {
-        let mut command = Command::new(binary());
+        let mut command = cofferdam();
         command.args(["conformance", "--format", format, "--group", "descriptor", "--"]).arg(&plane);
         let output = command.output().unwrap();
         assert!(

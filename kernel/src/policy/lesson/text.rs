@@ -114,8 +114,8 @@ impl Lesson {
         if self.addresses.is_empty() {
             return String::new();
         }
-        let mut text = "\n# Addresses that were asked for. No single one can be opened yet: `network.mode = \"inherit\"` opens them all, with\n\
-                        # everything else that the machine reaches.\n"
+        let mut text = "\n# Addresses that were asked for. `network.mode = \"allowlist\"` opens what network.allow names: hosts by name,\n\
+                        # and addresses.\n"
             .to_owned();
         for (address, need) in &self.addresses {
             let kind = kind_of(address).map(|kind| format!("{kind}: ")).unwrap_or_default();

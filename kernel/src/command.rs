@@ -6,6 +6,7 @@ use crate::poller;
 use crate::prompt::Gate;
 use crate::queue::EventQueue;
 use crate::recording::Starting;
+use crate::telemetry;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::descriptor::Feature;
@@ -24,6 +25,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::policy::Access;
 
@@ -177,8 +180,18 @@ impl Command {
     /// A refusal of the policy, `program_not_found`, what kept the plane from starting it, or `audit_unavailable` where the kernel records
     /// and cannot.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
+        let (vm, span, began) = (self.vm.clone(), telemetry::starting(&self.vm), Instant::now());
+        let told = async {
+            let id = self.vm.next_execution();
+            let outcome = self.begin(id.clone()).await;
+            telemetry::started(&vm, &id, outcome.as_ref().map(drop), began.elapsed());
+            outcome
+        };
+        told.instrument(span).await
+    }
+
+    async fn begin(self, id: ExecutionId) -> Result<Execution, KernelError> {
         let runtime = Handle::try_current().map_err(|_| no_runtime())?;
-        let id = self.vm.next_execution();
         let rule = match self.check() {
             Ok(rule) => rule,
             Err(error) => return Err(self.vm.recording.refused(&self.vm, &id, &self.program, error).await),
@@ -264,7 +277,9 @@ fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<Rule
     }
     // A path with links in it is decided by where it leads, which only a plane that holds command rules can see; without
     // such a plane, what no rule allows as written is refused here.
-    let decision = vm.compiled.decide(&Access::Execute(program.to_owned()))?;
+    let access = Access::Execute(program.to_owned());
+    let decision = vm.compiled.decide(&access)?;
+    telemetry::decided(&access, &decision);
     let held_by_plane = vm.plane.describe().has(Feature::CommandRules);
     let left_to_plane = held_by_plane && (decision.rule.is_none() || decision.verdict == Verdict::Prompt);
     if decision.verdict == Verdict::Allow || left_to_plane {

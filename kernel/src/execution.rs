@@ -4,6 +4,7 @@ use crate::command::Output;
 use crate::error::KernelError;
 use crate::queue::EventQueue;
 use crate::recording::RunRecord;
+use crate::telemetry;
 use crate::vm::SharedVm;
 use crate::wall_timer::WallTimer;
 use cofferdam_bridge::error::BridgeError;
@@ -67,6 +68,7 @@ impl Execution {
             if let (Some(limit_ms), ExitCause::Killed) = (timer.and_then(|timer| timer.passed()), &report.cause) {
                 report.cause = ExitCause::TimedOut { limit_ms };
             }
+            telemetry::ended(&self.controller.execution, report);
             self.report = Some((**report).clone());
             if let Some(record) = self.queue.record() {
                 self.audit_failure = record.recorded().await;

@@ -35,6 +35,7 @@ mod prompt;
 mod queue;
 mod recording;
 pub mod session;
+mod telemetry;
 mod vm;
 mod wall_timer;
 

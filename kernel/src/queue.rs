@@ -3,6 +3,7 @@
 use crate::guard::Turn;
 use crate::prompt::Gate;
 use crate::recording::RunRecord;
+use crate::telemetry;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
 use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
 use std::collections::VecDeque;
@@ -125,6 +126,9 @@ impl ExecutionEventSink for EventQueue {
             }
         }
         let mut state = self.lock();
+        if !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
+            telemetry::queue_full(state.events.len(), state.bytes);
+        }
         // The end of an execution always finds room: nothing comes after it.
         while !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +142,11 @@ impl ExecutionEventSink for EventQueue {
             return Ok(self.push(event));
         }
         let state = self.lock();
-        if state.has_room() { Ok(self.take(state, event)) } else { Err(Box::new(event)) }
+        if state.has_room() {
+            return Ok(self.take(state, event));
+        }
+        telemetry::queue_full(state.events.len(), state.bytes);
+        Err(Box::new(event))
     }
 
     fn ask(&self, question: PromptQuestion, waiter: PromptWaiter) -> PromptTicket {

@@ -10,6 +10,7 @@ use super::{LONGEST_ARGUMENTS, USUAL_TIMEOUT};
 use crate::command::Command;
 use crate::error::KernelError;
 use crate::policy::Access;
+use crate::telemetry;
 use crate::vm::Vm;
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// How an action is to be run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +73,17 @@ impl Actions {
         arguments: &Value,
         options: &ActionOptions,
     ) -> Result<ActionResult, KernelError> {
+        let span = telemetry::action(self.find(name).map(|_| name)?, vm.shared());
+        self.perform(vm, name, arguments, options).instrument(span).await
+    }
+
+    async fn perform(
+        &self,
+        vm: &Vm,
+        name: &str,
+        arguments: &Value,
+        options: &ActionOptions,
+    ) -> Result<ActionResult, KernelError> {
         let action = self.find(name)?.clone();
         let recording = &vm.shared().recording;
         let before = recording.action_figures();
@@ -99,6 +112,7 @@ impl Actions {
         for keeper in &self.keepers {
             keeper.ended(&record)?;
         }
+        telemetry::action_ended(&record);
         recording.action_ended(vm.id(), &record, ends.len(), &telemetry.after).await?;
         let started = ends.iter().map(|end| end.report.usage.tasks).try_fold(0, |sum, tasks| Some(sum + tasks?));
         Ok(ActionResult {
@@ -231,6 +245,7 @@ pub(super) fn permitted(vm: &Vm, accesses: &[Access]) -> Result<(), KernelError>
     let holds_files = vm.plane().has(Feature::FilesystemRules);
     for access in accesses {
         let decision = vm.decide(access)?;
+        telemetry::decided(access, &decision);
         let on_file = matches!(access, Access::Read(_) | Access::Write(_));
         if decision.verdict == Verdict::Allow || (on_file && holds_files && decision.rule.is_none()) {
             continue;

@@ -23,6 +23,7 @@ const TABLE: [Row; 13] = [
             "thiserror",
             "tokio",
             "toml-span",
+            "tracing",
         ],
     ),
     (

@@ -1,0 +1,205 @@
+//! What the kernel tells through `tracing`: the documented names, with figures, and never a secret.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
+
+use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
+use cofferdam_bridge::enforcement::{Enforcement, Tier};
+use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionReport};
+use cofferdam_bridge::execution::{
+    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
+    StartExecutionRequest, StartedExecution, StreamMode,
+};
+use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::ids::{ContextId, VmId};
+use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::usage::Usage;
+use cofferdam_kernel::action::{Action, ActionOptions, Actions, Place, Plan, Step, StepEnd};
+use cofferdam_kernel::policy::{NoFiles, Policy};
+use cofferdam_kernel::{Kernel, Vm, VmSpec};
+use serde_json::json;
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Words that stand for secrets, in every place where one may be.
+const SECRET: &str = "hush-hush-8243";
+
+/// Runs nothing: each program prints a secret and ends; `limited` is ended by its time.
+struct Plane;
+
+impl BridgeTypes for Plane {
+    type Error = BridgeError;
+}
+
+impl ExecutionBridge for Plane {
+    fn describe(&self) -> PlaneDescriptor {
+        let mut descriptor = PlaneDescriptor::new("pretender", "0");
+        descriptor.features = vec![Feature::Commands];
+        descriptor
+    }
+    fn preflight(&self, _: &ExecutionProfile) -> Preflight {
+        Preflight::new(Enforcement::new(Tier::Full))
+    }
+    fn create_command_context(&self, _: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
+        Ok(CreatedContext::new(ContextId::new("context")))
+    }
+    fn start_execution(
+        &self,
+        request: StartExecutionRequest,
+        events: Arc<dyn ExecutionEventSink>,
+    ) -> Result<StartedExecution, BridgeError> {
+        for bytes in [SECRET.as_bytes().to_vec(), vec![0; 5 << 20], vec![0]] {
+            let _ = events.try_push(ExecutionEvent::Stdout { bytes });
+        }
+        let limited = request.program == "limited";
+        let cause = if limited { ExitCause::TimedOut { limit_ms: 5 } } else { ExitCause::Exited { code: 0 } };
+        let report = ExecutionReport::new(cause, Usage::default(), Enforcement::new(Tier::Full));
+        events.push(ExecutionEvent::Exited(Box::new(report)));
+        Ok(StartedExecution::new(None))
+    }
+    fn write_stdin(&self, _: &ExecutionRef, _: &[u8]) -> Result<(), BridgeError> {
+        Ok(())
+    }
+    fn close_stdin(&self, _: &ExecutionRef) -> Result<(), BridgeError> {
+        Ok(())
+    }
+    fn kill_execution(&self, _: &ExecutionRef, _: ExecutionSignal) -> Result<(), BridgeError> {
+        Ok(())
+    }
+    fn forget_vm(&self, _: &VmId) {}
+}
+
+/// Writes down whatever is told, names and fields alike.
+#[derive(Clone, Default)]
+struct Listener(Arc<Mutex<String>>);
+
+struct Line<'a>(&'a mut String);
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = write!(self.0, " {}={value:?}", field.name());
+    }
+}
+
+impl Listener {
+    fn add(&self, name: &str, visit: impl FnOnce(&mut Line<'_>)) {
+        let mut text = self.0.lock().unwrap();
+        text.push_str(name);
+        visit(&mut Line(&mut text));
+        text.push('\n');
+    }
+}
+
+impl Subscriber for Listener {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.add(span.metadata().name(), |line| span.record(line));
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        self.add("record", |line| values.record(line));
+    }
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        self.add(event.metadata().name(), |line| event.record(line));
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// An action whose arguments hold a secret.
+struct Secretive;
+
+impl Action for Secretive {
+    type Arguments = std::collections::BTreeMap<String, String>;
+    type Output = std::collections::BTreeMap<String, String>;
+    fn name(&self) -> &str {
+        "secretive"
+    }
+    fn summary(&self) -> &str {
+        "Holds a secret."
+    }
+    fn plan(&self, asked: &Self::Arguments, place: &Place) -> Result<Plan, BridgeError> {
+        let secret = asked.get("secret").cloned().unwrap_or_default();
+        Ok(Plan::of(Step::program("quick").args([&secret]).stdin(secret.clone().into_bytes()))
+            .reads(place.resolve(&secret)?))
+    }
+    fn conclude(&self, asked: &Self::Arguments, _: &[StepEnd]) -> Result<Self::Output, BridgeError> {
+        Ok(asked.clone())
+    }
+}
+
+fn vm() -> Vm {
+    let lines = "version = 1\n[filesystem]\nread = [\"{workspace}\"]\n[commands]\nallow = [\"/usr\"]\n";
+    let policy = Policy::parse(lines, "test", &NoFiles).unwrap();
+    let spec = VmSpec::new(policy).workspace(format!("/w/{SECRET}"));
+    Kernel::builder(Plane).build().unwrap().create_vm(spec).unwrap()
+}
+
+#[test]
+fn every_start_end_verdict_limit_and_action_is_told_by_its_name_and_no_secret_is() {
+    let listener = Listener::default();
+    let told = listener.0.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tracing::subscriber::with_default(listener, || {
+        runtime.block_on(async {
+            let vm = vm();
+            let command = |program: &str| {
+                vm.command(program).arg(SECRET).env("TOKEN", SECRET).current_dir(format!("/w/{SECRET}"))
+            };
+            let output = command("quick").output().await.unwrap();
+            assert!(!output.stdout.is_empty());
+            let mut piped = command("quick").stdin(StreamMode::Piped).spawn().await.unwrap();
+            piped.controller().write_stdin(SECRET.into()).await.unwrap();
+            piped.wait().await;
+            command("limited").output().await.unwrap();
+            command(&format!("/opt/{SECRET}")).output().await.unwrap_err();
+            let actions = Actions::empty().register(Secretive).unwrap();
+            for secret in [SECRET, "../x"] {
+                actions.run(&vm, "secretive", &json!({ "secret": secret }), &ActionOptions::new()).await.unwrap();
+            }
+        });
+    });
+    let told = told.lock().unwrap().clone();
+    for part in [
+        "cofferdam.execution.start vm=vm-1 policy=test",
+        "plane=\"pretender\" outcome=\"started\"",
+        "outcome=\"denied_by_policy\"",
+        "monotonic_counter.cofferdam.execution.starts=1 histogram.cofferdam.execution.start.duration=",
+        "cause=\"exited\"",
+        "limit=\"wall_time_exceeded\" monotonic_counter.cofferdam.limits=1",
+        "cofferdam.decision access=\"filesystem.read\" verdict=\"allow\"",
+        "cofferdam.decision access=\"command.execute\" verdict=\"deny\"",
+        "cofferdam.queue.full",
+        "cofferdam.action.run action=\"secretive\"",
+        "cofferdam.action.ended action=\"secretive\" outcome=\"path_invalid\"",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    assert!(!told.contains(SECRET), "{told}");
+}
+
+#[test]
+fn every_name_that_is_told_is_documented() {
+    let page = include_str!("../../docs/telemetry.md");
+    let source = include_str!("../src/telemetry.rs");
+    let names = source.split(['"', ' ', '\n']).filter(|word| {
+        ["cofferdam.", "monotonic_counter.cofferdam.", "histogram.cofferdam."]
+            .iter()
+            .any(|start| word.starts_with(start))
+    });
+    let mut count = 0;
+    for name in names {
+        count += 1;
+        assert!(
+            page.contains(name.trim_start_matches("monotonic_counter.").trim_start_matches("histogram.")),
+            "{name}"
+        );
+    }
+    assert!(count >= 15, "{count}");
+}

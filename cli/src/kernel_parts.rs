@@ -3,6 +3,7 @@
 use crate::audit_log::{self, Recording};
 use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
+use crate::plane_choice;
 use crate::report::human;
 use crate::terminal::questions::Questions;
 use cofferdam_kernel::{Kernel, KernelBuilder};
@@ -87,8 +88,8 @@ impl KernelParts {
                 }
                 Kernel::builder(plane)
             }
-            PlaneName::Host => Kernel::builder(compose::host_plane()?),
-            PlaneName::Process(path) => Kernel::builder(compose::process(&path, &[])?),
+            PlaneName::Host => Kernel::builder(plane_choice::host_plane()?),
+            PlaneName::Process(path) => Kernel::builder(plane_choice::process(&path, &[])?),
         })
     }
 }

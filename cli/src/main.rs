@@ -12,6 +12,7 @@ mod exit_code;
 mod failure;
 mod fixed_name;
 mod kernel_parts;
+mod plane_choice;
 mod policy_file;
 mod report;
 mod session;

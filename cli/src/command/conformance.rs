@@ -1,8 +1,8 @@
 //! `cofferdam conformance`: whether a plane does what its contract says.
 
-use crate::compose::{self, utf8};
-use crate::exit_code;
+use crate::compose::utf8;
 use crate::failure::Failure;
+use crate::{exit_code, plane_choice};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_contract::conformance::{Group, Kit, Report};
@@ -53,7 +53,7 @@ impl Conformance {
         let (program, arguments) = self.program.split_first().ok_or_else(|| {
             Failure::new(ErrorCode::RequestInvalid, "no program is named").hint("cofferdam conformance -- PROGRAM")
         })?;
-        let plane = compose::process(&find(program)?, arguments)?;
+        let plane = plane_choice::process(&find(program)?, arguments)?;
         let mut kit = Kit::new(program.as_str());
         if let Some(folder) = &self.scratch {
             kit = kit.scratch(folder);

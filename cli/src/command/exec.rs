@@ -3,7 +3,7 @@
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
 use crate::kernel_parts::KernelParts;
-use crate::{exit_code, policy_file};
+use crate::{exit_code, plane_choice, policy_file};
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -75,7 +75,7 @@ impl Exec {
             (None, None) => Places::without_workspace(),
             (_, workspace) => Places::find(workspace.as_deref())?,
         };
-        let policy = compose::fitting(policy_file::find(self.policy_name())?, &kernel, &self.plane)?;
+        let policy = plane_choice::fitting(policy_file::find(self.policy_name())?, &kernel, &self.plane)?;
         let vm = compose::vm(&kernel, policy, &places, Explain::Known)?;
         let runtime = compose::runtime().map_err(|error| io("the program cannot be waited for", &error))?;
         let answer = runtime.block_on(vm.exec(request));

@@ -1,7 +1,8 @@
 //! `cofferdam plane serve`: lets a kernel in another process use one of our planes.
 
-use crate::compose::{self, PlaneName};
+use crate::compose::PlaneName;
 use crate::failure::{Failure, io};
+use crate::plane_choice;
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -27,9 +28,10 @@ pub(crate) struct PlaneServe {
 
 impl PlaneServe {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
-        let plane: Arc<dyn ExecutionBridge<Error = BridgeError>> = compose::plane(&self.plane)?.ok_or_else(|| {
-            Failure::new(ErrorCode::RequestInvalid, "only planes of this command are served: `linux` or `host`")
-        })?;
+        let plane: Arc<dyn ExecutionBridge<Error = BridgeError>> =
+            plane_choice::plane(&self.plane)?.ok_or_else(|| {
+                Failure::new(ErrorCode::RequestInvalid, "only planes of this command are served: `linux` or `host`")
+            })?;
         let transport = match &self.socket {
             None => Transport::stdio(),
             Some(path) => accept(path),

@@ -10,7 +10,7 @@ use crate::kernel_parts::KernelParts;
 use crate::report::{human, json};
 use crate::terminal::questions::{Questions, Told};
 use crate::terminal::relay::{self, Captured, Mode};
-use crate::{exit_code, fixed_name, policy_file};
+use crate::{exit_code, fixed_name, plane_choice, policy_file};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::enforcement::Tier;
@@ -202,9 +202,9 @@ impl Run {
 
     fn run_on(&self, kernel: &Kernel, questions: Option<&Questions>) -> Result<u8, Failure> {
         let places = self.places()?;
-        let unisolated = compose::isolates_nothing(kernel, &self.plane);
+        let unisolated = plane_choice::isolates_nothing(kernel, &self.plane);
         let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
-        let policy = compose::fitting(policy, kernel, &self.plane)?;
+        let policy = plane_choice::fitting(policy, kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(kernel, policy, &places, explain)?;
         let mode = self.mode(&vm);

@@ -6,6 +6,7 @@ use crate::compose;
 use crate::exit_code;
 use crate::failure::{Failure, io};
 use crate::kernel_parts::KernelParts;
+use crate::plane_choice;
 use crate::report::dry_run::{self, Ran, Tried};
 use crate::report::human;
 use crate::terminal::relay::{self, Captured, Mode};
@@ -23,7 +24,7 @@ impl Run {
         let recording = if self.overlay { self.recording() } else { Recording::Off };
         let kernel = KernelParts::new(self.plane.clone()).at_rest().recording(recording).kernel()?;
         let places = self.places()?;
-        let policy = compose::fitting(self.dry_policy()?, &kernel, &self.plane)?;
+        let policy = plane_choice::fitting(self.dry_policy()?, &kernel, &self.plane)?;
         let spec = compose::spec(policy, &places, Explain::Known);
         let vm = match kernel.create_vm(spec.clone()) {
             Ok(vm) => vm,

@@ -98,7 +98,7 @@ class Execution:
         self.cause = None
         self.begun = time.monotonic()
         streams = request["streams"]["separate"]
-        pipe = lambda name: subprocess.PIPE if streams[name] == "piped" else subprocess.DEVNULL
+        pipe = lambda name: subprocess.PIPE if streams[name] in ("piped", "followed") else subprocess.DEVNULL
         environment = dict(request["environment"])
         environment.setdefault("PATH", os.defpath)
         program = find(request["program"], environment["PATH"], request["working_directory"])

@@ -115,7 +115,7 @@ pub(crate) fn start(
 
 /// Our end and the program's.
 fn end(mode: StreamMode) -> std::io::Result<(Option<PipeReader>, OwnedFd)> {
-    if mode == StreamMode::Piped {
+    if matches!(mode, StreamMode::Piped | StreamMode::Followed) {
         let (ours, its) = pipe()?;
         return Ok((Some(ours), its.into()));
     }

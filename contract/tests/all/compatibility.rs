@@ -136,7 +136,7 @@ const SCHEMAS: [Row; 36] = [
                 s,
                 "/$defs/Form/oneOf",
                 json!({"type": "object", "required": ["event"], "properties": {"event": {"const": "c"}}}),
-            )
+            );
         },
         true,
         "name-added",

@@ -11,6 +11,9 @@ use cofferdam_bridge::persistence::{
 use cofferdam_bridge::random::{FillRandomBytesRequest, RandomBridge};
 use cofferdam_contract::conformance::Kit;
 
+/// How a source of random bytes answers that has one fault.
+type RandomFault = fn(&SeededRandom, FillRandomBytesRequest) -> Result<Vec<u8>, BridgeError>;
+
 struct Bytes(fn(&SeededRandom, FillRandomBytesRequest) -> Result<Vec<u8>, BridgeError>, SeededRandom);
 
 impl BridgeTypes for Bytes {
@@ -24,12 +27,12 @@ impl RandomBridge for Bytes {
 }
 
 fn right(random: &SeededRandom, request: FillRandomBytesRequest) -> Result<Vec<u8>, BridgeError> {
-    random.fill_random_bytes(&CallContext::unbounded(), request).map_err(Into::into)
+    random.fill_random_bytes(&CallContext::unbounded(), request)
 }
 
 #[test]
 fn b7_random_bytes_that_are_none_are_caught() {
-    let mutants: [fn(&SeededRandom, FillRandomBytesRequest) -> Result<Vec<u8>, BridgeError>; 5] = [
+    let mutants: [RandomFault; 5] = [
         |_, request| Ok(vec![7; request.length as usize]),
         |_, request| Ok((0..request.length).map(|number| number.to_le_bytes()[0]).collect()),
         |random, request| right(random, request).map(|bytes| bytes.into_iter().map(|byte| byte & 0x7f).collect()),
@@ -74,7 +77,7 @@ impl PersistenceBridge for Store {
             Wrong::Shares if request.vm_id.as_str() != "conformance-new" => request.vm_id = VmId::new("all"),
             _ => {}
         }
-        let mut found = self.1.load_filesystem_state(call, request).map_err(BridgeError::from)?;
+        let mut found = self.1.load_filesystem_state(call, request)?;
         if let (Wrong::LosesTheFormat, Some(snapshot)) = (&self.0, &mut found) {
             snapshot.format.clear();
         }
@@ -90,13 +93,13 @@ impl PersistenceBridge for Store {
             Wrong::Shares => request.vm_id = VmId::new("all"),
             Wrong::KeepsTheFirst => {
                 let asked = LoadFilesystemStateRequest::new(request.vm_id.clone());
-                if self.1.load_filesystem_state(call, asked).map_err(BridgeError::from)?.is_some() {
+                if self.1.load_filesystem_state(call, asked)?.is_some() {
                     return Ok(());
                 }
             }
             _ => {}
         }
-        self.1.flush_filesystem_state(call, request).map_err(Into::into)
+        self.1.flush_filesystem_state(call, request)
     }
 }
 

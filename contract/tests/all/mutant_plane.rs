@@ -100,7 +100,7 @@ pub(crate) struct Mutant {
 }
 
 impl Mutant {
-    pub(crate) fn new(inner: Plane, fault: Fault) -> Plane {
+    pub(crate) fn around(inner: Plane, fault: Fault) -> Plane {
         Arc::new(Self { inner, fault, calls: AtomicU32::new(0), made: Mutex::default() })
     }
 

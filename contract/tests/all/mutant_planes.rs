@@ -10,7 +10,7 @@ fn assert_caught(plane: &dyn Fn() -> Plane, group: Group, faults: &[Fault]) {
     assert!(right.passed(), "{}", right.text());
     let mut missed = Vec::new();
     for fault in faults {
-        let mutant = Mutant::new(plane(), *fault);
+        let mutant = Mutant::around(plane(), *fault);
         let report = Kit::new(format!("{fault:?}")).plane(mutant).only([group]).until_first_failure().run();
         if report.failures().count() == 0 {
             missed.push(*fault);

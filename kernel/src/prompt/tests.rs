@@ -104,9 +104,9 @@ fn a_thousand_prompts_are_answered_in_any_order_and_none_is_stuck() {
         for step in 0..1000 {
             let (prompt, reply) = &replies[step * 7 % 1000];
             let number: usize = prompt.question.subject.trim_start_matches("/p/").parse().unwrap();
-            let answer = if number % 3 == 0 { PromptAnswer::Deny } else { PromptAnswer::once() };
+            let answer = if number.is_multiple_of(3) { PromptAnswer::Deny } else { PromptAnswer::once() };
             reply.clone().answer(answer).unwrap();
-            let expected = if number % 3 == 0 { PromptOutcome::Denied } else { PromptOutcome::Allowed };
+            let expected = if number.is_multiple_of(3) { PromptOutcome::Denied } else { PromptOutcome::Allowed };
             assert_eq!(outcomes.of(number), Some(expected));
             assert!(reply.clone().answer(PromptAnswer::once()).is_err(), "a prompt is answered once");
         }

@@ -143,9 +143,9 @@ pub(crate) fn welcome(id: u64) -> String {
 pub(crate) fn scripted(then: Vec<u8>) -> (WirePlane, JoinHandle<()>) {
     let (ours, its) = UnixStream::pair().unwrap();
     let thread = thread::spawn(move || {
-        let mut lines = BufReader::new(its.try_clone().unwrap()).lines().map_while(Result::ok);
+        let lines = BufReader::new(its.try_clone().unwrap()).lines().map_while(Result::ok);
         let mut writer = its;
-        while let Some(line) = lines.next() {
+        for line in lines {
             let id = line.split("\"id\":").nth(1).and_then(|rest| rest.split([',', '}']).next()?.parse().ok());
             // Notifications have none.
             let Some(id): Option<u64> = id else { continue };

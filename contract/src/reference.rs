@@ -33,7 +33,24 @@ pub fn fault_rows() -> String {
 }
 
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
+    unlinked(text).replace('|', "\\|").replace('\n', " ")
+}
+
+/// A description without the links that only Rust's documents can follow: `[words](crate::place)` becomes the words.
+fn unlinked(text: &str) -> String {
+    let mut rest = text;
+    let mut plain = String::new();
+    while let Some((before, after)) = rest.split_once("](crate::") {
+        match (before.rsplit_once('['), after.split_once(')')) {
+            (Some((first, words)), Some((_, last))) => {
+                plain.push_str(first);
+                plain.push_str(words);
+                rest = last;
+            }
+            _ => break,
+        }
+    }
+    plain + rest
 }
 
 fn methods(page: &mut String) {
@@ -108,7 +125,7 @@ fn types(page: &mut String) {
 }
 
 fn define(page: &mut String, name: &str, schema: &Value) {
-    let words = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let words = unlinked(schema.get("description").and_then(Value::as_str).unwrap_or_default());
     let _ = write!(page, "\n### {name}\n\n{words}\n");
     if let Some(alternatives) = ["oneOf", "anyOf"].iter().find_map(|key| schema.get(*key)?.as_array()) {
         page.push('\n');

@@ -66,8 +66,10 @@ fn unexplained(text: &str) -> Vec<usize> {
 }
 
 /// The targets of `[text](target)` that are files of the project.
+/// What a document links to, outside its blocks of code.
 fn links(text: &str) -> Vec<String> {
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let prose = text.split("```").step_by(2);
+    let targets = prose.flat_map(|part| part.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
     let local = targets.map(|target| target.split('#').next().unwrap_or_default());
     local
         .filter(|target| !target.is_empty() && !target.contains("://") && !target.contains(' '))
@@ -106,5 +108,6 @@ mod tests {
             check(Path::new("README.md"), "see [this](no/such/file.md) and [that](https://example.com)").len(),
             1
         );
+        assert!(check(Path::new("README.md"), "```python\nCALLS[method](params)\n```").is_empty());
     }
 }

@@ -234,7 +234,7 @@ async fn line(lines: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option
     Ok((bytes.pop() == Some(b'\n')).then_some(bytes))
 }
 
-/// As [`line`], but what has come stays in `pending` when this is not waited for to its end.
+/// As [`line()`], but what has come stays in `pending` when this is not waited for to its end.
 async fn part_of_line(lines: &mut BufReader<OwnedReadHalf>, pending: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         let come = lines.fill_buf().await.ok()?;

@@ -25,7 +25,7 @@ pub struct SegmentBegin {
 pub struct Signature {
     /// The public key, in hexadecimal.
     pub key: String,
-    /// The signature of [`signed_text`] for the record that it stands in, in hexadecimal.
+    /// The signature of `signed_text` for the record that it stands in, in hexadecimal.
     pub signature: String,
 }
 

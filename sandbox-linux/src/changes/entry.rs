@@ -63,7 +63,7 @@ impl Facts {
             device: stat.st_dev,
             inode: stat.st_ino,
             mode: stat.st_mode & 0o7777,
-            links: stat.st_nlink,
+            links: whole(stat.st_nlink),
             user: stat.st_uid,
             group: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
@@ -198,4 +198,8 @@ pub(crate) fn split(path: &Path) -> Result<(&Path, CString), Errno> {
 /// A path by which calls that take none but paths reach what a descriptor names.
 pub(crate) fn own_path(descriptor: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
+}
+/// A count of links, which has four bytes on AArch64 and eight on x86-64.
+fn whole(count: impl Into<u64>) -> u64 {
+    count.into()
 }

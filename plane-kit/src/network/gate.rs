@@ -380,3 +380,31 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     let ip: IpAddr = address.ip().to_canonical();
     SocketAddr::new(ip, address.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::resolver::SystemResolver;
+    use std::cell::Cell;
+
+    #[test]
+    fn net_29_who_asked_is_sought_once_for_each_refusal() {
+        let gate = Gate::new(&NetworkProfile::default(), Arc::new(SystemResolver::default()), false);
+        let sought = Cell::new(0);
+        let program = || {
+            sought.set(sought.get() + 1);
+            Some("p".to_owned())
+        };
+        let target = |last: u8| Target::Address(SocketAddr::new(Ipv4Addr::new(192, 0, 2, last).into(), 443));
+        for _ in 0..50 {
+            assert!(!gate.decide(&target(1), program));
+        }
+        assert_eq!(sought.get(), 1);
+        for last in 2..=255 {
+            assert!(!gate.decide(&target(last), program));
+        }
+        let (_, denials) = gate.take();
+        assert_eq!((denials[0].times, denials[0].program.as_deref()), (Some(50), Some("p")));
+        assert_eq!(sought.get(), denials.len(), "none for what is not told any more");
+    }
+}

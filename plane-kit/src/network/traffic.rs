@@ -110,3 +110,44 @@ impl Traffic {
         (told, std::mem::take(&mut self.denials))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(traffic: &mut Traffic, host: &str) -> Option<HostTraffic> {
+        traffic.take().0.into_iter().find(|one| one.host == host)
+    }
+
+    #[test]
+    fn attempts_on_many_hosts_hide_nothing_that_was_carried() {
+        let mut traffic = Traffic::default();
+        for number in 0..MOST_HOSTS + 50 {
+            traffic.meter(&format!("tried-{number}"), 443).failed();
+        }
+        let meter = traffic.meter("real", 443);
+        meter.connected();
+        meter.sent(5);
+        drop(meter);
+        let all = traffic.take().0;
+        let real = all.iter().find(|one| one.host == "real").unwrap();
+        assert_eq!((real.connections, real.sent_bytes), (1, 5));
+        assert_eq!(all.iter().map(|one| one.failed).sum::<u64>(), (MOST_HOSTS + 50) as u64);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_told_together() {
+        let mut traffic = Traffic::default();
+        for number in 0..=MOST_HOSTS {
+            traffic.meter(&format!("n{number}.below"), 443).connected();
+        }
+        let last = traffic.meter("last", 443);
+        last.connected();
+        last.sent(7);
+        let others = told(&mut traffic, OTHERS).unwrap();
+        assert_eq!((others.port, others.connections, others.sent_bytes), (0, 2, 7));
+        // Another run of the same network begins with all of the room.
+        traffic.meter("next", 443).connected();
+        assert_eq!(told(&mut traffic, "next").unwrap().connections, 1);
+    }
+}

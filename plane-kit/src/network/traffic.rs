@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// As many hosts as a report lists.
-const MOST_HOSTS: usize = 256;
+/// As many hosts as a report lists, beside the one for all others.
+const MOST_HOSTS: usize = 255;
 /// How all hosts beyond that are told together, on port 0: no host has that name.
 const OTHERS: &str = "*";
 /// As many refusals as are told.

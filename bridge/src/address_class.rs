@@ -11,6 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum AddressClass {
     /// This machine: 127.0.0.0/8, `::1`, and the unspecified address, which connects to this machine too.
     Loopback,
+    /// This machine, by an address of another class that one of its interfaces has. Only whoever knows the interfaces can tell: what
+    /// [`of`](Self::of) answers is never this.
+    ThisMachine,
     /// Private networks (RFC 1918, RFC 4193), shared ones of carriers (RFC 6598), site-local ones.
     Private,
     /// The link alone: 169.254.0.0/16, `fe80::/10`.
@@ -52,6 +55,7 @@ impl AddressClass {
     pub fn told(self) -> &'static str {
         match self {
             Self::Loopback => "a loopback address",
+            Self::ThisMachine => "an address of this machine itself",
             Self::Private => "a private address",
             Self::LinkLocal => "a link-local address",
             Self::Metadata => "a cloud's metadata address",

@@ -13,6 +13,7 @@ use cofferdam_bridge::execution::Explain;
 use cofferdam_bridge::verdict::Verdict;
 use cofferdam_kernel::policy::Access;
 use cofferdam_kernel::session::{Session, SessionSpec};
+use cofferdam_plane_kit::host::HostGrants;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -156,14 +157,16 @@ impl HostArguments {
     }
 }
 
-/// What a host writes down tells the next which processes to end: no command may write there.
+/// What a host writes down tells the next which processes to end, and who could write grants could grant: no command may write there.
 fn out_of_reach(session: &Session, place: &Place) -> Result<(), Failure> {
-    for directory in place.directories() {
+    let grants = HostGrants::of_user()?.directory().canonicalize().ok();
+    for directory in place.directories().into_iter().chain(grants) {
         let path = compose::utf8(directory)?;
         let decision = session.vm().decide(&Access::Write(path.clone()))?;
         // Without a rule it is the private temporary folder, which does not hold the host's directories.
         if decision.verdict != Verdict::Deny && decision.rule.is_some() {
-            let sentence = format!("the commands of this session could write to `{path}`, where sessions are kept");
+            let sentence =
+                format!("the commands of this session could write to `{path}`, where sessions are kept, or grants");
             return Err(Failure::new(ErrorCode::SessionInvalid, sentence).hint(
                 "deny that in the policy, or set XDG_STATE_HOME and XDG_RUNTIME_DIR to places outside of the workspace",
             ));

@@ -4,6 +4,7 @@ use super::address_book::{AddressBook, MOST_NAMES};
 use super::dial::{self, NotDialled};
 use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
+use super::own_address;
 use super::resolver::{LookupFault, Resolve};
 use super::traffic::{Meter, Traffic};
 use super::upstream::Upstream;
@@ -108,7 +109,7 @@ impl Gate {
     pub async fn answer(&self, question: &Question, program: impl FnOnce() -> Option<String>) -> Vec<u8> {
         let end = |outcome| question.answer(outcome, &[]);
         let Some(name) = canonical_name(&question.name) else {
-            self.refuse_name(&question.name, None, program());
+            self.refuse_name(&question.name, None, program);
             return end(Outcome::NoSuchName);
         };
         if name == "localhost" || name.ends_with(".localhost") {
@@ -119,7 +120,7 @@ impl Gate {
             };
         }
         if self.rules.name(&name, None).is_none() {
-            self.refuse_name(&name, None, program());
+            self.refuse_name(&name, None, program);
             return end(if matches!(question.kind, Kind::Other(_)) { Outcome::Refused } else { Outcome::NoSuchName });
         }
         match question.kind {
@@ -131,7 +132,7 @@ impl Gate {
         // Before it is asked about outside: each question may carry something out.
         let entered = lock(&self.book).enter(&name);
         let Some((four, six)) = entered else {
-            self.refuse_more_names(&name, program());
+            self.refuse_more_names(&name, program);
             return end(Outcome::Failed);
         };
         let found = match self.lookup(&name, 0).await {
@@ -148,7 +149,7 @@ impl Gate {
         };
         // Where no port would do there is nothing to connect to: better to hear it now.
         if let Some((address, class)) = self.never_dialled(&found) {
-            self.refuse_name(&name, Some((address, class)), program());
+            self.refuse_name(&name, Some((address, class)), program);
             return end(Outcome::NoSuchName);
         }
         let has = |six: bool| found.iter().any(|address| address.ip().to_canonical().is_ipv6() == six);
@@ -181,7 +182,7 @@ impl Gate {
             Target::Address(address) => self.rules.address(address.ip(), address.port()),
         };
         if rule.is_none() {
-            self.refuse(target, None, program());
+            self.refuse(target, None, program);
         }
         rule.is_some()
     }
@@ -205,11 +206,9 @@ impl Gate {
                     (Err(_), None) => return Err(NotDialled::Unresolved),
                 };
                 // One address among others that must not be dialled is a sign of somebody who steers the name.
-                let barred = found.iter().find_map(|address| {
-                    self.rules.dialled(address.ip(), address.port()).err().map(|class| (*address, class))
-                });
+                let barred = found.iter().find_map(|address| self.barred(*address).map(|class| (*address, class)));
                 if let Some((address, class)) = barred {
-                    self.refuse(target, Some((address, class)), program());
+                    self.refuse(target, Some((address, class)), program);
                     return Err(NotDialled::Refused);
                 }
                 // What leads to this machine itself no proxy can reach.
@@ -232,11 +231,18 @@ impl Gate {
     }
 
     /// Notes that a connection was refused for `why`, a sentence.
-    pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: Option<String>) {
+    pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: impl FnOnce() -> Option<String>) {
         let mut denial = Denial::new("network.connect", target.entry());
         denial.remedy = Some(remedy.to_owned());
         denial.note = Some(why.to_owned());
-        denial.program = program;
+        self.note(denial, program);
+    }
+
+    /// Notes a refusal. Who asked is sought for a new one alone: it is slow, and everybody else in the network waits meanwhile.
+    fn note(&self, mut denial: Denial, program: impl FnOnce() -> Option<String>) {
+        if lock(&self.traffic).is_new(&denial) {
+            denial.program = program();
+        }
         lock(&self.traffic).refused(denial);
     }
 
@@ -260,7 +266,12 @@ impl Gate {
         }
     }
 
-    fn refuse(&self, target: &Target, barred: Option<(SocketAddr, AddressClass)>, program: Option<String>) {
+    fn refuse(
+        &self,
+        target: &Target,
+        barred: Option<(SocketAddr, AddressClass)>,
+        program: impl FnOnce() -> Option<String>,
+    ) {
         let mut denial = Denial::new("network.connect", target.entry());
         denial.remedy = Some(line(&target.entry()));
         if let Some((address, class)) = barred {
@@ -269,12 +280,16 @@ impl Gate {
             denial.remedy = Some(line(&address));
             denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
         }
-        denial.program = program;
-        lock(&self.traffic).refused(denial);
+        self.note(denial, program);
     }
 
     /// A name that was looked up and is not answered.
-    fn refuse_name(&self, name: &str, barred: Option<(SocketAddr, AddressClass)>, program: Option<String>) {
+    fn refuse_name(
+        &self,
+        name: &str,
+        barred: Option<(SocketAddr, AddressClass)>,
+        program: impl FnOnce() -> Option<String>,
+    ) {
         let mut denial = Denial::new("network.resolve", name);
         match barred {
             None => {
@@ -289,26 +304,35 @@ impl Gate {
                 denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
             }
         }
-        denial.program = program;
-        lock(&self.traffic).refused(denial);
+        self.note(denial, program);
     }
 
     /// A name that is one too many.
-    fn refuse_more_names(&self, name: &str, program: Option<String>) {
+    fn refuse_more_names(&self, name: &str, program: impl FnOnce() -> Option<String>) {
         let mut denial = Denial::new("network.resolve", name);
         denial.note = Some(format!(
             "a run may ask for {MOST_NAMES} names, and this one has; name what it needs without a wildcard"
         ));
-        denial.program = program;
-        lock(&self.traffic).refused(denial);
+        self.note(denial, program);
     }
 
     /// An address among `found` that no rule names on any port and that is none of the open internet's.
     fn never_dialled(&self, found: &[SocketAddr]) -> Option<(SocketAddr, AddressClass)> {
         found.iter().find_map(|address| {
-            let class = AddressClass::of(address.ip())?;
+            let class = AddressClass::of(address.ip())
+                .or_else(|| own_address::is_own(address.ip()).then_some(AddressClass::ThisMachine))?;
             (!self.rules.names_address(address.ip())).then_some((*address, class))
         })
+    }
+
+    /// What keeps `address`, to which a name led, from being dialled.
+    fn barred(&self, address: SocketAddr) -> Option<AddressClass> {
+        let (ip, port) = (address.ip(), address.port());
+        match self.rules.dialled(ip, port) {
+            Err(class) => Some(class),
+            Ok(()) if self.rules.address(ip, port).is_some() => None,
+            Ok(()) => own_address::is_own(ip).then_some(AddressClass::ThisMachine),
+        }
     }
 
     fn upstream_of(&self, name: &str) -> Option<&Upstream> {
@@ -355,4 +379,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     let ip: IpAddr = address.ip().to_canonical();
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::resolver::SystemResolver;
+    use std::cell::Cell;
+
+    #[test]
+    fn net_29_who_asked_is_sought_once_for_each_refusal() {
+        let gate = Gate::new(&NetworkProfile::default(), Arc::new(SystemResolver::default()), false);
+        let sought = Cell::new(0);
+        let program = || {
+            sought.set(sought.get() + 1);
+            Some("p".to_owned())
+        };
+        let target = |last: u8| Target::Address(SocketAddr::new(Ipv4Addr::new(192, 0, 2, last).into(), 443));
+        for _ in 0..50 {
+            assert!(!gate.decide(&target(1), program));
+        }
+        assert_eq!(sought.get(), 1);
+        for last in 2..=255 {
+            assert!(!gate.decide(&target(last), program));
+        }
+        let (_, denials) = gate.take();
+        assert_eq!((denials[0].times, denials[0].program.as_deref()), (Some(50), Some("p")));
+        assert_eq!(sought.get(), denials.len(), "none for what is not told any more");
+    }
 }

@@ -16,6 +16,7 @@ pub mod gate;
 pub mod inspect;
 pub mod name_message;
 pub mod name_server;
+mod own_address;
 pub mod resolver;
 mod splice;
 mod system_resolver;

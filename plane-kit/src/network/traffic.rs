@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// As many hosts as a report lists.
-const MOST_HOSTS: usize = 256;
+/// As many hosts as a report lists, beside the one for all others.
+const MOST_HOSTS: usize = 255;
+/// How all hosts beyond that are told together, on port 0: no host has that name.
+const OTHERS: &str = "*";
 /// As many refusals as are told.
 const MOST_DENIALS: usize = 64;
 
@@ -51,13 +53,31 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// The meter of `port` of `host`. Past so many hosts all share one that nobody is told of.
+    /// The meter of `port` of `host`. Past so many hosts, one with which nothing came to be gives way; where there is none such, all
+    /// others share one.
     pub fn meter(&mut self, host: &str, port: u16) -> Arc<Meter> {
         let key = (host.to_owned(), port);
-        if !self.meters.contains_key(&key) && self.meters.len() >= MOST_HOSTS {
+        if !self.meters.contains_key(&key) && self.meters.len() >= MOST_HOSTS && !self.make_room() {
             return self.rest.clone();
         }
         self.meters.entry(key).or_default().clone()
+    }
+
+    /// Lets a host go to which nothing was carried, so that attempts hide nothing that was.
+    fn make_room(&mut self) -> bool {
+        let idle = |meter: &Arc<Meter>| Arc::strong_count(meter) == 1 && meter.connections.load(Ordering::Relaxed) == 0;
+        let Some(key) = self.meters.iter().find(|(_, meter)| idle(meter)).map(|(key, _)| key.clone()) else {
+            return false;
+        };
+        let failed = self.meters.remove(&key).map_or(0, |meter| meter.failed.load(Ordering::Relaxed));
+        self.rest.failed.fetch_add(failed, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether a refusal would be told that is not yet.
+    pub fn is_new(&self, denial: &Denial) -> bool {
+        let same = |known: &Denial| known.access == denial.access && known.subject == denial.subject;
+        self.denials.len() < MOST_DENIALS && !self.denials.iter().any(same)
     }
 
     /// Notes a refusal; one that is known is counted.
@@ -73,8 +93,10 @@ impl Traffic {
     /// What has happened since it was last taken.
     pub fn take(&mut self) -> (Vec<HostTraffic>, Vec<Denial>) {
         let read = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
-        let told = self.meters.iter().map(|((host, port), meter)| {
-            let mut traffic = HostTraffic::new(host, *port);
+        let rest = ((OTHERS.to_owned(), 0), self.rest.clone());
+        let told = self.meters.iter().map(|(key, meter)| (key.clone(), meter.clone())).chain([rest]);
+        let told = told.map(|((host, port), meter)| {
+            let mut traffic = HostTraffic::new(host, port);
             traffic.connections = read(&meter.connections);
             traffic.failed = read(&meter.failed);
             traffic.sent_bytes = read(&meter.sent);
@@ -82,6 +104,50 @@ impl Traffic {
             traffic
         });
         let happened = |one: &HostTraffic| one.connections + one.failed + one.sent_bytes + one.received_bytes > 0;
-        (told.filter(happened).collect(), std::mem::take(&mut self.denials))
+        let told = told.filter(happened).collect();
+        // What is over has been told: the room is for what comes.
+        self.meters.retain(|_, meter| Arc::strong_count(meter) > 1);
+        (told, std::mem::take(&mut self.denials))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(traffic: &mut Traffic, host: &str) -> Option<HostTraffic> {
+        traffic.take().0.into_iter().find(|one| one.host == host)
+    }
+
+    #[test]
+    fn attempts_on_many_hosts_hide_nothing_that_was_carried() {
+        let mut traffic = Traffic::default();
+        for number in 0..MOST_HOSTS + 50 {
+            traffic.meter(&format!("tried-{number}"), 443).failed();
+        }
+        let meter = traffic.meter("real", 443);
+        meter.connected();
+        meter.sent(5);
+        drop(meter);
+        let all = traffic.take().0;
+        let real = all.iter().find(|one| one.host == "real").unwrap();
+        assert_eq!((real.connections, real.sent_bytes), (1, 5));
+        assert_eq!(all.iter().map(|one| one.failed).sum::<u64>(), (MOST_HOSTS + 50) as u64);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_told_together() {
+        let mut traffic = Traffic::default();
+        for number in 0..=MOST_HOSTS {
+            traffic.meter(&format!("n{number}.below"), 443).connected();
+        }
+        let last = traffic.meter("last", 443);
+        last.connected();
+        last.sent(7);
+        let others = told(&mut traffic, OTHERS).unwrap();
+        assert_eq!((others.port, others.connections, others.sent_bytes), (0, 2, 7));
+        // Another run of the same network begins with all of the room.
+        traffic.meter("next", 443).connected();
+        assert_eq!(told(&mut traffic, "next").unwrap().connections, 1);
     }
 }

@@ -10,6 +10,7 @@ mod one;
 mod outside;
 mod packets;
 mod ports;
+mod room;
 mod serve;
 
 pub(crate) use one::OneNetwork;

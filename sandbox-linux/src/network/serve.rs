@@ -4,6 +4,7 @@ use super::Outside;
 use super::asker::{Askers, Protocol};
 use super::datagrams::Datagrams;
 use super::packets;
+use super::room::Room;
 use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
 use cofferdam_bridge::event::ExecutionReport;
@@ -15,22 +16,19 @@ use cofferdam_plane_kit::network::inspect::{self, ACCESS_DENIED, First};
 use cofferdam_plane_kit::network::name_message::Question;
 use cofferdam_plane_kit::network::name_server;
 use cofferdam_plane_kit::network::worker::{Worker, ended};
-use nix::sys::resource::{Resource, getrlimit};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// As many refusals as a report holds.
 const MOST_DENIALS: usize = 64;
 /// As many questions as are worked on at once; more wait in the socket.
 const MOST_QUESTIONS: usize = 64;
-/// Connections at once, of which each takes two descriptors of the host: at least, and at most; more wait to be accepted.
-const CONNECTIONS: (u64, u64) = (16, 1024);
 
 /// The sockets of a sandbox, as they came from its launcher.
 #[derive(Debug, Default)]
@@ -73,7 +71,7 @@ pub(crate) struct Network {
 struct Serving {
     gate: Arc<Gate>,
     askers: Askers,
-    room: Arc<Semaphore>,
+    room: Room,
     stop: watch::Receiver<bool>,
 }
 
@@ -85,8 +83,7 @@ impl Network {
         let (own, askers) = (gate.clone(), Askers::default());
         let known = askers.clone();
         let worker = Worker::start(move |stop| async move {
-            let room = Arc::new(Semaphore::new(most_connections()));
-            let serving = Serving { gate: own, askers: known, room, stop };
+            let serving = Serving { gate: own, askers: known, room: Room::new(), stop };
             // Without one of its sockets the run has less than it was given, and nothing more.
             let _ = serving.all(sockets).await;
         })?;
@@ -114,13 +111,6 @@ impl Network {
             denials.into_iter().filter(|own| !report.denials.iter().any(|denial| known(denial, own))).collect();
         report.denials.extend(fresh.into_iter().take(room));
     }
-}
-
-/// A quarter of the descriptors that the host may have.
-fn most_connections() -> usize {
-    let (least, most) = CONNECTIONS;
-    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
-    usize::try_from((descriptors / 4).clamp(least, most)).unwrap_or(usize::MAX)
 }
 
 impl Serving {
@@ -193,11 +183,11 @@ impl Serving {
             match accepted {
                 Ok((stream, asker)) => {
                     // Only now: whoever waits for a connection takes no room from those that have one.
-                    let Ok(permit) = self.room.clone().acquire_owned().await else { return };
+                    let Some(seat) = self.room.take().await else { return };
                     let serving = self.clone();
                     under_way.spawn(async move {
                         serving.connection(stream, asker).await;
-                        drop(permit);
+                        drop(seat);
                     });
                 }
                 // No descriptor for it: those that are there must end first.
@@ -231,7 +221,7 @@ impl Serving {
         let first = match first {
             Ok(First::Passed(bytes)) => bytes,
             Ok(First::Refused { why, remedy, tls }) => {
-                self.gate.refuse_for(&target, &why, remedy, program());
+                self.gate.refuse_for(&target, &why, remedy, program);
                 meter.failed();
                 return refuse(stream, tls).await;
             }

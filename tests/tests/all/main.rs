@@ -51,6 +51,7 @@ mod names;
 mod network_attacks;
 mod network_by_name;
 mod network_denied;
+mod network_floods;
 mod network_programs;
 mod network_tls;
 mod pool;

@@ -1,6 +1,7 @@
 //! Ways around `network.mode = "allowlist"`; the servers of the host and what is told at the end are the witness.
 
 use cofferdam_tests::attack::{Answers, Attack, Tier};
+use cofferdam_tests::command::{run, text};
 use cofferdam_tests::host::Host;
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
@@ -138,6 +139,53 @@ for address in ['169.254.169.254', '100.100.100.200', 'fd00:ec2::254', '::ffff:1
     }
     for subject in ["169.254.169.254:80", "100.100.100.200:80", "[fd00:ec2::254]:80", "metadata.test"] {
         assert!(answers.is_recorded(subject), "{subject}: {answers:?}");
+    }
+}
+
+#[test]
+fn net_14_a_name_that_leads_to_this_machine_by_a_public_address_is_refused_unless_that_is_named() {
+    if skip::program("python3").is_none() || skip::program("ip").is_none() {
+        return;
+    }
+    // In a network of the test's own, whose loopback has addresses of the open internet.
+    const HOST: &str = "
+import socket, subprocess, sys, threading
+server = socket.socket(socket.AF_INET6); server.setsockopt(41, 26, 0); server.bind(('::', 8777)); server.listen()
+arrived = []
+def serve():
+    while True:
+        stream = server.accept()[0]; arrived.append(1); stream.sendall(b'reached'); stream.close()
+threading.Thread(target=serve, daemon=True).start()
+subprocess.run(sys.argv[1:])
+print('arrived', len(arrived))
+";
+    const GO: &str = "
+import socket
+for name in ['four.evil.test', 'six.evil.test', 'mixed.evil.test']:
+    try: print(name, socket.create_connection((name, 8777), 5).recv(9).decode())
+    except OSError: print(name, 'refused')
+";
+    const SETUP: &str = "ip link set lo up && ip addr add 8.8.4.4/32 dev lo && ip addr add 2606:4700::77/128 dev lo || exit 77\n\
+                         exec python3 -c \"$HOST\" \"$@\"";
+    let place = Scratch::new();
+    for (named, expected) in [(None, ("refused", "arrived 0")), (Some("8.8.4.4:8777"), ("reached", "arrived 1"))] {
+        let mut options = vec!["--allow-net", "*.evil.test:8777", "--resolve", "four.evil.test=8.8.4.4"];
+        options.extend(["--resolve", "six.evil.test=2606:4700::77", "--resolve", "mixed.evil.test=8.8.8.8"]);
+        options.extend(["--resolve", "mixed.evil.test=2606:4700::77"]);
+        options.extend(named.into_iter().flat_map(|named| ["--allow-net", named]));
+        let inner = run(place.path(), &options, &["python3", "-c", GO]);
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-Urn", "sh", "-c", SETUP, "sh"]).arg(inner.get_program()).args(inner.get_args());
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("HOST", HOST);
+        let output = command.current_dir(place.path()).output().unwrap();
+        if output.status.code() == Some(77) {
+            return skip::skipped("no addresses can be given to a network of the test's own");
+        }
+        let told = text(&output.stdout);
+        let (four, arrived) = expected;
+        assert!(told.contains(&format!("four.evil.test {four}\n")), "{named:?}: {output:?}");
+        assert!(told.contains("six.evil.test refused\nmixed.evil.test refused\n"), "{named:?}: {output:?}");
+        assert!(told.ends_with(&format!("{arrived}\n")), "{named:?}: {output:?}");
     }
 }
 

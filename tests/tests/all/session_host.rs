@@ -346,4 +346,15 @@ fn where_sessions_are_kept_no_command_of_one_writes() {
     let refused = open.env("XDG_STATE_HOME", &inside).output().unwrap();
     assert_eq!(refused.status.code(), Some(125));
     assert!(text(&refused.stderr).contains("where sessions are kept"), "{refused:?}");
+    // The rest of what is kept there gives rights, too: hiding the sessions alone does not do.
+    for (denied, code) in [("state/cofferdam/sessions", 125), ("state/cofferdam", 0)] {
+        let denied = session.workspace.path().canonicalize().unwrap().join(denied);
+        let denied = denied.display();
+        let policy = format!("version = 1\nextends = \"dev\"\n[filesystem]\ndeny = [\"{denied}\"]\n");
+        session.workspace.write("policy.toml", &policy);
+        let command = |arguments: &[&str]| session.command(arguments).env("XDG_STATE_HOME", &inside).output().unwrap();
+        let opened = command(&["open", "s", "--policy", "policy.toml"]);
+        assert_eq!(opened.status.code(), Some(code), "{denied}: {opened:?}");
+        command(&["close", "s"]);
+    }
 }

@@ -1,0 +1,81 @@
+//! How many connections are carried at once. Each takes two descriptors, and the host has only so many, for all its networks and
+//! everything else that it does: to be spoken to, to start runs, to end them.
+
+use nix::sys::resource::{Resource, getrlimit};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections of one network: at least, and at most; more wait to be accepted.
+const OF_ONE: (u64, u64) = (16, 1024);
+/// As many of each network are beside what all share, so that one that takes all of that holds up no other.
+const BESIDE: usize = 8;
+
+/// What all networks of this process share.
+static OF_ALL: OnceLock<Arc<Semaphore>> = OnceLock::new();
+
+/// The room of one network.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    own: Arc<Semaphore>,
+    beside: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
+}
+
+/// The place of one connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    _own: OwnedSemaphorePermit,
+    _either: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// That of one more network.
+    pub(super) fn new() -> Self {
+        let (least, most) = OF_ONE;
+        let quarter = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft) / 4;
+        let own = Arc::new(Semaphore::new(number(quarter.clamp(least, most))));
+        let all = || Arc::new(Semaphore::new(number(quarter.max(least)).min(Semaphore::MAX_PERMITS)));
+        Self { own, beside: Arc::new(Semaphore::new(BESIDE)), shared: OF_ALL.get_or_init(all).clone() }
+    }
+
+    /// Waits for a place.
+    pub(super) async fn take(&self) -> Option<Seat> {
+        let own = self.own.clone().acquire_owned().await.ok()?;
+        let either = tokio::select! {
+            biased;
+            permit = self.beside.clone().acquire_owned() => permit,
+            permit = self.shared.clone().acquire_owned() => permit,
+        };
+        Some(Seat { _own: own, _either: either.ok()? })
+    }
+}
+
+fn number(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_network_that_takes_all_leaves_some_to_another() {
+        let shared = Arc::new(Semaphore::new(4));
+        let room = || Room {
+            own: Arc::new(Semaphore::new(100)),
+            beside: Arc::new(Semaphore::new(BESIDE)),
+            shared: shared.clone(),
+        };
+        let full = |room: &Room| room.beside.available_permits() == 0 && room.shared.available_permits() == 0;
+        let (greedy, other) = (room(), room());
+        let mut seats = Vec::new();
+        while !full(&greedy) {
+            seats.push(greedy.take().await.unwrap());
+        }
+        assert_eq!(seats.len(), 4 + BESIDE);
+        let others: Vec<Seat> = [other.take().await.unwrap(), other.take().await.unwrap()].into();
+        assert_eq!(other.beside.available_permits(), BESIDE - others.len());
+        drop(seats);
+        assert_eq!(shared.available_permits(), 4, "what was taken comes back");
+    }
+}

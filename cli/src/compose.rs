@@ -146,7 +146,7 @@ pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec 
 }
 
 /// The policy without the file of grants, wherever the environment has put it: who could write there could grant.
-fn without_grants(policy: Policy) -> Result<Policy, Failure> {
+pub(crate) fn without_grants(policy: Policy) -> Result<Policy, Failure> {
     let Some(store) = std::env::var_os("XDG_STATE_HOME").and(HostGrants::of_user().ok()) else { return Ok(policy) };
     let place = utf8(store.directory().to_owned())?;
     let lines = serde_json::json!({ "version": 1, "filesystem": { "deny": [format!("literal:{place}")] } });

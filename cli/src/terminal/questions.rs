@@ -8,6 +8,7 @@ use crate::escape::{sentences, shown};
 use cofferdam_bridge::ids::PromptId;
 use cofferdam_bridge::prompt::{Prompt, PromptAccess, PromptAnswer, PromptOutcome, PromptReply, Prompter, Remember};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{FlushArg, tcflush};
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Read, Write};
@@ -117,21 +118,26 @@ impl Questions {
         let Some(mut terminal) = terminal() else { return PromptAnswer::Deny };
         self.0.asking.send_replace(true);
         let screen = lock(&self.0.screen);
+        let (sender, typed) = sync_channel(16);
         let relayed = {
             let mut typed = lock(&self.0.typed);
-            let (sender, receiver) = sync_channel(16);
-            typed.to = typed.relayed.then_some(sender);
-            typed.relayed.then_some(receiver)
+            typed.to = Some(sender);
+            typed.relayed
         };
         // What was typed before the question was seen is no answer to it.
         let _ = tcflush(&terminal, FlushArg::TCIFLUSH);
         let text = question(prompt);
-        let text = if relayed.is_some() { format!("{PLAIN}\r\n{}", text.replace('\n', "\r\n")) } else { text };
+        let text = if relayed { format!("{PLAIN}\r\n{}", text.replace('\n', "\r\n")) } else { text };
         let shown = terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush());
-        let line = match (shown, relayed) {
-            (Err(_), _) => None,
-            (Ok(()), Some(typed)) => typed_line(&typed, &mut terminal, reply),
-            (Ok(()), None) => line(&mut terminal, reply),
+        // A program may ask before its terminal is relayed: then whoever relays takes over what is typed, and hands it on.
+        let line = match shown {
+            Err(_) => None,
+            Ok(()) if relayed => typed_line(&typed, &mut terminal, reply),
+            Ok(()) => match line(&mut terminal, reply, || lock(&self.0.typed).relayed) {
+                Line::Relayed => typed_line(&typed, &mut terminal, reply),
+                Line::Typed(line) => Some(line),
+                Line::None => None,
+            },
         };
         let answer = line.as_deref().map_or(PromptAnswer::Deny, |line| meant(line, prompt.remember));
         let end = match answer {
@@ -227,22 +233,34 @@ fn meant(line: &str, most: Remember) -> PromptAnswer {
     words(most).into_iter().find(|(own, ..)| *own == word).map_or(PromptAnswer::Deny, |(.., answer)| answer)
 }
 
+/// What came of waiting for a line.
+enum Line {
+    Typed(String),
+    None,
+    /// Somebody else reads the terminal by now.
+    Relayed,
+}
+
 /// A line that the terminal itself lets be edited.
-fn line(terminal: &mut File, reply: &PromptReply) -> Option<String> {
+fn line(terminal: &mut File, reply: &PromptReply, relayed: impl Fn() -> bool) -> Line {
     let most = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO);
     while reply.is_wanted() {
         let mut watched = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut watched, most) {
-            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => {
-                let mut bytes = [0; MOST_ANSWER];
-                let length = terminal.read(&mut bytes).ok()?;
-                return Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned());
-            }
-            Err(_) => return None,
+        let ready = match poll(&mut watched, most) {
+            Ok(number) => number > 0,
+            Err(nix::errno::Errno::EINTR) => false,
+            Err(_) => return Line::None,
+        };
+        if relayed() {
+            return Line::Relayed;
+        }
+        if ready {
+            let mut bytes = [0; MOST_ANSWER];
+            let Ok(length) = terminal.read(&mut bytes) else { return Line::None };
+            return Line::Typed(String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned());
         }
     }
-    None
+    Line::None
 }
 
 /// A line typed on a raw terminal, which shows nothing by itself.
@@ -262,6 +280,10 @@ fn typed_line(typed: &Receiver<Vec<u8>>, terminal: &mut File, reply: &PromptRepl
                 }
                 // Ctrl-C, Ctrl-D, Escape.
                 3 | 4 | 27 => {
+                    // Whoever is flooded with questions must be able to end the program: the terminal is raw, and says so to nobody else.
+                    if byte == 3 {
+                        let _ = raise(Signal::SIGINT);
+                    }
                     let _ = terminal.write_all(b"\r\n");
                     return None;
                 }

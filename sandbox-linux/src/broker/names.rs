@@ -87,6 +87,10 @@ impl Server {
         self.judge_object(thread, &source)?;
         let meant = self.meant_on_host(meant, &source)?;
         let place = self.new_file(thread, to)?;
+        // By a name that nobody is asked about, what was said yes to once could be changed ever after. Programs copy then.
+        if self.judge.permits.was_asked_about(&source) != self.judge.permits.was_asked_about(&place.path) {
+            return Err(Errno::EXDEV);
+        }
         let own = own_path(&meant.descriptor());
         linkat(nix::fcntl::AT_FDCWD, own.as_str(), &place.parent, place.name.as_c_str(), AtFlags::AT_SYMLINK_FOLLOW)
             .inspect_err(|errno| self.note_mounts(thread, *errno, &place.path))

@@ -123,6 +123,11 @@ impl Permits {
         Ok(true)
     }
 
+    /// Whether this call may change what is at `path` because the host said so.
+    pub(super) fn was_asked_about(&self, path: &Path) -> bool {
+        self.pin(PromptAccess::Write, path).is_some()
+    }
+
     fn pin(&self, access: PromptAccess, path: &Path) -> Option<&Pin> {
         self.given.iter().find(|one| one.used && one.access == access && one.path == path).map(|one| &one.pin)
     }

@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) identity: Identity,
     /// Type and permissions.
     pub(crate) mode: u32,
+    /// How many names it has.
+    pub(crate) names: u32,
 }
 
 impl Facts {
@@ -59,7 +61,7 @@ pub(crate) fn facts_at(parent: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<
     // SAFETY: integers only, for which all-zero bytes are valid.
     let mut buffer: libc::statx = unsafe { zeroed() };
     let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
-    let wanted = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_INO | libc::STATX_BTIME;
+    let wanted = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_NLINK | libc::STATX_INO | libc::STATX_BTIME;
     // SAFETY: the name ends with NUL; the buffer is the structure of statx(2) and lives until the call returns.
     let result =
         unsafe { libc::statx(parent.as_raw_fd(), name.as_ptr(), flags, wanted, std::ptr::from_mut(&mut buffer)) };
@@ -70,7 +72,7 @@ pub(crate) fn facts_at(parent: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<
         inode: buffer.stx_ino,
         born: known.then_some((buffer.stx_btime.tv_sec, buffer.stx_btime.tv_nsec)),
     };
-    Ok(Facts { identity, mode: u32::from(buffer.stx_mode) })
+    Ok(Facts { identity, mode: u32::from(buffer.stx_mode), names: buffer.stx_nlink })
 }
 
 /// `struct stat` of what `path` leads to, as bytes for another process of the same architecture.

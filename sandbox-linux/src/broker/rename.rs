@@ -55,6 +55,17 @@ impl Server {
             self.may_move(thread, &to, &from, other)?;
         }
         let asked = [&mut from, &mut to].map(|place| self.judge.permits.place_on_host(place));
+        // What enters a place that is asked about by any of its names is what can be changed by another without being asked about.
+        // A directory may hold such files. Programs copy then.
+        let keeps_names = |one: &Facts| one.is_directory() || one.names > 1;
+        let entering = match asked {
+            [Ok(false), Ok(true)] => Some(&moved),
+            [Ok(true), Ok(false)] => exchanged.as_ref(),
+            _ => None,
+        };
+        if entering.is_some_and(keeps_names) {
+            return Err(Errno::EXDEV);
+        }
         if asked.contains(&Ok(true)) {
             // Both in the host's own mounts: between two a rename cannot be.
             for (place, asked) in [&mut from, &mut to].into_iter().zip(asked) {

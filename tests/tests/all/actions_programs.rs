@@ -54,6 +54,74 @@ fn r10_git_tells_commits_and_copies_without_running_what_the_repository_holds() 
     assert!(failed["steps"][0]["stderr_tail"].as_str().unwrap().contains("did not match"), "{failed}");
 }
 
+/// A repository with a commit and a part of its own, where whatever runs leaves `mark`. git itself runs it there with `line`.
+fn repository(line: &str) -> Scratch {
+    let scratch = Scratch::new();
+    let evil = format!("#!/bin/sh\necho ran >> '{}'\ncat\n", scratch.join("mark").display());
+    std::fs::set_permissions(scratch.write("evil", &evil), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let made = "git init -q . && git init -q part && for one in part .; do git -C $one config user.email a@b.c && \
+                git -C $one config user.name n && echo one > $one/file && git -C $one add file && git -C $one commit -qm first; done; \
+                git add part 2>/dev/null; git commit -qm second; ";
+    let made = Command::new("sh").args(["-c", &format!("{made}{line}")]).current_dir(scratch.path()).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let _ = std::fs::remove_file(scratch.join("mark"));
+    scratch
+}
+
+/// Commands of a repository's own configuration: for a file, for a file of a part of it, and for objects that are not there.
+const OWN_COMMANDS: [&str; 3] = [
+    "git config 'filter.a b.clean' \"$PWD/evil\"; echo 'file filter=\"a b\"' > .git/info/attributes; \
+     git config filter.x.process \"$PWD/evil\"; git config filter.x.clean \"$PWD/evil\"; echo 'file filter=x' > .git/info/attributes; echo two > file",
+    "git config diff.submodule diff; git -C part config filter.x.clean \"$PWD/evil\"; \
+     echo 'file filter=x' > part/.git/info/attributes; echo two > part/file",
+    "object=$(git rev-parse HEAD:file); rm -f .git/objects/$(echo $object | cut -c1-2)/$(echo $object | cut -c3-); echo two > file; \
+     git config core.repositoryformatversion 1; git config extensions.partialClone origin; git config remote.origin.promisor true; \
+     git config remote.origin.url ssh://nowhere.invalid/x; git config core.sshCommand \"$PWD/evil </dev/null\"",
+];
+
+#[test]
+fn r10_git_runs_no_command_that_a_repository_s_configuration_names() {
+    if skip::program("git").is_none() {
+        return;
+    }
+    let author = json!({ "name": "Somebody", "email": "s@example.com" });
+    for line in OWN_COMMANDS {
+        // git by itself does run it.
+        let control = repository(line);
+        let plain = "git status >/dev/null 2>&1; git diff >/dev/null 2>&1 </dev/null; :";
+        Command::new("timeout").args(["20", "sh", "-c", plain]).current_dir(control.path()).output().unwrap();
+        assert!(control.join("mark").exists(), "control: {line}");
+        let held = repository(line);
+        act(held.path(), "git_status", &json!({}), &[]);
+        act(held.path(), "git_diff", &json!({}), &[]);
+        act(held.path(), "git_diff", &json!({ "base": "HEAD" }), &[]);
+        act(held.path(), "git_clone_local", &json!({ "source": ".", "target": "copy" }), &[]);
+        let asked = json!({ "message": "x", "paths": ["file", "part"], "author": author });
+        act(held.path(), "git_commit", &asked, &[]);
+        assert!(!held.join("mark").exists(), "{line}: {}", std::fs::read_to_string(held.join("mark")).unwrap());
+    }
+}
+
+#[test]
+fn r10_git_commits_nothing_that_a_filter_of_the_repository_s_own_would_have_changed() {
+    if skip::program("git").is_none() {
+        return;
+    }
+    let scratch = repository(OWN_COMMANDS[0]);
+    let author = json!({ "name": "Somebody", "email": "s@example.com" });
+    let head = || Command::new("git").args(["rev-parse", "HEAD"]).current_dir(scratch.path()).output().unwrap().stdout;
+    let before = head();
+    let failed =
+        act(scratch.path(), "git_commit", &json!({ "message": "x", "paths": ["file"], "author": author }), &[]);
+    assert_eq!((&failed["error"]["code"], head()), (&json!("action_failed"), before), "{failed}");
+    assert!(failed["steps"][0]["stderr_tail"].as_str().unwrap().contains("filter"), "{failed}");
+    // Of another size, so that git need not look into it to see that it differs.
+    scratch.write("file", "longer than before\n");
+    scratch.write("other", "needs none");
+    let done = act(scratch.path(), "git_commit", &json!({ "message": "x", "paths": ["other"], "author": author }), &[]);
+    assert_eq!(done["success"], true, "{done}");
+}
+
 /// A server that answers each connection with `answer`, and counts them.
 fn server(answer: &'static str) -> (u16, std::sync::Arc<std::sync::atomic::AtomicU32>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -106,16 +174,18 @@ fn r10_http_is_fetched_by_the_policy_s_rules_and_no_redirection_is_followed() {
 
 #[test]
 fn r1_an_action_is_on_record_before_its_programs_and_its_result_names_the_record() {
-    let (scratch, log) = (Scratch::new(), Scratch::new());
+    let (scratch, folder) = (Scratch::new(), Scratch::new());
+    // A log must be its user's alone; one that is not there is made so.
+    let log = folder.join("log");
     let run = |name: &str, arguments: Value| {
         let mut command = command(scratch.path(), name, &arguments, &[]);
-        let output = command.env("COFFERDAM_AUDIT", log.path()).output().unwrap();
+        let output = command.env("COFFERDAM_AUDIT", &log).output().unwrap();
         serde_json::from_slice::<Value>(&output.stdout).unwrap()["result"].clone()
     };
     let written = run("file_write", json!({ "path": "f", "contents": { "text": "hush-hush" } }));
     let failed = run("file_read", json!({ "path": 7 }));
     let mut show = Command::new(cofferdam_tests::command::binary());
-    let told = show.args(["audit", "show", "--json", "--log"]).arg(log.path()).output().unwrap();
+    let told = show.args(["audit", "show", "--json", "--log"]).arg(&log).output().unwrap();
     let told = text(&told.stdout);
     assert!(!told.contains("hush-hush"), "{told}");
     let records: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -130,3 +130,28 @@ print('end')
     assert_eq!(host.text("asked/secret").as_deref(), Some("old"));
     assert_eq!(host.text("asked/file").as_deref(), Some("#!/bin/sh\necho executed\n"));
 }
+
+#[test]
+fn fs_34_what_moves_to_where_is_asked_keeps_no_name_that_nobody_is_asked_about() {
+    let host = Prompted::before_writing();
+    // Outside, the other names stay.
+    let outside =
+        "echo kept > f && ln f g && mv g $0/outside && echo attack > f && mkdir d && ln f d/x && mv d $0/outside-d";
+    let asked = host.path("asked");
+    let made =
+        std::process::Command::new("sh").args(["-c", outside]).arg(&asked).current_dir(host.path("work")).status();
+    assert!(made.unwrap().success());
+    assert_eq!(host.text("asked/outside").as_deref(), Some("attack\n"));
+    fs::remove_file(host.path("work/f")).unwrap();
+    let script = "echo kept > f && ln f g && mv g $P/asked/new; echo attack > f; \
+        mkdir d && echo kept > d/x && ln d/x y && mv d $P/asked/d; echo attack > y; \
+        echo kept > h && ln h i && python3 -c 'import os; os.rename(\"i\", os.environ[\"P\"] + \"/asked/file\")'; echo attack > h; \
+        echo alone > j && mv j $P/asked/moved";
+    let (output, _) = host.answered(script, PromptAnswer::once());
+    assert!(output.success(), "{output:?}");
+    for file in ["asked/new", "asked/d/x"] {
+        assert_eq!(host.text(file).as_deref(), Some("kept\n"), "{file}: {output:?}");
+    }
+    assert_eq!(host.text("asked/file").as_deref(), Some("old"));
+    assert_eq!(host.text("asked/moved").as_deref(), Some("alone\n"));
+}

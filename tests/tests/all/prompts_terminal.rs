@@ -1,8 +1,9 @@
 //! Questions on a real terminal: answered by whoever sits there, and by nobody else.
 
-use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::command::{binary, run_without_namespaces, text};
 use cofferdam_tests::pseudo_terminal;
 use cofferdam_tests::scratch::Scratch;
+use cofferdam_tests::session_host::HostedSession;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -80,10 +81,12 @@ fn a_word_typed_at_the_terminal_answers() {
 fn what_a_program_prints_or_what_was_typed_before_answers_nothing() {
     let desk = Desk::new("session");
     // It prints a question of its own and takes what is typed; the word for that is no answer to the real one.
-    let script = "printf 'allow? '; read word; echo took-$word; (echo new > $F); echo said-$((1+1))";
-    let steps = "[(b'allow? ', b'yes\\ryes\\r'), (b'took-yes', b''), (b'since the policy says', b''), (b'allow? ', b'no\\r'), (b'said-2', b'')]";
+    let script = "printf 'allow? '; read word; echo took-$word > own; (echo new > $F); echo said-$((1+1))";
+    let steps =
+        "[(b'allow? ', b'yes\\ryes\\r'), (b'since the policy says', b''), (b'allow? ', b'no\\r'), (b'said-2', b'')]";
     let Some(seen) = desk.drive(steps, &[], script) else { return };
     assert_eq!((seen.as_str(), desk.file().as_str()), ("finished 0\n", "old"));
+    assert_eq!(std::fs::read_to_string(desk.path("work/own")).unwrap(), "took-yes\n");
 }
 
 #[test]
@@ -120,4 +123,62 @@ fn no_guest_reads_or_writes_the_file_of_grants() {
     assert!(output.status.success(), "{output:?}");
     let kept = std::fs::read_to_string(desk.place.join("state/cofferdam/grants.json")).unwrap();
     assert_eq!(kept, "{\"version\": 1, \"grants\": []}");
+}
+
+/// On a machine without namespaces nothing but the broker stands between two names of one file.
+#[test]
+fn fs_34_a_yes_for_once_makes_no_second_name_that_nobody_is_asked_about() {
+    let desk = Desk::new("session");
+    // Beside what is asked about, on the same file system, and writable without a question.
+    let (policy, work) = (desk.path("policy.toml").display().to_string(), desk.path("work"));
+    let asked = format!("F={}", desk.path("asked/file").display());
+    // Outside, the second name does change the file.
+    std::fs::hard_link(desk.path("asked/file"), work.join("outside")).unwrap();
+    std::fs::write(work.join("outside"), "control").unwrap();
+    assert_eq!(desk.file(), "control");
+    std::fs::remove_file(work.join("outside")).unwrap();
+    std::fs::write(desk.path("asked/file"), "old").unwrap();
+
+    let script = "ln $F second; echo attack > second; echo said-$((1+1))";
+    let options = ["--isolation", "landlock", "--policy", &policy, "--env", &asked];
+    let command = run_without_namespaces(&work, &options, &["/bin/sh", "-c", script]);
+    let state = format!("XDG_STATE_HOME={}", desk.path("state").display());
+    let words = [command.get_program()].into_iter().chain(command.get_args()).map(|word| word.to_str().unwrap());
+    let line: Vec<&str> = ["/usr/bin/env", &state].into_iter().chain(words).collect();
+    let steps = "[(b'allow? ', b'yes\\r'), (b'said-2', b'')]";
+    let Some(seen) = pseudo_terminal::drive(&desk.place, steps, &line) else { return };
+    assert_eq!((seen.as_str(), desk.file().as_str()), ("finished 0\n", "old"));
+    assert_eq!(std::fs::read_to_string(work.join("second")).unwrap(), "attack\n");
+}
+
+#[test]
+fn who_is_flooded_with_questions_can_end_the_program() {
+    let desk = Desk::new("session");
+    // It takes no interrupt, and asks again and again about something else.
+    let script = "trap '' INT; echo up-$((1+1)); read word; i=0; while [ $i -lt 400 ]; do i=$((i+1)); (echo x > $F-$i) 2>/dev/null; done; echo said-$((1+1))";
+    let steps = "[(b'up-2', b'go\\r'), (b'allow? ', b'\\x03'), (b'allow? ', b'\\x03')]";
+    let Some(seen) = desk.drive(steps, &[], script) else { return };
+    assert_eq!(seen, "finished 137\n");
+    assert!(!desk.path("asked/file-1").exists());
+}
+
+#[test]
+fn no_command_of_a_session_grants() {
+    let session = HostedSession::declared(
+        "[commands.attack]\nshell = \"echo '{}' > state/cofferdam/grants.json; cat state/cofferdam/other; echo tried\"\n",
+    );
+    let state = session.workspace.join("state");
+    session.workspace.write("state/cofferdam/other", "kept");
+    // What the refusal of such a workspace says to write; the file of grants lies beside that.
+    let sessions = state.canonicalize().unwrap().join("cofferdam/sessions");
+    let policy = format!("version = 1\nextends = \"dev\"\n[filesystem]\ndeny = [\"{}\"]\n", sessions.display());
+    session.state.write("policy.toml", &policy);
+    let policy = session.state.join("policy.toml").display().to_string();
+    let ask = |arguments: &[&str]| session.command(arguments).env("XDG_STATE_HOME", &state).output().unwrap();
+    let opened = ask(&["open", "s", "--policy", &policy]);
+    assert!(opened.status.success(), "{opened:?}");
+    let ran = ask(&["run", "s", "attack"]);
+    let closed = ask(&["close", "s"]);
+    assert_eq!(text(&ran.stdout), "tried\n", "{ran:?}");
+    assert!(closed.status.success() && !state.join("cofferdam/grants.json").exists(), "{closed:?}");
 }

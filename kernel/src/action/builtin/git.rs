@@ -7,36 +7,93 @@ use cofferdam_bridge::error_code::ErrorCode;
 
 /// What comes before each of git's commands. What a repository's configuration would have it run beside what was asked for (hooks,
 /// monitors, pagers, signers) is not run: it would be code of the repository, in the sandbox but under the action's name.
-const BEFORE: [&str; 12] = [
-    "--no-pager",
-    "--literal-pathspecs",
-    "-c",
-    "core.hooksPath=/dev/null",
-    "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "core.quotePath=false",
-    "-c",
-    "commit.gpgSign=false",
-    "-c",
-    "gc.auto=0",
-];
+const BEFORE: &str = "git --no-pager --literal-pathspecs -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.quotePath=false \
+                      -c commit.gpgSign=false -c gc.auto=0 -c maintenance.auto=false";
 
-/// One command of git in `repository`.
-pub(super) fn git(repository: Option<&str>, place: &Place) -> Result<Step, BridgeError> {
-    within(Step::program("git").args(BEFORE), repository, place)
+/// Settles filters (gitattributes(5)) that a repository's own configuration names: they, too, would be code of the repository. Those of the
+/// user's or the system's configuration stay. git has no one switch for that, so that each is named by what git reads last (git-config(1),
+/// `GIT_CONFIG_COUNT`): a filter without commands, which fails where `required` says so.
+const SETTLE: &str = r#"set -e
+n=${GIT_CONFIG_COUNT:-0}
+by_lines() {
+    IFS='
+'
+    set -f
+}
+settled() {
+    export "GIT_CONFIG_COUNT=$n"
+    unset IFS
+    set +f
+}
+say() {
+    export "GIT_CONFIG_KEY_$n=$1" "GIT_CONFIG_VALUE_$n=$2"
+    n=$((n + 1))
+}
+settle() {
+    names=$(GIT -C "$1" config --show-scope --name-only --get-regexp '^filter\.') || [ $? -eq 1 ]
+    for line in $names; do
+        case $line in local*|worktree*) ;; *) continue ;; esac
+        key=${line#*	}
+        say "${key%.*}.clean" ''
+        say "${key%.*}.smudge" ''
+        say "${key%.*}.process" ''
+        say "${key%.*}.required" "$required"
+    done
+}
+"#;
+
+/// Settles the filters of the repository. A file that needs one is taken for changed.
+const OWN_FILTERS: &str = "by_lines\nrequired=false\nsettle .\nsettled";
+
+/// Settles the filters of the repository and of all that are part of it, which git looks into when files are staged; where one is needed,
+/// nothing is staged, since what was staged without it would not be what the repository holds otherwise.
+const ALL_FILTERS: &str = r#"by_lines
+required=true
+sed -n p </dev/null
+repositories=$(GIT rev-parse --show-toplevel)
+while [ -n "$repositories" ]; do
+    next=
+    for repository in $repositories; do
+        settle "$repository"
+        links=$(GIT -C "$repository" ls-files --stage)
+        for inner in $(printf '%s\n' "$links" | sed -n 's/^160000 [0-9a-f]* [0-9]*	//p'); do
+            case $inner in '"'*) echo 'a submodule has a name that cannot be looked at' >&2; exit 1 ;; esac
+            if [ -e "$repository/$inner/.git" ]; then
+                next="$next$repository/$inner
+"
+            fi
+        done
+    done
+    repositories=$next
+done
+settled"#;
+
+/// One command of git in `repository`, with arguments that follow its words.
+pub(super) fn git(words: &str, repository: Option<&str>, place: &Place) -> Result<Step, BridgeError> {
+    script(&[&format!("GIT {words} \"$@\"")], repository, place)
 }
 
 /// Several commands of git, one after the other, as one program: under an overlay each program sees its own changes alone. In `lines`, `GIT`
 /// stands for git and its settings; nothing that anybody was asked with may stand in them, but be among the positional parameters.
 pub(super) fn script(lines: &[&str], repository: Option<&str>, place: &Place) -> Result<Step, BridgeError> {
-    let git = format!("git {}", BEFORE.join(" "));
-    let text = lines.iter().map(|line| line.replace("GIT", &git)).collect::<Vec<_>>().join("\n");
-    within(Step::program("sh").args(["-c", &format!("set -e\n{text}"), "git"]), repository, place)
+    within(shell(&[&[OWN_FILTERS], lines].concat()), repository, place)
+}
+
+/// The same, after the files that are among the positional parameters have been staged: a filter of the repository's own that is needed for one
+/// makes that fail.
+pub(super) fn staged_first(lines: &[&str], repository: Option<&str>, place: &Place) -> Result<Step, BridgeError> {
+    within(shell(&[&[ALL_FILTERS, "GIT add -- \"$@\"", OWN_FILTERS], lines].concat()), repository, place)
+}
+
+fn shell(lines: &[&str]) -> Step {
+    let text = format!("{SETTLE}{}", lines.join("\n"));
+    Step::program("sh").args(["-c", &text.replace("GIT ", &format!("{BEFORE} ")), "git"])
 }
 
 fn within(step: Step, repository: Option<&str>, place: &Place) -> Result<Step, BridgeError> {
     let directory = repository.map_or_else(|| Ok(place.directory.clone()), |path| place.resolve(path))?;
+    // Objects that are not there are not fetched: a repository says by which program (git-config(1), `remote.<name>.uploadpack`).
+    let step = step.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none");
     Ok(step.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").directory(directory))
 }
 

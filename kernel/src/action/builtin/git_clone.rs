@@ -46,7 +46,7 @@ impl Action for GitClone {
         // Objects are copied: a file with a second name could be changed from the other side.
         let clone = "GIT clone --quiet --local --no-hardlinks --template= -- \"$1\" \"$2\"";
         let head = "GIT -C \"$2\" rev-parse --verify --quiet HEAD || :";
-        let step = script(&[clone, head], None, place)?.args([&source, &target]);
+        let step = script(&[clone, head], None, place)?.env("GIT_ALLOW_PROTOCOL", "file").args([&source, &target]);
         Ok(Plan::of(step).reads(source).writes(target))
     }
 

@@ -1,6 +1,6 @@
 //! `git_commit`: a commit of what is named, or of what is staged.
 
-use super::git::{last_line, paths, script};
+use super::git::{last_line, paths, script, staged_first};
 use crate::action::define::{Action, Place};
 use crate::action::step::{Plan, StepEnd};
 use cofferdam_bridge::error::BridgeError;
@@ -69,8 +69,9 @@ impl Action for GitCommit {
     fn plan(&self, asked: &Commit, place: &Place) -> Result<Plan, BridgeError> {
         // The message by standard input: an argument is seen by every process inside.
         let commit = "GIT commit --quiet --no-verify --cleanup=verbatim --file=-";
-        let add = if asked.paths.is_empty() { ":" } else { "GIT add -- \"$@\"" };
-        let mut step = script(&[add, commit, "GIT rev-parse HEAD"], asked.repository.as_deref(), place)?;
+        let lines = [commit, "GIT rev-parse HEAD"];
+        let run = if asked.paths.is_empty() { script } else { staged_first };
+        let mut step = run(&lines, asked.repository.as_deref(), place)?;
         if let Some(author) = &asked.author {
             for who in ["AUTHOR", "COMMITTER"] {
                 step = step.env(format!("GIT_{who}_NAME"), &author.name).env(format!("GIT_{who}_EMAIL"), &author.email);

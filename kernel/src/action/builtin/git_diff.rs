@@ -61,8 +61,9 @@ impl Action for GitDiff {
     }
 
     fn plan(&self, asked: &Compared, place: &Place) -> Result<Plan, BridgeError> {
-        let step = git(asked.repository.as_deref(), place)?.env("GIT_OPTIONAL_LOCKS", "0");
-        let step = step.args(["diff", "--no-ext-diff", "--no-textconv", "--no-color"]);
+        // Of submodules the commit alone: git would run itself there, under their configuration.
+        let words = "diff --no-ext-diff --no-textconv --no-color --ignore-submodules=dirty --submodule=short";
+        let step = git(words, asked.repository.as_deref(), place)?.env("GIT_OPTIONAL_LOCKS", "0");
         let step = if asked.staged { step.args(["--cached"]) } else { step };
         let step = step.args(asked.base.clone()).args(["--"]).args(asked.paths.clone());
         Ok(Plan::of(step))

@@ -60,8 +60,9 @@ impl Action for GitStatus {
     }
 
     fn plan(&self, asked: &Repository, place: &Place) -> Result<Plan, BridgeError> {
-        let step = git(asked.repository.as_deref(), place)?.env("GIT_OPTIONAL_LOCKS", "0");
-        Ok(Plan::of(step.args(["status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all"])))
+        // Of submodules it is told which commit they are at. What else differs there git asks by running itself under their configuration.
+        let words = "status --porcelain=v2 --branch -z --untracked-files=all --ignore-submodules=dirty";
+        Ok(Plan::of(git(words, asked.repository.as_deref(), place)?.env("GIT_OPTIONAL_LOCKS", "0")))
     }
 
     fn conclude(&self, _: &Repository, ends: &[StepEnd]) -> Result<Status, BridgeError> {

@@ -32,6 +32,8 @@ fn race(one: &Path, other: &Path, act: impl Fn() -> Result<String, ErrorCode>, e
                 renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE).unwrap();
             }
         });
+        // Also where this one panics, since the scope waits for the other.
+        let _stopped = Stop(&over);
         let end = Instant::now() + TIME;
         while Instant::now() < end && !enough(&came) {
             match act() {
@@ -44,9 +46,17 @@ fn race(one: &Path, other: &Path, act: impl Fn() -> Result<String, ErrorCode>, e
                 Err(other) => panic!("{other}"),
             }
         }
-        over.store(true, Ordering::Relaxed);
     });
     came
+}
+
+/// Ends a race when it goes.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What a race needs: a program that may run and, under the name that is exchanged with it, a link to one that may not.

@@ -76,7 +76,9 @@ fn no_file_of_tests_is_forgotten() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all");
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().replace(".rs", "");
+        let file = entry.file_name().to_string_lossy().into_owned();
+        // What is no test's code is what a test reads.
+        let Some(name) = file.strip_suffix(".rs") else { continue };
         assert!(name == "main" || own.contains(&format!("mod {name};")), "{name} is not in main.rs");
     }
 }

@@ -338,23 +338,18 @@ fn commands_under_a_policy_that_names_hosts_reach_those_and_each_other() {
 }
 
 #[test]
-fn where_sessions_are_kept_no_command_of_one_writes() {
-    let session = HostedSession::declared("[commands.x]\nshell = \"true\"\n");
+fn where_sessions_and_grants_are_kept_no_command_of_a_session_writes() {
+    let session = HostedSession::declared(
+        "[commands.forge]\nshell = \"for f in state/cofferdam/grants.json state/cofferdam/sessions/x; do echo forged > $f; done; mv state gone; true\"\n",
+    );
     let inside = session.workspace.join("state");
-    std::fs::create_dir(&inside).unwrap();
-    let mut open = session.command(&["open", "s"]);
-    let refused = open.env("XDG_STATE_HOME", &inside).output().unwrap();
-    assert_eq!(refused.status.code(), Some(125));
-    assert!(text(&refused.stderr).contains("where sessions are kept"), "{refused:?}");
-    // The rest of what is kept there gives rights, too: hiding the sessions alone does not do.
-    for (denied, code) in [("state/cofferdam/sessions", 125), ("state/cofferdam", 0)] {
-        let denied = session.workspace.path().canonicalize().unwrap().join(denied);
-        let denied = denied.display();
-        let policy = format!("version = 1\nextends = \"dev\"\n[filesystem]\ndeny = [\"{denied}\"]\n");
-        session.workspace.write("policy.toml", &policy);
-        let command = |arguments: &[&str]| session.command(arguments).env("XDG_STATE_HOME", &inside).output().unwrap();
-        let opened = command(&["open", "s", "--policy", "policy.toml"]);
-        assert_eq!(opened.status.code(), Some(code), "{denied}: {opened:?}");
+    std::fs::create_dir_all(inside.join("cofferdam/sessions")).unwrap();
+    let command = |arguments: &[&str]| session.command(arguments).env("XDG_STATE_HOME", &inside).output().unwrap();
+    let opened = command(&["open", "s"]);
+    if opened.status.success() {
+        command(&["run", "s", "forge"]);
         command(&["close", "s"]);
     }
+    assert!(!inside.join("cofferdam/grants.json").exists() && !inside.join("cofferdam/sessions/x").exists());
+    assert!(inside.exists(), "{opened:?}");
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use cofferdam_bridge::audit::AuditStore;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_kernel::audit::{FaultKind, Verified, Verifier};
+use cofferdam_plane_kit::host::audit_key_bytes;
 
 /// The log is whole.
 const WHOLE: u8 = 0;
@@ -61,7 +62,7 @@ impl Verify {
     fn verify(&self) -> Result<Verified, Failure> {
         let mut verifier = Verifier::new();
         for key in &self.key {
-            let bytes = key_bytes(key).filter(|bytes| verifier.trust(bytes));
+            let bytes = audit_key_bytes(key).filter(|bytes| verifier.trust(bytes));
             bytes.ok_or_else(|| wrong("--key is no public key", "cofferdam audit key FILE prints it"))?;
         }
         if let Some(head) = &self.head {
@@ -82,15 +83,6 @@ impl Verify {
         }
         Ok(verifier.finish())
     }
-}
-
-fn key_bytes(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).filter_map(|pair| Some(pair.first()? << 4 | pair.last()?)).collect();
-    if digits.len() == 64 { bytes.try_into().ok() } else { None }
 }
 
 fn wrong(sentence: &str, hint: &str) -> Failure {

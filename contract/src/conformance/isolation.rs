@@ -89,31 +89,16 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
         return suite.fail(GROUP, "canary", "the canary can be placed", &error.to_string());
     }
     let isolates = stage.profile().isolation.require > Tier::None && stage.has(Feature::FilesystemRules);
-    let title = "what no rule names can be neither seen nor changed";
-    for (name, line) in READING.into_iter().chain(WRITING) {
+    let unnamed = "what no rule names can be neither seen nor changed";
+    let ruled = "what a rule refuses or protects inside a folder stays so";
+    let lines = READING.into_iter().chain(WRITING).map(|line| (line, unnamed, attempt as fn(&Stage, &str) -> Found));
+    for ((name, line), title, tried) in lines.chain(RULES.map(|line| (line, ruled, inside as _))) {
         if !isolates {
-            suite.skip(
-                GROUP,
-                name,
-                title,
-                "the plane does not claim `filesystem_rules`, or this machine gives no tier for it",
-            );
+            let why = "the plane does not claim `filesystem_rules`, or this machine gives no tier for it";
+            suite.skip(GROUP, name, title, why);
             continue;
         }
-        suite.check(GROUP, name, title, || attempt(stage, line));
-    }
-    for (name, line) in RULES {
-        let title = "what a rule refuses or protects inside a folder stays so";
-        if !isolates {
-            suite.skip(
-                GROUP,
-                name,
-                title,
-                "the plane does not claim `filesystem_rules`, or this machine gives no tier for it",
-            );
-            continue;
-        }
-        suite.check(GROUP, name, title, || inside(stage, line));
+        suite.check(GROUP, name, title, || tried(stage, line));
     }
     control(suite, stage);
     network(suite, stage);

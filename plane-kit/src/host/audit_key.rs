@@ -38,7 +38,7 @@ impl HostSigner {
         let mut text = String::new();
         let read = Read::take(file, 128).read_to_string(&mut text);
         read.map_err(|_| failed("is no text"))?;
-        let seed = seed(text.trim()).ok_or_else(|| failed("does not hold 64 hexadecimal digits"))?;
+        let seed = audit_key_bytes(text.trim()).ok_or_else(|| failed("does not hold 64 hexadecimal digits"))?;
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
@@ -66,8 +66,8 @@ impl HostSigner {
     }
 }
 
-/// 64 hexadecimal digits as bytes.
-fn seed(text: &str) -> Option<[u8; 32]> {
+/// A key, private or public, as text has it: 64 hexadecimal digits. None for anything else.
+pub fn audit_key_bytes(text: &str) -> Option<[u8; 32]> {
     let digits: Vec<u8> = text
         .chars()
         .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))

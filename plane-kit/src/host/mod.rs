@@ -12,7 +12,7 @@ mod machine;
 mod random;
 
 pub use audit::HostAudit;
-pub use audit_key::HostSigner;
+pub use audit_key::{HostSigner, audit_key_bytes};
 pub use clock::HostClock;
 pub use figures::HostFigures;
 pub use filesystem::HostFilesystem;

@@ -43,3 +43,21 @@ pub(super) async fn feed(controller: &Controller, text: Vec<u8>) -> Option<Strin
         None => Some(error.code().as_str().to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cofferdam_bridge::exec::RunProgram;
+
+    #[test]
+    fn a_fraction_reaches_the_program_as_the_number_that_was_read() {
+        let read = |text: &str| {
+            let request = format!(r#"{{"kind":"run_program_v1","program_path":"/x","argv":[],"stdin_json":{text}}}"#);
+            RunProgram::from_json(request.as_bytes()).expect("a request").stdin_json
+        };
+        // Read by the quick way, these are one unit in the last place off, and change each time they are read.
+        for text in ["14e-40", "1e23", "0.30000000000000004", "2.2250738585072014e-308"] {
+            let exact: f64 = text.parse().expect("a number");
+            assert_eq!(read(text).as_f64().map(f64::to_bits), Some(exact.to_bits()), "{text}");
+        }
+    }
+}

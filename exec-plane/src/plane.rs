@@ -3,7 +3,7 @@
 use crate::danger::{HostAccess, Policies};
 use crate::execution::Shared;
 use crate::limit_watch::LimitWatch;
-use crate::running::Running;
+use crate::running::{Place, Running};
 use crate::supervise::Supervision;
 use crate::{preflight, program, resource_limits};
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -99,7 +99,6 @@ impl HostPlane {
         let process_id = kept.program_id();
         let limits = LimitWatch::new(profile.limits.clone(), tree, started);
         self.running.add(execution_id.clone(), vm_id, shared.clone());
-        let (running, id) = (self.running.clone(), execution_id.clone());
         let supervision = Supervision {
             kept,
             outputs,
@@ -110,12 +109,13 @@ impl HostPlane {
             enforcement: preflight::enforcement(profile),
             started,
             wakeup,
-            finish: Box::new(move || running.remove(&id)),
+            place: Place { running: self.running.clone(), id: execution_id.clone() },
         };
         let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
         if let Err(error) = thread.spawn(move || supervision.run()) {
             shared.kill();
             self.running.remove(&execution_id);
+            self.running.gone();
             return Err(no_resources(&error));
         }
         Ok(StartedExecution::new(Some(process_id)))

@@ -5,6 +5,7 @@
 
 use crate::execution::{Shared, Wish};
 use crate::limit_watch::LimitWatch;
+use crate::running::Place;
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -33,8 +34,8 @@ pub(crate) struct Supervision {
     pub(crate) enforcement: Enforcement,
     pub(crate) started: Instant,
     pub(crate) wakeup: Wakeup,
-    /// Called when nothing is left, before that is told.
-    pub(crate) finish: Box<dyn FnOnce() + Send>,
+    /// Left when nothing runs any more, before that is told.
+    pub(crate) place: Place,
 }
 
 /// What a program has to end in order when its time is over: not so long that the limit would be none.
@@ -53,14 +54,22 @@ impl Supervision {
             )
             .with("io_error", error.kind().to_string()),
         });
-        self.shared.kill();
-        let Self { kept, sink, shared, outputs, limits, enforcement, started, finish, .. } = self;
-        let resources = kept.reap();
+        let Self { kept, sink, shared, outputs, limits, enforcement, started, place, .. } = self;
+        // A keeper that told the end has nothing left and told what was used, so nobody waits for its own end but this thread.
+        let (resources, kept) = match kept.used() {
+            Some(used) => (used, Some(kept)),
+            None => {
+                shared.kill();
+                (kept.reap(), None)
+            }
+        };
         shared.input.end();
         let usage = usage(&outputs, &limits, resources, started);
         let report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
-        finish();
+        place.running.remove(&place.id);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
+        drop(kept);
+        place.running.gone();
     }
 
     fn until_ended(&mut self) -> io::Result<ExitCause> {
@@ -74,10 +83,12 @@ impl Supervision {
                 self.shared.kill();
                 cause.get_or_insert(struck);
             }
-            if cause.is_none() {
+            let told = self.kept.told();
+            // What has ended passes no limit any more, and nothing is there to be looked at.
+            if cause.is_none() && !matches!(told, Some(Told::Ended(_) | Told::Gone)) {
                 cause = self.past_limit(Instant::now());
             }
-            match self.kept.told() {
+            match told {
                 Some(Told::Ended(status)) => {
                     let ended = cause_of(status);
                     let cause = cause.unwrap_or_else(|| self.wished(ended));

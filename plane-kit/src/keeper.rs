@@ -21,6 +21,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 static BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keeper"));
@@ -60,6 +61,7 @@ pub struct Kept {
     keeper: Option<Process>,
     control: OwnedFd,
     program_id: u32,
+    used: OnceLock<Resources>,
 }
 
 /// Acts on what runs under a keeper, from any thread. Safe after its end, when it does nothing.
@@ -108,7 +110,7 @@ impl Keeper {
             .collect();
         let (keeper, control) = self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
         match first_word(keeper.as_fd(), control.as_fd()) {
-            Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id }),
+            Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id, used: OnceLock::new() }),
             Err((step, errno)) => {
                 // It has failed and ends, or it hangs: then it hears of this as soon as it can hear, and until then nothing runs.
                 command_to(keeper.as_fd(), control.as_fd(), command::KILL, 0);
@@ -160,19 +162,27 @@ impl Kept {
 
     /// What the keeper tells, if it tells anything now.
     pub fn told(&self) -> Option<Told> {
-        let words = match receive(self.control.as_fd()) {
-            Ok(words) => words,
+        let word = match receive(self.control.as_fd()) {
+            Ok(word) => word,
             Err(Errno::EAGAIN | Errno::EINTR) => return None,
             Err(_) => return Some(Told::Gone),
         };
+        let Some(Word { words, used }) = word else { return Some(Told::Gone) };
         match words {
-            Some([message::STOPPED, signal, ..]) => Some(Told::Stopped(signal.cast_signed())),
-            Some([message::CONTINUED, ..]) => Some(Told::Continued),
-            Some([message::ENDED, status, ..]) => Some(Told::Ended(status.cast_signed())),
+            [message::STOPPED, signal, ..] => Some(Told::Stopped(signal.cast_signed())),
+            [message::CONTINUED, ..] => Some(Told::Continued),
+            [message::ENDED, status, ..] => {
+                let _ = self.used.set(used);
+                Some(Told::Ended(status.cast_signed()))
+            }
             // A start that took too long and failed after all is no run, and the keeper is about to end.
-            Some(_) => None,
-            None => Some(Told::Gone),
+            _ => None,
         }
+    }
+
+    /// What all together used, once [`Told::Ended`] was told. The keeper itself may take a moment more, which [`Self::reap`] waits for.
+    pub fn used(&self) -> Option<Resources> {
+        self.used.get().copied()
     }
 
     /// Ends what is left, waits for that, and answers what all together used.
@@ -241,8 +251,14 @@ fn in_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// What a keeper sends.
+struct Word {
+    words: [u32; 4],
+    used: Resources,
+}
+
 /// One message, if one is there; `Ok(None)` at the end.
-fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<[u32; 4]>> {
+fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<Word>> {
     let mut bytes = [0; message::LENGTH];
     let got = match recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
         // A keeper that ended with a command unread: the kernel says so once, before the words that it had sent (unix(7)).
@@ -256,7 +272,11 @@ fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<[u32; 4]>> {
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
         *word = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
     }
-    Ok(Some(words))
+    let [user_us, system_us, peak_bytes] = [16, 24, 32].map(|at| {
+        let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
+        word.map_or(0, |word| u64::from_le_bytes(*word))
+    });
+    Ok(Some(Word { words, used: Resources { user_us, system_us, peak_bytes } }))
 }
 
 /// The program's process id, or where its start failed and with which error.
@@ -269,7 +289,7 @@ fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>) -> Result<u32, (u
             let _ = signal(keeper, libc::SIGCONT);
             continue;
         }
-        match receive(control) {
+        match receive(control).map(|word| word.map(|word| word.words)) {
             Ok(Some([message::STARTING, program, ..])) => program_id = Some(program),
             Ok(Some([message::STARTED, ..])) => break,
             Ok(Some([message::FAILED, _, errno, step])) => return Err((step, errno.cast_signed())),

@@ -26,10 +26,11 @@ pub mod flag {
     pub const SCRIPTS_SHIFT: u32 = 8;
 }
 
-/// From keeper to host: four u32 (kind, value, error number, step).
+/// From keeper to host: four u32 (kind, value, error number, step), and three u64 that are zero in all but the last message (microseconds
+/// in user mode and in the kernel, peak resident bytes of the largest process; the keeper and all that it reaped).
 pub mod message {
     /// Bytes of a message.
-    pub const LENGTH: usize = 16;
+    pub const LENGTH: usize = 40;
     /// The program did not start; error number and step tell why. Nothing is left.
     pub const FAILED: u32 = 1;
     /// The program runs.
@@ -38,7 +39,7 @@ pub mod message {
     pub const STOPPED: u32 = 3;
     /// The program goes on.
     pub const CONTINUED: u32 = 4;
-    /// Nothing is left; the value is the program's wait status.
+    /// Nothing is left but the keeper, which ends; the value is the program's wait status, and what all used stands behind.
     pub const ENDED: u32 = 5;
     /// The program is about to be executed; the value is its process id. Told by its process itself, since a program may stop or
     /// kill the keeper before that has a word.

@@ -12,6 +12,7 @@
 #![no_main]
 #![no_builtins]
 
+mod account;
 mod format;
 mod plan_reader;
 #[path = "../../freestanding/raw_call.rs"]

@@ -2,9 +2,9 @@
 
 use crate::format::{CONTROL_FD, command, message, step};
 use crate::raw_call::{call, nr};
-use crate::report::{Failure, end, fail, part, send};
+use crate::report::{Failure, end, ended, fail, part, send};
 use crate::start::Started;
-use crate::sweep;
+use crate::{account, sweep};
 
 const SIGTERM: usize = 15;
 const SIGCHLD: usize = 17;
@@ -56,12 +56,13 @@ pub fn watch(started: &Started) -> ! {
     loop {
         let mut empty = watch.reap();
         let mut busy = false;
-        if watch.ending {
+        // Whatever lost its parent became our child before that could be reaped, so no child means that nothing at all is left.
+        if watch.ending && !empty {
             busy = sweep::everything(started.children);
             empty = watch.reap();
         }
         if empty {
-            send(message::ENDED, watch.status.unwrap_or(0), 0, 0);
+            ended(watch.status.unwrap_or(0), account::used());
             end(0);
         }
         // What forks as fast as it can is not given a moment.

@@ -16,7 +16,7 @@ use cofferdam_bridge::usage::Usage;
 use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
 use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::exit_status::cause_of;
-use cofferdam_plane_kit::keeper::{Kept, Told};
+use cofferdam_plane_kit::keeper::{Keeper, Kept, Told};
 use cofferdam_plane_kit::process::Resources;
 use cofferdam_plane_kit::wakeup::Wakeup;
 use std::io;
@@ -36,6 +36,8 @@ pub(crate) struct Supervision {
     pub(crate) wakeup: Wakeup,
     /// Left when nothing runs any more, before that is told.
     pub(crate) place: Place,
+    /// What is to hold a keeper ready for the next run.
+    pub(crate) next: Option<Arc<Keeper>>,
 }
 
 /// What a program has to end in order when its time is over: not so long that the limit would be none.
@@ -54,7 +56,7 @@ impl Supervision {
             )
             .with("io_error", error.kind().to_string()),
         });
-        let Self { kept, sink, shared, outputs, limits, enforcement, started, place, .. } = self;
+        let Self { kept, sink, shared, outputs, limits, enforcement, started, place, next, .. } = self;
         // A keeper that told the end has nothing left and told what was used, so nobody waits for its own end but this thread.
         let (resources, kept) = match kept.used() {
             Some(used) => (used, Some(kept)),
@@ -68,7 +70,11 @@ impl Supervision {
         let report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
         place.running.remove(&place.id);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
+        drop(sink);
         drop(kept);
+        if let Some(keeper) = next {
+            keeper.prepare();
+        }
         place.running.gone();
     }
 

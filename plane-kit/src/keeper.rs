@@ -7,6 +7,7 @@
 //! Two ways out stay, since nothing is isolated: a program may kill the keeper itself (the program then dies with it, what it
 //! started may not), and may ask a service of the machine to start something for it.
 
+use crate::keeper_ahead::Ahead;
 use crate::keeper_format::{command, message, step};
 pub use crate::keeper_plan::{ProgramPlan, ResourceLimit};
 use crate::keeper_spawn::spawn;
@@ -21,7 +22,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 static BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keeper"));
@@ -39,6 +40,7 @@ pub const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Keeper {
     file: OwnedFd,
+    ahead: Mutex<Option<Ahead>>,
 }
 
 /// What a keeper tells.
@@ -91,7 +93,27 @@ impl Keeper {
             .with("step", "keeper")
             .with("io_error", error.kind().to_string())
         })?;
-        Ok(Self { file })
+        Ok(Self { file, ahead: Mutex::default() })
+    }
+
+    /// Prepares the process that keeps the next program, unless one is prepared already. What a program inherits from its host (resource limits,
+    /// cgroup, file mode mask, namespaces) is then what the host had now, but for its users and groups: when those have changed, what was
+    /// prepared is not used. It ends with this, or with the host. Where none can be had, the next start makes its own, and tells why not.
+    pub fn prepare(&self) {
+        let mut ahead = self.ahead();
+        if ahead.is_none() {
+            *ahead = control_socket().and_then(|(ours, its)| Ahead::start(self.file.as_fd(), ours, its.as_fd())).ok();
+        }
+    }
+
+    /// The process id of the keeper that is prepared, for /proc.
+    pub fn prepared_id(&self) -> Option<i32> {
+        self.ahead().as_ref().and_then(Ahead::pid)
+    }
+
+    /// A panicking thread leaves nothing half-done behind this lock, so a poisoned one is as good.
+    fn ahead(&self) -> MutexGuard<'_, Option<Ahead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a program with `streams` as its descriptors 0 to 2, and nothing else of the host's.
@@ -129,9 +151,12 @@ impl Keeper {
         held: &[BorrowedFd<'_>],
     ) -> io::Result<(Process, OwnedFd)> {
         let plan = in_memory(c"cofferdam-plan", plan)?;
-        let kind = (AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
-        let (ours, its) = socketpair(kind.0, kind.1, None, kind.2)?;
-        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), plan.as_fd(), held)?, ours))
+        let ahead = self.ahead().take();
+        if let Some(prepared) = ahead.and_then(|ahead| ahead.go(streams, plan.as_fd(), held)) {
+            return Ok(prepared);
+        }
+        let (ours, its) = control_socket()?;
+        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), Some(plan.as_fd()), held)?, ours))
     }
 }
 
@@ -240,6 +265,11 @@ fn command_to(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, kind: u32, value:
     // A keeper that the program has stopped goes on.
     let _ = signal(keeper, libc::SIGCONT);
     let _ = send(control.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | flags);
+}
+
+/// Our end and the keeper's.
+fn control_socket() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
 }
 
 /// A file in memory that cannot be changed any more.

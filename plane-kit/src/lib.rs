@@ -26,6 +26,7 @@ pub mod held_program;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod keeper;
+mod keeper_ahead;
 #[path = "../keeper/src/format.rs"]
 #[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]
 mod keeper_format;

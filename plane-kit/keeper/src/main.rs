@@ -13,6 +13,7 @@
 #![no_builtins]
 
 mod account;
+mod ahead;
 mod format;
 mod plan_reader;
 #[path = "../../freestanding/raw_call.rs"]

@@ -25,11 +25,12 @@ const CLOCK_MONOTONIC: usize = 1;
 /// Between two sweeps of what does not die at once, such as a process that waits for a disk.
 const PAUSE: u64 = 5;
 
+/// As ppoll(2) takes it.
 #[repr(C)]
-struct PollFd {
-    descriptor: i32,
-    events: i16,
-    happened: i16,
+pub struct PollFd {
+    pub descriptor: i32,
+    pub events: i16,
+    pub happened: i16,
 }
 
 struct Watch<'a> {

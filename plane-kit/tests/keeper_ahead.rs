@@ -1,7 +1,6 @@
 //! A keeper that was prepared keeps like any other, and one that waits outlives nobody.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::print_stdout, reason = "a host of its own tells this way whom it started")]
 
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_plane_kit::held_program::HeldProgram;

@@ -22,6 +22,7 @@ use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::environment::Environment;
 use cofferdam_plane_kit::keeper::{Keeper, ProgramPlan};
+use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::process_tree::ProcessTree;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use cofferdam_plane_kit::wakeup::Wakeup;
@@ -101,7 +102,7 @@ impl HostPlane {
         request: StartExecutionRequest,
         sink: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let StartExecutionRequest { vm_id, execution_id, streams, .. } = request.clone();
+        let StartExecutionRequest { vm_id, execution_id, streams, output_wait_ms, .. } = request.clone();
         let plan = plan(profile, request)?;
         let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
         let ends = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
@@ -120,6 +121,7 @@ impl HostPlane {
             sink,
             shared: shared.clone(),
             deadline: Deadline::new(started, profile.limits.wall_ms),
+            output_wait: OutputWait::new(output_wait_ms),
             limits,
             enforcement: preflight::enforcement(profile),
             started,
@@ -156,6 +158,7 @@ impl ExecutionBridge for HostPlane {
             Feature::SharedNetwork,
             Feature::ListeningPorts,
             Feature::HeldPrograms,
+            Feature::OutputWait,
         ];
         descriptor.limits = vec![
             LimitName::Wall,
@@ -263,6 +266,7 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
         limits: resource_limits::of(&profile.limits),
+        output_wait: request.output_wait_ms > 0,
     })
 }
 

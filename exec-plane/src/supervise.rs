@@ -17,6 +17,7 @@ use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
 use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::exit_status::cause_of;
 use cofferdam_plane_kit::keeper::{Keeper, Kept, Told};
+use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::process::Resources;
 use cofferdam_plane_kit::wakeup::Wakeup;
 use std::io;
@@ -30,6 +31,7 @@ pub(crate) struct Supervision {
     pub(crate) sink: Arc<dyn ExecutionEventSink>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) deadline: Deadline,
+    pub(crate) output_wait: OutputWait,
     pub(crate) limits: LimitWatch,
     pub(crate) enforcement: Enforcement,
     pub(crate) started: Instant,
@@ -83,7 +85,8 @@ impl Supervision {
         loop {
             let now = Instant::now();
             let deadline = if cause.is_none() { self.deadline.remaining(now) } else { None };
-            let most = [deadline, self.limits.next_look(now)].into_iter().flatten().min();
+            let most =
+                [deadline, self.limits.next_look(now), self.output_wait.remaining(now)].into_iter().flatten().min();
             self.wait(most)?;
             if let Some(struck) = self.advance()? {
                 self.shared.kill();
@@ -106,7 +109,13 @@ impl Supervision {
                 }
                 Some(Told::Stopped(signal)) => self.tell(ExecutionEvent::Stopped { signal }),
                 Some(Told::Continued) => self.tell(ExecutionEvent::Continued),
+                Some(Told::Left) => self.output_wait.begin(Instant::now()),
                 _ => {}
+            }
+            // Where the host ends it, the output is released by that.
+            let released = self.outputs.iter().all(CapturedOutput::finished);
+            if self.shared.wish() == Wish::Nothing && self.output_wait.is_over(Instant::now(), released) {
+                self.shared.kill();
             }
         }
     }
@@ -125,6 +134,8 @@ impl Supervision {
     /// The cause as the host sees it: an end that it wished is told as such, one that came by itself before is not.
     fn wished(&self, ended: ExitCause) -> ExitCause {
         match (self.shared.wish(), &ended) {
+            // The program had ended, and what was to be waited for was not.
+            (Wish::Kill, _) if self.output_wait.is_cut_short() => ExitCause::Killed,
             (Wish::Stop, _) | (Wish::Kill, ExitCause::Signalled { signal: libc::SIGKILL, .. }) => ExitCause::Killed,
             _ => ended,
         }

@@ -51,6 +51,8 @@ pub enum Told {
     Stopped(i32),
     /// The program goes on.
     Continued,
+    /// The program has ended, and what it started goes on (`ProgramPlan::output_wait`) until it is killed or has ended, too.
+    Left,
     /// The program ended with this wait status, and nothing of what it started is left.
     Ended(i32),
     /// The keeper was killed, and tells nothing any more. What the program started may be left.
@@ -196,6 +198,7 @@ impl Kept {
         match words {
             [message::STOPPED, signal, ..] => Some(Told::Stopped(signal.cast_signed())),
             [message::CONTINUED, ..] => Some(Told::Continued),
+            [message::LEFT, ..] => Some(Told::Left),
             [message::ENDED, status, ..] => {
                 let _ = self.used.set(used);
                 Some(Told::Ended(status.cast_signed()))

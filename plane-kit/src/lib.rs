@@ -35,6 +35,7 @@ mod keeper_spawn;
 mod listening;
 #[cfg(feature = "network")]
 pub mod network;
+pub mod output_wait;
 pub mod process;
 pub mod process_mark;
 pub mod process_tree;

@@ -18,7 +18,16 @@ fn shell(line: &str) -> ProgramPlan {
     let arguments = ["sh", "-c", line].map(str::to_owned).to_vec();
     let variables = vec!["PATH=/usr/bin:/bin".to_owned()];
     let (program, directory) = (PathBuf::from("/bin/sh"), PathBuf::from("/"));
-    ProgramPlan { program, held: None, arguments, variables, directory, terminal: false, limits: Vec::new() }
+    ProgramPlan {
+        program,
+        held: None,
+        arguments,
+        variables,
+        directory,
+        terminal: false,
+        limits: Vec::new(),
+        output_wait: false,
+    }
 }
 
 /// Starts `line` with its output in a pipe.

@@ -22,6 +22,8 @@ pub mod flag {
     pub const TERMINAL: u32 = 1;
     /// The program is held as descriptor, and its path is not used.
     pub const HELD: u32 = 2;
+    /// What the program started may go on when the program has ended, until it is killed by command or has ended, too.
+    pub const OUTPUT_WAIT: u32 = 4;
     /// How many scripts are held, in the bits from here on.
     pub const SCRIPTS_SHIFT: u32 = 8;
 }
@@ -44,6 +46,8 @@ pub mod message {
     /// The program is about to be executed; the value is its process id. Told by its process itself, since a program may stop or
     /// kill the keeper before that has a word.
     pub const STARTING: u32 = 6;
+    /// The program has ended, and what it started goes on (`flag::OUTPUT_WAIT`); `ENDED` follows.
+    pub const LEFT: u32 = 7;
 }
 
 /// From host to keeper: two u32 (kind, value).

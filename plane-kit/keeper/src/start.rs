@@ -36,6 +36,8 @@ pub struct Started {
     pub host: isize,
     /// Whether the session has a terminal.
     pub terminal: bool,
+    /// Whether what it started may go on after its end.
+    pub waits: bool,
     /// The list of our children in /proc.
     pub children: i32,
 }
@@ -103,7 +105,7 @@ pub fn start() -> Result<Started, Failure> {
     }
     plan.close();
     send(message::STARTED, 0, 0, 0);
-    Ok(Started { program, host, terminal, children })
+    Ok(Started { program, host, terminal, waits: flags & flag::OUTPUT_WAIT != 0, children })
 }
 
 fn prepare() -> Result<(), Failure> {

@@ -128,7 +128,11 @@ impl Watch<'_> {
                 send(message::STOPPED, (status >> 8) & 0xff, 0, 0);
             } else {
                 self.status = Some(status);
-                self.ending = true;
+                if self.started.waits {
+                    send(message::LEFT, 0, 0, 0);
+                } else {
+                    self.ending = true;
+                }
             }
         }
     }

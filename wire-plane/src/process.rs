@@ -32,6 +32,7 @@ impl PlaneProcess {
             limits: Vec::new(),
             held: None,
             output_wait: false,
+            task_group: None,
         };
         let kept = Keeper::new()?.start(&plan, [its.as_fd(), its.as_fd(), io::stderr().as_fd()])?;
         let control = kept.control().map_err(|error| no_resources(&error))?;

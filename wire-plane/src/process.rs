@@ -31,6 +31,7 @@ impl PlaneProcess {
             terminal: false,
             limits: Vec::new(),
             held: None,
+            output_wait: false,
         };
         let kept = Keeper::new()?.start(&plan, [its.as_fd(), its.as_fd(), io::stderr().as_fd()])?;
         let control = kept.control().map_err(|error| no_resources(&error))?;

@@ -107,7 +107,7 @@ impl Kernel {
     /// # Errors
     /// `invalid_state` when it waits no longer; what kept a yes from being remembered, which then holds for this once.
     pub fn answer(&self, id: &PromptId, answer: PromptAnswer) -> Result<(), KernelError> {
-        Ok(self.desk.take(id, answer)?)
+        Ok(self.desk.take(id, answer, "host")?)
     }
 
     /// What each plane that runs programs says to `spec`, whether or not it accepts it. Changes nothing.
@@ -239,7 +239,7 @@ impl KernelBuilder {
             );
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
-        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit);
+        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit, self.recording.clone());
         let (planes, next_vm) = (self.planes.into(), Arc::new(AtomicU64::new(1)));
         let guard = Guard::new(self.limits, self.machine);
         Ok(Kernel { planes, next_vm, desk, guard, recording: self.recording })

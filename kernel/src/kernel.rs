@@ -16,6 +16,7 @@ use cofferdam_bridge::guard::MachineSource;
 use cofferdam_bridge::ids::{PromptId, VmId};
 use cofferdam_bridge::profile::{CallProfile, ExecutionProfile};
 use cofferdam_bridge::prompt::{GrantStore, Prompt, PromptAnswer, Prompter};
+use cofferdam_bridge::sandbox_event::SandboxEvent;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -285,5 +286,10 @@ fn refused(profile: &ExecutionProfile, refusals: &[(String, Preflight)]) -> Brid
             }
         }
     }
-    BridgeError::new(code, message).with("policy", profile.name.as_str())
+    let error = BridgeError::new(code, message).with("policy", profile.name.as_str());
+    let backends: Vec<&str> = refusals.iter().map(|(plane, _)| plane.as_str()).collect();
+    match SandboxEvent::of_code(&profile.name, &backends.join(", "), code) {
+        Some(event) => event.told_by(error),
+        None => error,
+    }
 }

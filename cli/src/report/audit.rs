@@ -140,7 +140,13 @@ fn what(event: &Event) -> String {
             format!("{} for {} of {}", shown(&used.grant), shown(&used.access), shown(&used.subject))
         }
         Event::Revoked(grant) => {
-            format!("{} for {} of {}: {}", shown(&grant.grant), shown(&grant.access), shown(&grant.subject), shown(&grant.why))
+            format!(
+                "{} for {} of {}: {}",
+                shown(&grant.grant),
+                shown(&grant.access),
+                shown(&grant.subject),
+                shown(&grant.why)
+            )
         }
         Event::Guard(seen) => {
             format!("{}: {} of {}, {}", shown(&seen.figure), seen.observed, seen.limit, shown(&seen.outcome))

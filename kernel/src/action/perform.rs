@@ -15,6 +15,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::StreamMode;
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::own_process::OwnProcess;
 use cofferdam_bridge::profile::Changes;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
@@ -111,6 +112,7 @@ impl Actions {
         }
         telemetry::action_ended(&record);
         recording.action_ended(vm.id(), &record, ends.len(), &telemetry.after).await?;
+        let seen = ends.iter().flat_map(|end| &end.report.processes).take(OwnProcess::MOST).cloned().collect();
         let started = ends.iter().map(|end| end.report.usage.tasks).try_fold(0, |sum, tasks| Some(sum + tasks?));
         Ok(ActionResult {
             job_id: record.job.job_id,
@@ -121,7 +123,7 @@ impl Actions {
             error,
             steps: ends.iter().map(StepReport::of).collect(),
             telemetry,
-            processes: OwnProcesses { started, left: 0 },
+            processes: OwnProcesses { started, seen, left: 0 },
             elapsed_ms,
             log_sequence,
         })
@@ -159,7 +161,7 @@ impl Actions {
         }
         for step in &steps {
             let end = self.take(vm, step, deadline).await.map_err(|error| error.error().clone())?;
-            let failure = failure_of(step, &end);
+            let failure = failure_of(step, &end).map(|error| vm.telling(&end.report.cause, error));
             progress.ends.push(end);
             if let Some(error) = failure {
                 return Err(error);

@@ -9,8 +9,8 @@ use cofferdam_bridge::action::WorkerRequest;
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::profile::NetworkMode;
 use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion};
+use cofferdam_bridge::sandbox_event::SandboxEvent;
 use cofferdam_bridge::verdict::{Denial, Verdict};
 use tokio::time::Instant;
 
@@ -113,17 +113,9 @@ fn refused(vm: &Vm, access: &Access, decision: Decision, asked: Option<PromptOut
     let mut denial = Denial::new(name, subject);
     (denial.rule, denial.remedy) = (decision.rule, decision.remedy);
     denial.note = asked.map(|outcome| outcome.why().to_owned());
-    let error = BridgeError::denied(&denial);
-    match access {
-        Access::Connect(..) => error.with("reason", network_reason(vm)),
-        _ => error,
-    }
-}
-
-/// Why an address is refused, by the names that planes use, too.
-fn network_reason(vm: &Vm) -> &'static str {
-    match vm.profile().network.mode {
-        NetworkMode::Allowlist => "network_allowlist_blocked",
-        _ => "network_blocked",
+    let (error, profile) = (BridgeError::denied(&denial), vm.profile());
+    match SandboxEvent::of_denial(&profile.name, &vm.plane().name, profile.network.mode, &denial) {
+        Some(event) => event.told_by(error),
+        None => error,
     }
 }

@@ -11,6 +11,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ChangeSummary;
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::Limits;
+use cofferdam_bridge::own_process::OwnProcess;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
 use schemars::JsonSchema;
@@ -167,6 +168,9 @@ pub struct Ended {
     pub cause: ExitCause,
     /// What it used: `tasks` are exactly its own processes and threads.
     pub usage: Usage,
+    /// Those among its own processes that lived long enough to be seen; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<OwnProcess>,
     /// What held.
     pub enforcement: Enforcement,
     /// How many distinct accesses were refused on the way. Each of the first 64 has a record of its own, of kind `decision`.

@@ -4,6 +4,7 @@ use crate::enforcement::Enforcement;
 use crate::exit_cause::ExitCause;
 use crate::host_traffic::HostTraffic;
 use crate::ids::{CallId, PromptId};
+use crate::own_process::OwnProcess;
 use crate::prompt::{Prompt, PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
 use crate::usage::Usage;
 use crate::verdict::Denial;
@@ -84,6 +85,9 @@ pub struct ExecutionReport {
     /// What it did over the network, by host and port, where the plane carries it; at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub network: Vec<HostTraffic>,
+    /// Its own processes, those among them that lived long enough to be seen; at most 64. How many there were in all, `usage.tasks` tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<OwnProcess>,
 }
 
 /// The changes of one run that are kept apart: which set, and how many of each kind. None of any kind: they could not be counted, or
@@ -130,6 +134,7 @@ impl ExecutionReport {
             executable_later: Vec::new(),
             changes: None,
             network: Vec::new(),
+            processes: Vec::new(),
         }
     }
 }

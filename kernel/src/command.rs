@@ -195,6 +195,10 @@ impl Command {
             let id = self.vm.next_execution();
             let outcome = self.begin(id.clone()).await;
             telemetry::started(&vm, &id, outcome.as_ref().map(drop), began.elapsed());
+            if outcome.is_err() {
+                // What it was refused is remembered for a run that there will never be.
+                vm.desk.end(&id);
+            }
             outcome
         };
         told.instrument(span).await

@@ -13,6 +13,9 @@
 mod backoff;
 mod connection;
 mod contexts;
+mod ending;
+mod greeting;
+mod inbox;
 mod outlet;
 mod plane;
 mod plane_command;
@@ -20,6 +23,7 @@ mod process;
 mod pump;
 mod serve;
 mod source;
+mod turn;
 mod writer;
 
 pub use plane::WirePlane;

@@ -56,7 +56,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(decoder.room().len() < 1 << 20);
+        prop_assert!(decoder.held() < 1 << 20);
     }
 
     #[test]

@@ -103,7 +103,8 @@ fn plane_process(encoding: Encoding, what: &str) -> Result<(WirePlane, Child), F
         let mut profile = ExecutionProfile::closed("cost");
         profile.isolation.require = Tier::None;
         profile.commands.allow = vec![CommandRule::new("/", RuleRef::new("cost", None, "commands.allow \"/\""))];
-        let context = plane.create_command_context(CreateCommandContextRequest::new(vm_id.clone(), profile))?.context_id;
+        let context =
+            plane.create_command_context(CreateCommandContextRequest::new(vm_id.clone(), profile))?.context_id;
         let mut request = StartExecutionRequest::new(vm_id, context, ExecutionId::new("runs"), "/bin/sleep");
         request.arguments = vec!["1000".to_owned()];
         plane.start_execution(request, Arc::new(Unheard))?;

@@ -31,9 +31,7 @@ pub(crate) fn greet(
     let end = Instant::now() + START;
     loop {
         if let Some(data) = decoder.next_value().map_err(WireFault::as_plane_fault)? {
-            if let FromPlane::Welcomed(welcome, bounds) =
-                session.receive(data).map_err(WireFault::as_plane_fault)?
-            {
+            if let FromPlane::Welcomed(welcome, bounds) = session.receive(data).map_err(WireFault::as_plane_fault)? {
                 decoder.switch(welcome.encoding, bounds.frame_bytes());
                 let _ = socket.set_read_timeout(None);
                 return Ok((session, decoder, welcome, bounds));

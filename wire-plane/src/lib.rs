@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod complaints;
 mod connection;
 mod contexts;
 mod ending;

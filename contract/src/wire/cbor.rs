@@ -4,6 +4,7 @@ use super::data::Data;
 use super::fault::WireFault;
 use super::frame::LARGE;
 use super::json::Names;
+use super::name::Name;
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
@@ -163,14 +164,14 @@ impl Reader<'_> {
     fn map(&mut self, depth: usize) -> Result<Data, WireFault> {
         let length = self.decoder.map().map_err(|_| WireFault::Malformed)?.ok_or(WireFault::Malformed)?;
         let inner = deeper(depth)?;
-        let mut entries: Vec<(String, Data)> = Vec::new();
+        let mut entries: Vec<(Name, Data)> = Vec::new();
         let mut seen = Names::default();
         for _ in 0..length {
             let name = text(&mut self.decoder)?;
             if !seen.first(name, &entries) {
                 return Err(WireFault::DuplicateKey);
             }
-            let name = name.to_owned();
+            let name = Name::from(name);
             entries.push((name, self.read(inner)?));
         }
         Ok(Data::Map(entries))

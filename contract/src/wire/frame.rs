@@ -332,7 +332,8 @@ mod tests {
     #[test]
     fn a_large_byte_string_comes_whole_however_the_bytes_come() {
         let large: Vec<u8> = (0..LARGE * 5).map(|at| (at % 251) as u8).collect();
-        let value = Data::map([("a", Data::Unsigned(1)), ("b", Data::Bytes(large.clone())), ("c", Data::text("after"))]);
+        let value =
+            Data::map([("a", Data::Unsigned(1)), ("b", Data::Bytes(large.clone())), ("c", Data::text("after"))]);
         let mut bytes = Vec::new();
         encode(&value, Encoding::Cbor, 1 << 20, &mut bytes).unwrap();
         encode(&sample(), Encoding::Cbor, 1 << 20, &mut bytes).unwrap();

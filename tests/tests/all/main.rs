@@ -58,6 +58,7 @@ mod pool;
 mod prompts;
 mod prompts_attacks;
 mod prompts_terminal;
+mod published;
 mod real_programs;
 mod refusals;
 mod robustness;

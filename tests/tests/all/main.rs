@@ -62,6 +62,7 @@ mod prompts;
 mod prompts_attacks;
 mod prompts_recorded;
 mod prompts_terminal;
+mod published;
 mod real_programs;
 mod refusals;
 mod refused_features;

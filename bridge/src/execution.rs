@@ -7,6 +7,7 @@ use crate::event::{ExecutionEvent, ExecutionEventSink};
 use crate::ids::{CallId, ContextId, ExecutionId, VmId};
 use crate::network_scope::NetworkScope;
 use crate::profile::ExecutionProfile;
+use crate::published_port::PublishedPort;
 use crate::rehearsal::Rehearsal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -267,12 +268,15 @@ impl fmt::Debug for StartExecutionRequest {
 pub struct StartedExecution {
     /// The host's process id of the sandbox's first process, where there is one. For display only.
     pub process_id: Option<u32>,
+    /// Which of its ports the host's loopback has, and where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
 }
 
 impl StartedExecution {
     /// An answer.
     pub fn new(process_id: Option<u32>) -> Self {
-        Self { process_id }
+        Self { process_id, published: Vec::new() }
     }
 }
 

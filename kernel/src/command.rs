@@ -195,6 +195,10 @@ impl Command {
             let id = self.vm.next_execution();
             let outcome = self.begin(id.clone()).await;
             telemetry::started(&vm, &id, outcome.as_ref().map(drop), began.elapsed());
+            if outcome.is_err() {
+                // What it was refused is remembered for a run that there will never be.
+                vm.desk.end(&id);
+            }
             outcome
         };
         told.instrument(span).await
@@ -224,8 +228,8 @@ impl Command {
         let queue = EventQueue::of(record, gate, turn);
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        let process_id = match vm.plane.start_execution(request, queue.clone()) {
-            Ok(started) => started.process_id,
+        let started = match vm.plane.start_execution(request, queue.clone()) {
+            Ok(started) => started,
             Err(error) => {
                 return Err(match queue.record() {
                     Some(record) => record.not_started(error).await,
@@ -241,7 +245,7 @@ impl Command {
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
+        Ok(Execution::new(vm, execution, queue, timer).started(started))
     }
 
     /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.

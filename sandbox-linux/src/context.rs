@@ -147,6 +147,11 @@ impl Context {
         self.namespaces & libc::CLONE_NEWNET != 0
     }
 
+    /// Whether each of its runs has ports of its own published.
+    pub(crate) fn publishes_alone(&self) -> bool {
+        self.has_own_network() && !self.profile.network.publish.is_empty()
+    }
+
     /// The same with a network that all its runs share.
     pub(crate) fn meeting_in(mut self, network: Arc<SharedNetwork>) -> Self {
         self.namespaces &= !libc::CLONE_NEWNET;

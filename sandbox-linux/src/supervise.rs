@@ -78,6 +78,7 @@ impl Supervision {
         let cause = limits.classify(cause, &account);
         let usage = usage(&outputs, &limits, account, started);
         let mut report = ExecutionReport::new(cause, usage, enforcement);
+        report.processes = limits.processes();
         finish(&mut report);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
         drop(remaining.map(Process::reap));

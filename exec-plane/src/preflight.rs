@@ -90,11 +90,12 @@ pub(crate) fn enforcement(profile: &ExecutionProfile, tasks_by: &str) -> Enforce
 
 fn limits(enforcement: &mut Enforcement, limits: &Limits, tasks_by: &str) {
     let each = Some("each file by itself; what all together hold is not counted".to_owned());
+    let looked = (tasks_by == BY_LOOKING).then(|| "by looking: for a moment there may be more".to_owned());
     let held = [
         (limits.wall_ms, Mechanism::WallLimit, "supervisor", None),
         (limits.cpu_ms, Mechanism::CpuLimit, "supervisor poll", None),
         (limits.memory_bytes, Mechanism::MemoryLimit, "supervisor poll", None),
-        (limits.processes, Mechanism::ProcessesLimit, tasks_by, None),
+        (limits.processes, Mechanism::ProcessesLimit, tasks_by, looked),
         (limits.open_files, Mechanism::OpenFilesLimit, "rlimit", None),
         (limits.disk_bytes, Mechanism::DiskLimit, "rlimit", each),
     ];

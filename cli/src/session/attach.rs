@@ -10,7 +10,7 @@ use cofferdam_bridge::execution::ExecutionSignal;
 use nix::sys::signal::{Signal, raise};
 use std::io::{Read, Write};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// How it came to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,9 @@ struct Ends {
     screen: mpsc::Sender<Vec<u8>>,
 }
 
+/// How long a terminal that takes nothing is waited for at the end.
+const BLIND: Duration = Duration::from_millis(500);
+
 /// Gives the terminal of `command` to the user until they type `detach`, or it ends.
 pub(crate) fn attach(mut client: Client, command: &str, detach: u8) -> Result<Left, Failure> {
     let size = raw::size();
@@ -57,11 +60,16 @@ async fn attached(client: Client, screen: &[u8], detach: u8) -> Result<Left, Fai
     let mut speaker = client.speaker()?;
     let mut signals = Signals::take().map_err(|error| io("signals cannot be heard", &error))?;
     let terminal = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
-    let mut ends = Ends { said: read_answers(client)?, typed: read_keys()?, screen: show()? };
+    let (screen_end, shown) = show()?;
+    let mut ends = Ends { said: read_answers(client)?, typed: read_keys()?, screen: screen_end };
     let outcome = relay(&mut speaker, &mut ends, screen.to_vec(), &mut signals, &terminal, detach).await;
     speaker.hang_up();
     terminal.restore();
-    after_guest::reset();
+    drop(ends);
+    // After the last that the guest has printed. A terminal that still takes nothing takes no reset either.
+    if tokio::time::timeout(BLIND, shown).await.is_ok() {
+        after_guest::reset();
+    }
     outcome
 }
 
@@ -120,10 +128,13 @@ fn until(bytes: &[u8], detach: u8) -> (&[u8], bool) {
     }
 }
 
-/// Shows what comes, from a thread that waits for the terminal.
-fn show() -> Result<mpsc::Sender<Vec<u8>>, Failure> {
+/// Shows what comes, from a thread that waits for the terminal; tells when that has shown all and ended.
+fn show() -> Result<(mpsc::Sender<Vec<u8>>, oneshot::Receiver<()>), Failure> {
+    let (end, ended) = oneshot::channel();
     let (sender, mut shown) = mpsc::channel::<Vec<u8>>(4);
     thread("cofferdam-screen", move || {
+        // Goes when this thread does.
+        let _end: oneshot::Sender<()> = end;
         while let Some(bytes) = shown.blocking_recv() {
             let mut stdout = std::io::stdout().lock();
             if stdout.write_all(&bytes).and_then(|()| stdout.flush()).is_err() {
@@ -131,7 +142,7 @@ fn show() -> Result<mpsc::Sender<Vec<u8>>, Failure> {
             }
         }
     })?;
-    Ok(sender)
+    Ok((sender, ended))
 }
 
 /// Stops this process, with the terminal as it was meanwhile.

@@ -6,6 +6,7 @@ use crate::host_traffic::HostTraffic;
 use crate::ids::{CallId, PromptId};
 use crate::own_process::OwnProcess;
 use crate::prompt::{Prompt, PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
+use crate::published_port::PublishedPort;
 use crate::usage::Usage;
 use crate::verdict::Denial;
 use schemars::JsonSchema;
@@ -88,6 +89,9 @@ pub struct ExecutionReport {
     /// Its own processes, those among them that lived long enough to be seen; at most 64. How many there were in all, `usage.tasks` tells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<OwnProcess>,
+    /// Its ports that the host's loopback had, and what came there. Of ports that runs share: since another run told them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
 }
 
 /// The changes of one run that are kept apart: which set, and how many of each kind. None of any kind: they could not be counted, or
@@ -135,6 +139,7 @@ impl ExecutionReport {
             changes: None,
             network: Vec::new(),
             processes: Vec::new(),
+            published: Vec::new(),
         }
     }
 }

@@ -46,6 +46,7 @@ pub mod persistence;
 pub mod policy_line;
 pub mod profile;
 pub mod prompt;
+pub mod published_port;
 pub mod random;
 pub mod rehearsal;
 mod request;

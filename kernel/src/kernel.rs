@@ -14,7 +14,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionBridge;
 use cofferdam_bridge::guard::MachineSource;
 use cofferdam_bridge::ids::{PromptId, VmId};
-use cofferdam_bridge::profile::{CallProfile, ExecutionProfile};
+use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, PublishRule};
 use cofferdam_bridge::prompt::{GrantStore, Prompt, PromptAnswer, Prompter};
 use cofferdam_bridge::sandbox_event::SandboxEvent;
 use std::fmt;
@@ -260,7 +260,19 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
     });
-    [asks, calls].into_iter().flatten().collect()
+    [asks, calls, publishing(profile, descriptor)].into_iter().flatten().collect()
+}
+
+/// Ports of a run lie on the host's loopback by themselves only where the network is the host's, or nothing is isolated.
+fn publishing(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    let hosts = profile.network.mode == NetworkMode::Inherit || !descriptor.has(Feature::NetworkDeny);
+    let by_itself = |rule: &PublishRule| hosts && rule.host_port == Some(rule.port);
+    let rule = profile.network.publish.iter().find(|rule| !by_itself(rule))?;
+    (!descriptor.has(Feature::PublishedPorts)).then(|| {
+        let message = format!("this plane cannot publish port {} of a run on the host (network.listen)", rule.port);
+        let fix = "run on a plane that can, such as linux_native, or take it out of network.listen";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
+    })
 }
 
 /// Runs that are to reach each other need a plane that knows of it.

@@ -25,6 +25,7 @@ mod execution;
 )]
 mod format;
 mod handles;
+mod inner_sockets;
 mod launcher;
 mod limit_watch;
 mod mountinfo;

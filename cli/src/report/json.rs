@@ -12,6 +12,7 @@ use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::own_process::OwnProcess;
 use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion};
+use cofferdam_bridge::published_port::PublishedPort;
 use cofferdam_bridge::sandbox_event::SandboxEvent;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::Denial;
@@ -82,6 +83,9 @@ struct RunResult<'a> {
     /// What the run did over the network, by host and port, where the policy names hosts.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     network: &'a [HostTraffic],
+    /// Its ports that the host's loopback had, and what came there.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    published: &'a [PublishedPort],
     /// The sequence number of its start in the audit log, where it is recorded: `cofferdam audit show` shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_sequence: Option<u64>,
@@ -124,6 +128,7 @@ impl<'a> RunResult<'a> {
             executable_later: &[],
             changes: None,
             network: &[],
+            published: &[],
             audit_sequence: None,
             error: None,
         }
@@ -158,6 +163,7 @@ pub(crate) fn of_report(
     result.executable_later = &report.executable_later;
     result.changes = report.changes.as_ref();
     result.network = &report.network;
+    result.published = &report.published;
     result.audit_sequence = captured.audit_sequence;
     result.line()
 }

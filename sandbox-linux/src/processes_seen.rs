@@ -45,12 +45,11 @@ impl ProcessesSeen {
                 continue;
             }
             // Whoever watches over the run is no process of it.
-            let parent =
-                Some(*parent).filter(|parent| self.seen.contains_key(parent) || all.iter().any(|one| one.0 == *parent));
+            let own = |number: &u32| self.seen.contains_key(number) || all.iter().any(|one| one.0 == *number);
+            let first = self.seen.get(pid).and_then(|before| before.parent);
             // A process is told by its latest name: it may have executed another program since.
-            let own = OwnProcess::new(*pid, parent, name);
-            let parent = self.seen.get(pid).and_then(|before| before.parent).or(own.parent);
-            self.seen.insert(*pid, OwnProcess { parent, ..own });
+            let told = OwnProcess::new(*pid, first.or(Some(*parent).filter(own)), name);
+            self.seen.insert(*pid, told);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(8);
 
 /// The longest pause.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What has been seen.
 #[derive(Debug)]

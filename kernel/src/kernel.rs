@@ -242,7 +242,7 @@ impl KernelBuilder {
         }
         let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit, self.recording.clone());
         let (planes, next_vm) = (self.planes.into(), Arc::new(AtomicU64::new(1)));
-        let guard = Guard::new(self.limits, self.machine);
+        let guard = Guard::new(self.limits, self.machine, self.recording.clone());
         Ok(Kernel { planes, next_vm, desk, guard, recording: self.recording })
     }
 }

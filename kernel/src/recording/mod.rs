@@ -2,6 +2,7 @@
 
 mod action;
 mod argument;
+mod guard;
 mod question;
 mod reach;
 mod run;

@@ -25,6 +25,7 @@ pub struct Execution {
     report: Option<ExecutionReport>,
     audit_failure: Option<BridgeError>,
     process_id: Option<u32>,
+    told: Option<telemetry::Run>,
 }
 
 /// Acts on a run from elsewhere than its reader. Clones act on the same run; they keep neither it nor its VM alive.
@@ -43,11 +44,17 @@ impl Execution {
         timer: Option<WallTimer>,
     ) -> Self {
         let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
-        Self { vm, controller, queue, timer, report: None, audit_failure: None, process_id: None }
+        Self { vm, controller, queue, timer, report: None, audit_failure: None, process_id: None, told: None }
     }
 
     pub(crate) fn with_process_id(mut self, process_id: Option<u32>) -> Self {
         self.process_id = process_id;
+        self
+    }
+
+    /// What of the run is told, and ends with it.
+    pub(crate) fn told_by(mut self, run: telemetry::Run) -> Self {
+        self.told = Some(run);
         self
     }
 
@@ -68,7 +75,9 @@ impl Execution {
             if let (Some(limit_ms), ExitCause::Killed) = (timer.and_then(|timer| timer.passed()), &report.cause) {
                 report.cause = ExitCause::TimedOut { limit_ms };
             }
-            telemetry::ended(&self.controller.execution, report);
+            if let Some(run) = self.told.take() {
+                run.ended(report);
+            }
             self.report = Some((**report).clone());
             if let Some(record) = self.queue.record() {
                 self.audit_failure = record.recorded().await;

@@ -112,7 +112,7 @@ impl Actions {
         for keeper in &self.keepers {
             keeper.ended(&record)?;
         }
-        telemetry::action_ended(&record);
+        telemetry::action_ended(&vm.shared().listeners, &record);
         recording.action_ended(vm.id(), &record, ends.len(), &telemetry.after).await?;
         let started = ends.iter().map(|end| end.report.usage.tasks).try_fold(0, |sum, tasks| Some(sum + tasks?));
         Ok(ActionResult {
@@ -245,7 +245,7 @@ pub(super) fn permitted(vm: &Vm, accesses: &[Access]) -> Result<(), KernelError>
     let holds_files = vm.plane().has(Feature::FilesystemRules);
     for access in accesses {
         let decision = vm.decide(access)?;
-        telemetry::decided(access, &decision);
+        telemetry::decided(&vm.shared().listeners, access, &decision);
         let on_file = matches!(access, Access::Read(_) | Access::Write(_));
         if decision.verdict == Verdict::Allow || (on_file && holds_files && decision.rule.is_none()) {
             continue;

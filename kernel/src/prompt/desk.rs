@@ -2,6 +2,7 @@
 
 use super::book::{Asked, Book, Place, Waiting};
 use super::session_grants::Grants;
+use crate::telemetry::{Listeners, Pending};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::ids::{ExecutionId, GrantId, PromptId, VmId};
@@ -35,6 +36,7 @@ pub(crate) struct PromptDesk {
     prompter: Option<Arc<dyn Prompter>>,
     to_put: Mutex<ToPut>,
     limit: Duration,
+    pending: Pending,
 }
 
 /// Questions that the host has not been asked yet, one after the other on a thread that may wait.
@@ -56,6 +58,7 @@ impl PromptDesk {
         prompter: Option<Arc<dyn Prompter>>,
         store: Option<Arc<dyn GrantStore>>,
         limit: Duration,
+        listeners: Listeners,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -65,6 +68,7 @@ impl PromptDesk {
             prompter,
             to_put: Mutex::default(),
             limit,
+            pending: Pending::new(listeners),
         })
     }
 
@@ -77,6 +81,7 @@ impl PromptDesk {
         announce: impl FnOnce(&Prompt),
         waiter: PromptWaiter,
     ) -> PromptTicket {
+        self.pending.asked(question.access);
         if self.grants.cover(&asker.vm, asker.workspace.as_deref(), question.access, &question.subject) {
             waiter(PromptOutcome::Granted);
             return PromptTicket::settled();
@@ -99,6 +104,7 @@ impl PromptDesk {
             }
             Asked::Put { prompt, place } => {
                 announce(&prompt);
+                self.pending.put(&prompt);
                 // Before anybody can settle it: whoever does stops the timer.
                 self.time(runtime, &prompt.id, asker.workspace.clone());
                 drop(book);
@@ -184,6 +190,7 @@ impl PromptDesk {
     }
 
     fn settled(&self, id: &PromptId, outcome: PromptOutcome) {
+        self.pending.settled(id, outcome);
         if let Some((timer, _)) = lock(&self.timers).remove(id) {
             timer.abort();
         }

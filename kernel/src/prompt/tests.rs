@@ -2,6 +2,7 @@
 
 use super::book::{MOST, MOST_OF_A_VM};
 use super::{Asker, PromptDesk};
+use crate::telemetry::Listeners;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::ids::{ExecutionId, GrantId, PromptId, VmId};
 use cofferdam_bridge::prompt::{
@@ -15,11 +16,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A host that keeps what it is asked, and answers later.
 #[derive(Clone, Default)]
-struct Later(Arc<Mutex<Vec<(Prompt, PromptReply)>>>);
+pub(super) struct Later(pub(super) Arc<Mutex<Vec<(Prompt, PromptReply)>>>);
 
 impl Prompter for Later {
     fn ask(&self, prompt: Prompt, reply: PromptReply) {
@@ -50,15 +51,15 @@ impl GrantStore for Kept {
 }
 
 /// A runtime whose time stands still until everybody waits for it.
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
 fn desk(prompter: &Later, store: &Kept) -> Arc<PromptDesk> {
-    PromptDesk::new(Some(Arc::new(prompter.clone())), Some(Arc::new(store.clone())), LIMIT)
+    PromptDesk::new(Some(Arc::new(prompter.clone())), Some(Arc::new(store.clone())), LIMIT, Listeners::default())
 }
 
-fn asker(vm: usize, execution: usize, remember: Remember) -> Asker {
+pub(super) fn asker(vm: usize, execution: usize, remember: Remember) -> Asker {
     let execution = Some(ExecutionId::new(format!("vm-{vm}-run-{execution}")));
     Asker { vm: VmId::new(format!("vm-{vm}")), execution, workspace: Some("/w".to_owned()), remember }
 }
@@ -69,16 +70,16 @@ fn question(subject: &str) -> PromptQuestion {
 
 /// Outcomes by the number of the request; a second one of the same request is a failure.
 #[derive(Clone, Default)]
-struct Outcomes(Arc<Mutex<HashMap<usize, PromptOutcome>>>);
+pub(super) struct Outcomes(Arc<Mutex<HashMap<usize, PromptOutcome>>>);
 
 impl Outcomes {
-    fn ask(&self, desk: &PromptDesk, number: usize, asker: &Asker, subject: &str) -> PromptTicket {
+    pub(super) fn ask(&self, desk: &PromptDesk, number: usize, asker: &Asker, subject: &str) -> PromptTicket {
         let own = self.0.clone();
         let waiter = Box::new(move |outcome| assert_eq!(own.lock().unwrap().insert(number, outcome), None));
         desk.ask(&Handle::current(), asker, question(subject), |_| {}, waiter)
     }
 
-    fn of(&self, number: usize) -> Option<PromptOutcome> {
+    pub(super) fn of(&self, number: usize) -> Option<PromptOutcome> {
         self.0.lock().unwrap().get(&number).copied()
     }
 
@@ -211,7 +212,7 @@ fn one_vm_fills_its_own_queue_and_not_that_of_others() {
 
 #[test]
 fn nobody_to_ask_is_a_no_at_once() {
-    let desk = PromptDesk::new(None, None, LIMIT);
+    let desk = PromptDesk::new(None, None, LIMIT, Listeners::default());
     runtime().block_on(async {
         let outcomes = Outcomes::default();
         let _ticket = outcomes.ask(&desk, 0, &asker(1, 1, Remember::Session), "/p");

@@ -189,6 +189,12 @@ fn every_start_end_verdict_limit_and_action_is_told_by_its_name_and_no_secret_is
         assert!(told.contains(part), "{part}\n{told}");
     }
     assert!(!told.contains(SECRET), "{told}");
+    assert_figures(&metrics);
+}
+
+/// What was told to the sink of what that test did.
+#[track_caller]
+fn assert_figures(metrics: &MemoryMetrics) {
     let started = "cofferdam.plane.name=pretender,cofferdam.outcome=started";
     let starts = metrics.sum(&format!("cofferdam.execution.starts{{{started}}}"));
     assert!(starts >= 3, "{starts}");

@@ -2,7 +2,9 @@
 //!
 //! What it reads is the protocol's own schema (<https://opentelemetry.io/docs/specs/otlp/>), by code that is generated from it.
 
+use crate::command::{cofferdam, text};
 use crate::host::Host;
+use crate::skip;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -11,7 +13,28 @@ use prost::Message;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread;
+
+/// Whether the command under test sends anything at all, or a skip of the test that needs it: it says so of a protocol that it does not
+/// speak.
+///
+/// # Panics
+/// When the command cannot be started.
+#[expect(clippy::expect_used, reason = "a test without the command under test must fail loudly")]
+pub fn is_built_in() -> bool {
+    static SAID: LazyLock<bool> = LazyLock::new(|| {
+        let mut command = cofferdam();
+        command.args(["run", "--no-audit", "--dry-run", "--", "true"]).env("OTEL_EXPORTER_OTLP_PROTOCOL", "none-such");
+        let output = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").output();
+        text(&output.expect("cofferdam starts").stderr).contains("telemetry")
+    });
+    if !*SAID {
+        skip::skipped("the command is built without the feature `otlp`");
+    }
+    *SAID
+}
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -216,6 +239,16 @@ fn told(value: AnyValue) -> String {
     }
 }
 
+/// What gzip packed, unpacked by it.
+fn unpacked(body: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut child = Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let input = child.stdin.take();
+    let writer = thread::spawn(move || input.map(|mut input| input.write_all(&body)));
+    let output = child.wait_with_output()?;
+    drop(writer.join());
+    Ok(output.stdout)
+}
+
 /// Takes request after request of one connection.
 fn serve(stream: &TcpStream, manner: Manner, received: &Mutex<Vec<Received>>) -> io::Result<()> {
     let mut lines = BufReader::new(stream);
@@ -233,6 +266,9 @@ fn serve(stream: &TcpStream, manner: Manner, received: &Mutex<Vec<Received>>) ->
         let length = headers.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         lines.read_exact(&mut body)?;
+        if headers.lines().any(|line| line == "content-encoding: gzip") {
+            body = unpacked(body)?;
+        }
         received.lock().unwrap_or_else(PoisonError::into_inner).push(Received { path, headers, body });
         match manner {
             Manner::Usual => answers.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?,

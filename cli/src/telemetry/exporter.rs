@@ -9,7 +9,7 @@ use cofferdam_bridge::ids::KernelId;
 use cofferdam_kernel::KernelBuilder;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithHttpConfig};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, RetryPolicy, SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
@@ -70,15 +70,18 @@ fn begin(id: &KernelId) -> Result<Option<Exporter>, String> {
     Ok(Some(Exporter { traces, metrics, last, end }))
 }
 
+// Nothing is tried twice: a collector that is away would hold up every short command until its time is up, and the next figures hold
+// these.
+
 fn traces(timeout: Duration, last: &LastFailure, resource: &Resource) -> Result<SdkTracerProvider, String> {
     let exporter = SpanExporter::builder().with_http().with_http_client(Sender::new(timeout, last.clone()));
-    let exporter = exporter.build().map_err(unusable)?;
+    let exporter = exporter.with_retry_policy(RetryPolicy::disabled()).build().map_err(unusable)?;
     Ok(SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(exporter).build())
 }
 
 fn metrics(timeout: Duration, last: &LastFailure, resource: &Resource) -> Result<SdkMeterProvider, String> {
     let exporter = MetricExporter::builder().with_http().with_http_client(Sender::new(timeout, last.clone()));
-    let exporter = exporter.build().map_err(unusable)?;
+    let exporter = exporter.with_retry_policy(RetryPolicy::disabled()).build().map_err(unusable)?;
     Ok(SdkMeterProvider::builder().with_resource(resource.clone()).with_periodic_exporter(exporter).build())
 }
 

@@ -219,7 +219,7 @@ fn every_name_that_is_told_is_documented() {
         include_str!("../src/telemetry/run.rs"),
         include_str!("../src/telemetry/spans.rs"),
         include_str!("../src/telemetry/waits.rs"),
-        include_str!("../src/telemetry/pending.rs"),
+        include_str!("../src/telemetry/questions.rs"),
     ];
     let words = sources.iter().flat_map(|source| source.split(['"', ' ', '\n']));
     let names: Vec<&str> = words.filter(|word| word.starts_with("cofferdam.")).collect();

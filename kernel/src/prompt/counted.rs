@@ -2,7 +2,7 @@
 
 use super::PromptDesk;
 use super::tests::{LIMIT, Later, Outcomes, asker, runtime};
-use crate::telemetry::Listeners;
+use crate::recording::Recording;
 use cofferdam_bridge::in_memory::MemoryMetrics;
 use cofferdam_bridge::prompt::{PromptAnswer, PromptOutcome, Remember};
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use std::sync::Arc;
 #[test]
 fn questions_that_wait_are_counted_and_timed() {
     let (prompter, outcomes, metrics) = (Later::default(), Outcomes::default(), MemoryMetrics::new());
-    let listeners = Listeners { metrics: Some(Arc::new(metrics.clone())), traces: None };
-    let desk = PromptDesk::new(Some(Arc::new(prompter.clone())), None, LIMIT, listeners);
+    let mut recording = Recording::default();
+    recording.listeners.metrics = Some(Arc::new(metrics.clone()));
+    let desk = PromptDesk::new(Some(Arc::new(prompter.clone())), None, LIMIT, recording);
     let pending = "cofferdam.prompt.pending{cofferdam.access=filesystem.write}";
     runtime().block_on(async {
         let ask = |number, subject| outcomes.ask(&desk, number, &asker(1, 1, Remember::Once), subject);

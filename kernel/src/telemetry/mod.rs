@@ -6,13 +6,13 @@
 
 pub mod instruments;
 mod listeners;
-mod pending;
+mod questions;
 mod run;
 mod spans;
 mod waits;
 
 pub(crate) use listeners::Listeners;
-pub(crate) use pending::Pending;
+pub(crate) use questions::{asked, put, settled};
 pub(crate) use run::Run;
 pub(crate) use spans::{action, action_ended, decided, prompt, queue_full, refused_by_plane};
 pub(crate) use waits::{committing, queueing};

@@ -13,11 +13,12 @@ use cofferdam_bridge::verdict::{Denial, Verdict};
 use std::time::Duration;
 use tracing::{Level, Span, event, field};
 
-/// What the policy said to one access. Its subject is not told: a path may say more than its owner likes.
+/// What the policy said to one access. Its subject is not told: a path may say more than its owner likes. What is to be asked about is told
+/// when it is asked.
 pub(crate) fn decided(listeners: &Listeners, access: &Access, decision: &Decision) {
     let verdict = match decision.verdict {
         Verdict::Allow => "allow",
-        Verdict::Prompt => "prompt",
+        Verdict::Prompt => return,
         _ => "deny",
     };
     tell(listeners, access.told().0, verdict, 1);
@@ -35,7 +36,7 @@ pub(super) fn refused_at_run_time(listeners: &Listeners, denial: &Denial) {
     tell(listeners, kind(&denial.access), "deny", denial.times.unwrap_or(1));
 }
 
-fn tell(listeners: &Listeners, access: &str, verdict: &'static str, times: u64) {
+pub(super) fn tell(listeners: &Listeners, access: &str, verdict: &'static str, times: u64) {
     event!(name: "cofferdam.decision", target: TARGET, Level::DEBUG, access, verdict, times);
     let times = i64::try_from(times).unwrap_or(i64::MAX);
     listeners.add(&DECISIONS, times, &[("cofferdam.access", access), ("cofferdam.verdict", verdict)]);
@@ -58,11 +59,6 @@ pub(crate) fn queue_full(listeners: &Listeners, events: usize, bytes: usize) {
         bytes = bytes as u64,
     );
     listeners.add(&OUTPUT_WAITS, 1, &[]);
-}
-
-/// The policy says to ask.
-pub(super) fn to_be_asked(listeners: &Listeners, access: PromptAccess) {
-    tell(listeners, access.as_str(), "prompt", 1);
 }
 
 /// The span of a question that a start or a host's own request waits for.

@@ -73,6 +73,8 @@ mod session_host;
 mod session_terminal;
 mod sessions;
 mod sockets;
+mod telemetry;
+mod telemetry_collector;
 mod terminal;
 mod wire_planes;
 

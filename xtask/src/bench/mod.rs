@@ -31,7 +31,7 @@ const ALL: [Benchmark; 12] = [
     ("network", 7, network::run),
     ("decide", 201, decide::run),
     ("oneshot", 100, oneshot::run),
-    ("wire", 20_000, wire::run),
+    ("wire", 10_000, wire::run),
 ];
 
 /// Runs the benchmark that is named, or all.

@@ -326,6 +326,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::SharedNetwork,
             Feature::ListeningPorts,
             Feature::PublishedPorts,
+            Feature::HttpRules,
             Feature::HeldPrograms,
         ];
         descriptor.limits = vec![

@@ -6,8 +6,8 @@
 //! capability over the network that it lives in, and all else (files, processes, memory, sockets of the file system) stays its own.
 
 use crate::format::message;
-use crate::launcher::Launcher;
 use crate::inner_sockets::Door;
+use crate::launcher::Launcher;
 use crate::network::{Bound, Network, Outside, Published, Sockets};
 use crate::parked::Parked;
 use crate::plan::beforehand;
@@ -58,7 +58,13 @@ impl SharedNetwork {
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
         let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets)).transpose();
-        Ok(Self { user: open("user")?, network: open("net")?, names: names.map_err(spawn_failed)?, published: OnceLock::new(), publishing: Mutex::default() })
+        Ok(Self {
+            user: open("user")?,
+            network: open("net")?,
+            names: names.map_err(spawn_failed)?,
+            published: OnceLock::new(),
+            publishing: Mutex::default(),
+        })
     }
 
     /// What answers there, where the policy names hosts.

@@ -30,45 +30,59 @@ enum Way {
 
 /// Carries bytes between `inner`, the run's side, and `outer` until both directions have ended; once `stop` says so, until what the run
 /// sent has been handed on.
-pub async fn carry(inner: TcpStream, outer: TcpStream, meter: &Meter, mut stop: watch::Receiver<bool>) {
+pub async fn carry(inner: TcpStream, outer: TcpStream, meter: &Meter, stop: watch::Receiver<bool>) {
     let _ = (inner.set_nodelay(true), outer.set_nodelay(true));
     let moved = AtomicBool::new(false);
-    let broken = {
-        let mut out = pin!(one_way(&inner, &outer, Way::Out, meter, &moved));
-        let mut back = pin!(one_way(&outer, &inner, Way::In, meter, &moved));
-        let (mut out_ended, mut back_ended, mut stopping) = (false, false, false);
-        let mut idle = interval(IDLE);
-        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        idle.tick().await;
-        loop {
-            let outcome = tokio::select! {
-                outcome = &mut out, if !out_ended => {
-                    out_ended = true;
-                    outcome
-                }
-                outcome = &mut back, if !back_ended => {
-                    back_ended = true;
-                    outcome
-                }
-                () = ended(&mut stop), if !stopping => {
-                    stopping = true;
-                    Ok(())
-                }
-                _ = idle.tick() => {
-                    if moved.swap(false, Ordering::Relaxed) { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
-                }
-            };
-            if outcome.is_err() {
-                break true;
-            }
-            if out_ended && (back_ended || stopping) {
-                break false;
-            }
-        }
-    };
+    let out = one_way(&inner, &outer, Way::Out, meter, &moved);
+    let broken = until_both_end(out, back(&outer, &inner, meter, &moved), &moved, stop).await;
     if broken {
         reset(inner);
         reset(outer);
+    }
+}
+
+/// The way from the host to the run.
+pub(super) async fn back(outer: &TcpStream, inner: &TcpStream, meter: &Meter, moved: &AtomicBool) -> io::Result<()> {
+    one_way(outer, inner, Way::In, meter, moved).await
+}
+
+/// Waits for the end of both directions; once `stop` says so, for that of `out`. Answers whether the connection is broken: by an error, or
+/// since nothing has `moved` for long.
+pub(super) async fn until_both_end(
+    out: impl Future<Output = io::Result<()>>,
+    back: impl Future<Output = io::Result<()>>,
+    moved: &AtomicBool,
+    mut stop: watch::Receiver<bool>,
+) -> bool {
+    let (mut out, mut back) = (pin!(out), pin!(back));
+    let (mut out_ended, mut back_ended, mut stopping) = (false, false, false);
+    let mut idle = interval(IDLE);
+    idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    idle.tick().await;
+    loop {
+        let outcome = tokio::select! {
+            outcome = &mut out, if !out_ended => {
+                out_ended = true;
+                outcome
+            }
+            outcome = &mut back, if !back_ended => {
+                back_ended = true;
+                outcome
+            }
+            () = ended(&mut stop), if !stopping => {
+                stopping = true;
+                Ok(())
+            }
+            _ = idle.tick() => {
+                if moved.swap(false, Ordering::Relaxed) { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+            }
+        };
+        if outcome.is_err() {
+            return true;
+        }
+        if out_ended && (back_ended || stopping) {
+            return false;
+        }
     }
 }
 

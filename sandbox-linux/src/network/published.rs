@@ -194,8 +194,8 @@ fn bind(rule: &PublishRule) -> Result<(PublishedPort, Vec<BlockingListener>), Br
         tries += 1;
         match bind_once(rule.host_port.unwrap_or(0)) {
             Ok((host_port, listeners)) => return Ok((PublishedPort::new(rule.port, host_port), listeners)),
-            Err(error) if rule.host_port.is_none() && error.kind() == io::ErrorKind::AddrInUse && tries < MOST_TRIES => {
-            }
+            Err(error)
+                if rule.host_port.is_none() && error.kind() == io::ErrorKind::AddrInUse && tries < MOST_TRIES => {}
             Err(error) => return Err(unavailable(rule, &error)),
         }
     }

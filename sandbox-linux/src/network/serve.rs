@@ -11,7 +11,8 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::profile::NetworkProfile;
 use cofferdam_bridge::verdict::Denial;
 use cofferdam_plane_kit::network::carry::{carry, reset, write_all};
-use cofferdam_plane_kit::network::gate::{Gate, canonical};
+use cofferdam_plane_kit::network::gate::{Gate, Target, canonical};
+use cofferdam_plane_kit::network::http::{self, Requests};
 use cofferdam_plane_kit::network::inspect::{self, ACCESS_DENIED, First};
 use cofferdam_plane_kit::network::name_message::Question;
 use cofferdam_plane_kit::network::name_server;
@@ -214,6 +215,9 @@ impl Serving {
             meter.failed();
             return reset(stream);
         }
+        if let Some(requests) = self.gate.requests(&target) {
+            return self.requests(stream, &target, requests, program).await;
+        }
         let first = match self.gate.inspected(&target) {
             Some((name, check)) => inspect::first(&stream, name, check).await,
             None => Ok(First::Passed(Vec::new())),
@@ -238,6 +242,40 @@ impl Serving {
         }
         meter.sent(first.len());
         carry(stream, outer, &meter, self.stop).await;
+    }
+}
+
+impl Serving {
+    /// A connection whose requests are read.
+    async fn requests(
+        &self,
+        stream: TcpStream,
+        target: &Target,
+        mut requests: Requests,
+        program: impl Fn() -> Option<String>,
+    ) {
+        let meter = self.gate.meter(target);
+        let first = match http::first(&stream, &mut requests).await {
+            Ok(http::First::Passed(bytes)) => bytes,
+            Ok(http::First::Refused(refusal)) => {
+                self.gate.refuse_request(target, &refusal, program);
+                meter.failed();
+                return http::refuse(stream, &refusal).await;
+            }
+            _ => return reset(stream),
+        };
+        let Ok(outer) = self.gate.dial(target, &program).await else {
+            meter.failed();
+            return reset(stream);
+        };
+        meter.connected();
+        if write_all(&outer, &first).await.is_err() {
+            reset(outer);
+            return reset(stream);
+        }
+        meter.sent(first.len());
+        let refused = |refusal| self.gate.refuse_request(target, &refusal, &program);
+        http::carry_requests((stream, outer), requests, &meter, self.stop.clone(), refused).await;
     }
 }
 

@@ -227,12 +227,9 @@ fn hosts_by_name_and_a_published_port_go_together_and_exclude_each_other_on_one(
     let mut options: Vec<&str> = named.iter().map(String::as_str).collect();
     let listen = if host.port() == 8000 { "*:8001" } else { "*:8000" };
     options.extend(["--listen", listen]);
-    let fetch = format!(
-        "import urllib.request; urllib.request.urlopen('http://api.test:{}/').read()\n{SERVER}",
-        host.port()
-    );
-    let serving =
-        Serving::start(&place, &options, &["python3", "-c", &fetch, listen.rsplit(':').next().unwrap()]);
+    let fetch =
+        format!("import urllib.request; urllib.request.urlopen('http://api.test:{}/').read()\n{SERVER}", host.port());
+    let serving = Serving::start(&place, &options, &["python3", "-c", &fetch, listen.rsplit(':').next().unwrap()]);
     assert_eq!(host.arrived(), 1);
     assert_eq!(ask("127.0.0.1", serving.at.unwrap()).as_deref(), Some("from inside"));
     let same = format!("*:{}", host.port());

@@ -53,6 +53,9 @@ pub enum Feature {
     PublishedPorts,
     /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.
     HeldPrograms,
+    /// Waits for those who hold a program's output after its end, where it is asked to
+    /// ([`output_wait_ms`](crate::execution::StartExecutionRequest::output_wait_ms)).
+    OutputWait,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

@@ -222,6 +222,10 @@ pub struct StartExecutionRequest {
     /// How the program's file is found.
     #[serde(default)]
     pub program_file: ProgramFile,
+    /// How long after the program's end what it started may go on while it holds standard output or error open, in milliseconds. At 0,
+    /// and when nobody holds them any more, everything ends with the program. Limits hold meanwhile as before (`Feature::OutputWait`).
+    #[serde(default)]
+    pub output_wait_ms: u64,
 }
 
 impl StartExecutionRequest {
@@ -237,6 +241,7 @@ impl StartExecutionRequest {
             working_directory: "/".to_owned(),
             streams: Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null },
             program_file: ProgramFile::ByPath,
+            output_wait_ms: 0,
         }
     }
 }

@@ -319,6 +319,9 @@ impl Context {
     ) {
         let mut arguments = vec![request.program.clone()];
         arguments.extend_from_slice(&request.arguments);
+        if request.output_wait_ms > 0 {
+            flags |= run::OUTPUT_WAIT;
+        }
         if let Program::Held(held) = program {
             flags |= run::HELD;
             arguments = held.arguments(request.program.clone(), request.arguments.clone(), hold::SCRIPT_FD);

@@ -36,6 +36,7 @@ mod plane;
 mod pool;
 mod preflight;
 mod prepared;
+mod processes_seen;
 mod program;
 mod seccomp;
 mod shared_network;

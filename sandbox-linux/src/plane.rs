@@ -41,6 +41,7 @@ use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
+use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -285,6 +286,7 @@ impl LinuxPlane {
                 lock(&executions).remove(&id);
             }),
             alone,
+            output_wait: OutputWait::new(request.output_wait_ms),
             account: None,
         };
         let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(stack);
@@ -328,6 +330,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::PublishedPorts,
             Feature::HttpRules,
             Feature::HeldPrograms,
+            Feature::OutputWait,
         ];
         descriptor.limits = vec![
             LimitName::Wall,

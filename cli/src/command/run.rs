@@ -258,7 +258,12 @@ impl Run {
 
     fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured, asked: &[Told]) -> Result<(), Failure> {
         if self.json {
-            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured, asked));
+            return super::print(&json::of_report(
+                &self.identity(&vm.plane().name),
+                report,
+                captured,
+                (asked, vm.sandbox_events(report)),
+            ));
         }
         human::print(report, self.explain);
         Ok(())

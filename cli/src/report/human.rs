@@ -22,7 +22,7 @@ pub(crate) fn published(port: &PublishedPort) -> String {
 
 /// Prints one line about a danger, before the run.
 pub(crate) fn warn(sentence: &str) {
-    print_lines(&[format!("cofferdam: warning: {sentence}")]);
+    print_lines(&[format!("cofferdam: warning: {}", sentences(sentence))]);
 }
 
 /// Prints one line about something that was found.

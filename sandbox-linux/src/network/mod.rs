@@ -11,7 +11,6 @@ mod outside;
 mod packets;
 mod ports;
 mod published;
-mod room;
 mod serve;
 
 pub(crate) use one::{OneNetwork, bound};

@@ -2,13 +2,13 @@
 //!
 //! The ports are bound before the run begins, so that one that is taken refuses the start, and are let go when the run has ended.
 
-use super::room::Room;
 use crate::inner_sockets::{Door, Family};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::{NetworkMode, NetworkProfile, PublishRule};
 use cofferdam_bridge::published_port::PublishedPort;
 use cofferdam_plane_kit::network::carry::{carry, reset};
+use cofferdam_plane_kit::network::room::Room;
 use cofferdam_plane_kit::network::traffic::Meter;
 use cofferdam_plane_kit::network::worker::{Worker, ended};
 use std::io;

@@ -1,6 +1,7 @@
 //! A connection whose requests are read, between a run and a host.
 
-use super::super::carry::{back, until_both_end, write_all};
+use super::super::carry::{back, both, reset, write_all};
+use super::super::gate::{Gate, Target};
 use super::super::traffic::Meter;
 use super::requests::{Refusal, Requests};
 use nix::sys::socket::{Shutdown, shutdown};
@@ -21,8 +22,7 @@ const LAST_WORDS: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
 
 /// How a connection begins.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum First {
+enum First {
     /// These bytes may be handed on.
     Passed(Vec<u8>),
     /// Nothing may.
@@ -33,9 +33,7 @@ pub enum First {
 
 /// Reads until something of `requests` may be handed on, or is refused.
 ///
-/// # Errors
-/// That of the socket, and `TimedOut` where no request came.
-pub async fn first(stream: &TcpStream, requests: &mut Requests) -> io::Result<First> {
+async fn first(stream: &TcpStream, requests: &mut Requests) -> io::Result<First> {
     let reading = async {
         let (mut buffer, mut passed) = (vec![0; BUFFER], Vec::new());
         loop {
@@ -55,9 +53,9 @@ pub async fn first(stream: &TcpStream, requests: &mut Requests) -> io::Result<Fi
     timeout(LONGEST_WAIT, reading).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Carries bytes as [`carry`](super::super::carry::carry) does, reading `requests` on the way out. One that is refused ends that way, and is
+/// Carries bytes as `carry` does, reading `requests` on the way out. One that is refused ends that way, and is
 /// handed to `refused`.
-pub async fn carry_requests(
+async fn carry_requests(
     (inner, outer): (TcpStream, TcpStream),
     mut requests: Requests,
     meter: &Meter,
@@ -90,15 +88,47 @@ pub async fn carry_requests(
             Err(errno) => Err(errno.into()),
         }
     };
-    let broken = until_both_end(out, back(&outer, &inner, meter, &moved), &moved, stop).await;
-    if broken {
-        super::super::carry::reset(inner);
-        super::super::carry::reset(outer);
+    if both(out, back(&outer, &inner, meter, &moved), &moved, stop).await.is_err() {
+        reset(inner);
+        reset(outer);
     }
 }
 
+/// Carries `stream`, whose run asked for `target` and may have it, as far as `requests` lets it. `program`: who asked.
+pub async fn pass(
+    gate: &Gate,
+    target: &Target,
+    stream: TcpStream,
+    mut requests: Requests,
+    program: impl Fn() -> Option<String>,
+    stop: watch::Receiver<bool>,
+) {
+    let meter = gate.meter(target);
+    let first = match first(&stream, &mut requests).await {
+        Ok(First::Passed(bytes)) => bytes,
+        Ok(First::Refused(refusal)) => {
+            gate.refuse_request(target, &refusal, program);
+            meter.failed();
+            return refuse(stream, &refusal).await;
+        }
+        _ => return reset(stream),
+    };
+    let Ok(outer) = gate.dial(target, &program).await else {
+        meter.failed();
+        return reset(stream);
+    };
+    meter.connected();
+    if write_all(&outer, &first).await.is_err() {
+        reset(outer);
+        return reset(stream);
+    }
+    meter.sent(first.len());
+    let refused = |refusal| gate.refuse_request(target, &refusal, &program);
+    carry_requests((stream, outer), requests, &meter, stop, refused).await;
+}
+
 /// Tells the program that its first request is refused, in HTTP, and ends the connection.
-pub async fn refuse(stream: TcpStream, refusal: &Refusal) {
+async fn refuse(stream: TcpStream, refusal: &Refusal) {
     let (status, why) = match refusal {
         Refusal::NotAllowed { .. } => ("403 Forbidden", "no rule of the sandbox's policy allows this request"),
         Refusal::Unreadable(why) => ("400 Bad Request", *why),

@@ -6,5 +6,5 @@ mod carry;
 mod head;
 mod requests;
 
-pub use carry::{First, carry_requests, first, refuse};
+pub use carry::pass;
 pub use requests::{Refusal, Requests};

@@ -24,7 +24,16 @@ fn shell(line: &str) -> ProgramPlan {
     let arguments = ["sh", "-c", line].map(str::to_owned).to_vec();
     let variables = vec!["PATH=/usr/bin:/bin".to_owned()];
     let (program, directory) = (PathBuf::from("/bin/sh"), PathBuf::from("/"));
-    ProgramPlan { program, held: None, arguments, variables, directory, terminal: false, limits: Vec::new() }
+    ProgramPlan {
+        program,
+        held: None,
+        arguments,
+        variables,
+        directory,
+        terminal: false,
+        limits: Vec::new(),
+        output_wait: false,
+    }
 }
 
 fn start(keeper: &Keeper, plan: &ProgramPlan) -> (Kept, PipeReader) {

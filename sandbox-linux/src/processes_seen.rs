@@ -48,9 +48,8 @@ impl ProcessesSeen {
             let parent =
                 Some(*parent).filter(|parent| self.seen.contains_key(parent) || all.iter().any(|one| one.0 == *parent));
             // A process is told by its latest name: it may have executed another program since.
-            let own = OwnProcess::new(*pid, parent, name);
-            let parent = self.seen.get(pid).and_then(|before| before.parent).or(own.parent);
-            self.seen.insert(*pid, OwnProcess { parent, ..own });
+            let parent = self.seen.get(pid).and_then(|before| before.parent).or(parent);
+            self.seen.insert(*pid, OwnProcess::new(*pid, parent, name));
         }
     }
 

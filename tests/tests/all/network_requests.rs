@@ -80,7 +80,9 @@ fn what_is_listed_arrives_and_everything_else_is_refused_and_told() {
     assert_eq!(result["stdout"], "finefinefine403 403 403 403 403 400 400 403 ", "{result}");
     let arrived = witness.text();
     assert_eq!(arrived.matches("HTTP/1.").count(), 3, "{arrived}");
-    assert!(arrived.contains("GET /v1/x?q=1 ") && arrived.contains("\r\n\r\nhello") && arrived.contains("7\r\nchunked"));
+    assert!(
+        arrived.contains("GET /v1/x?q=1 ") && arrived.contains("\r\n\r\nhello") && arrived.contains("7\r\nchunked")
+    );
     let subject = format!("DELETE {at}/v1/x");
     let denials = result["denials"].as_array().unwrap();
     let denial = denials.iter().find(|denial| denial["subject"] == subject.as_str());
@@ -103,7 +105,9 @@ fn much_data_passes_in_bodies_and_answers() {
     let witness = Witness { host, arrived: Arc::default() };
     let options = witness.policy(&place, &["* http://HOST/"]);
     let at = format!("http://api.test:{}", witness.host.port());
-    let line = format!("curl -sS {at}/bytes/{BYTES} | wc -c; head -c {BYTES} /dev/zero | curl -sS -H 'Expect:' --data-binary @- {at}/");
+    let line = format!(
+        "curl -sS {at}/bytes/{BYTES} | wc -c; head -c {BYTES} /dev/zero | curl -sS -H 'Expect:' --data-binary @- {at}/"
+    );
     let result = shell(&place, &options, &line);
     let stdout = result["stdout"].as_str().unwrap();
     assert!(stdout.starts_with(&format!("{BYTES}\n")), "{result}");

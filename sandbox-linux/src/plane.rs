@@ -328,6 +328,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::SharedNetwork,
             Feature::ListeningPorts,
             Feature::PublishedPorts,
+            Feature::HttpRules,
             Feature::HeldPrograms,
             Feature::OutputWait,
         ];

@@ -5,15 +5,17 @@ mod target;
 pub use self::target::Target;
 use super::address_book::{AddressBook, MOST_NAMES};
 use super::dial::{self, NotDialled};
+use super::http::{Refusal, Requests};
 use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
 use super::own_address;
+use super::pace::Pace;
 use super::resolver::{LookupFault, Resolve};
 use super::traffic::{Meter, Traffic};
 use super::upstream::Upstream;
 use cofferdam_bridge::address_class::AddressClass;
 use cofferdam_bridge::host_traffic::HostTraffic;
-use cofferdam_bridge::network_rules::{NetworkRules, canonical_name};
+use cofferdam_bridge::network_rules::{HttpRules, NetworkRules, canonical_name};
 use cofferdam_bridge::profile::{NetworkProfile, TlsCheck};
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::collections::HashMap;
@@ -49,6 +51,8 @@ type Remembered = (Instant, Arc<OnceCell<Found>>);
 #[derive(Debug)]
 pub struct Gate {
     rules: NetworkRules,
+    http: HttpRules,
+    pace: Mutex<Pace>,
     resolver: Arc<dyn Resolve>,
     book: Mutex<AddressBook>,
     found: Mutex<HashMap<(String, u16), Remembered>>,
@@ -63,6 +67,8 @@ impl Gate {
     pub fn new(profile: &NetworkProfile, resolver: Arc<dyn Resolve>, has_v6: bool) -> Self {
         Self {
             rules: NetworkRules::new(profile),
+            http: HttpRules::new(profile),
+            pace: Mutex::default(),
             resolver,
             book: Mutex::default(),
             found: Mutex::default(),
@@ -237,6 +243,30 @@ impl Gate {
         }
     }
 
+    /// What reads the requests of a connection to `target`, where rules name it.
+    pub fn requests(&self, target: &Target) -> Option<Requests> {
+        let (host, port) = (target.host(), target.port());
+        self.http.of(&host, port).map(|rules| Requests::new(&host, port, rules))
+    }
+
+    /// Notes that a request to `target` was refused.
+    pub fn refuse_request(&self, target: &Target, refusal: &Refusal, program: impl FnOnce() -> Option<String>) {
+        let address = format!("http://{}", target.entry());
+        let mut denial = match refusal {
+            Refusal::NotAllowed { method, path } => {
+                let subject = format!("{method} {address}{path}");
+                let mut denial = Denial::new("network.request", subject.as_str());
+                denial.remedy = Some(format!("network.http = [\"{subject}\"]"));
+                denial
+            }
+            Refusal::Unreadable(_) => Denial::new("network.request", address),
+        };
+        if let Refusal::Unreadable(why) = refusal {
+            denial.note = Some(format!("a request that rules decide about was refused: {why}"));
+        }
+        self.note(denial, program);
+    }
+
     /// Notes that a connection was refused for `why`, a sentence.
     pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: impl FnOnce() -> Option<String>) {
         let mut denial = Denial::new("network.connect", target.entry());
@@ -356,6 +386,10 @@ impl Gate {
             found.entry((name.to_owned(), port)).or_insert_with(fresh).1.clone()
         };
         let looked_up = cell.get_or_init(|| async {
+            let wait = lock(&self.pace).turn(Instant::now());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             let (resolver, own) = (self.resolver.clone(), name.to_owned());
             let task = tokio::task::spawn_blocking(move || resolver.resolve(&own, port));
             match tokio::time::timeout(LOOKUP, task).await {
@@ -393,6 +427,47 @@ mod tests {
     use super::*;
     use crate::network::resolver::SystemResolver;
     use std::cell::Cell;
+
+    /// Leads every name to an address of the open internet, and counts.
+    #[derive(Debug, Default)]
+    struct Counting(std::sync::atomic::AtomicU32);
+
+    impl Resolve for Counting {
+        fn resolve(&self, _: &str, port: u16) -> Result<Vec<SocketAddr>, LookupFault> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            Ok(vec![SocketAddr::new(Ipv4Addr::new(1, 1, 1, 1).into(), port)])
+        }
+    }
+
+    #[tokio::test]
+    async fn net_13_names_below_a_wildcard_leave_no_faster_than_their_pace() {
+        let mut profile = NetworkProfile::default();
+        let rule = cofferdam_bridge::verdict::RuleRef::new("t", None, "t");
+        profile.allow.push(cofferdam_bridge::profile::NetworkRule::new("*.a.test", 443, 443, rule));
+        let resolver = Arc::new(Counting::default());
+        let gate = Arc::new(Gate::new(&profile, resolver.clone(), false));
+        let ask = |name: String| {
+            let gate = gate.clone();
+            async move { gate.lookup(&name, 0).await }
+        };
+        let within = Duration::from_millis(250);
+        let all = tokio::task::JoinSet::from_iter((0..400).map(|number| ask(format!("n{number}.a.test"))));
+        let begun = Instant::now();
+        let done = tokio::time::timeout(within, all.join_all()).await;
+        // 64 at once, and 40 a second: under load fewer, and never more.
+        let most = 64 + u32::try_from(begun.elapsed().as_millis() / 25).unwrap() + 1;
+        let count = resolver.0.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(done.is_err() && count > 0 && count <= most, "{count} of at most {most}");
+        // What is remembered costs no turn.
+        let known = count;
+        for _ in 0..1000 {
+            ask("n0.a.test".to_owned()).await.unwrap();
+        }
+        assert!(
+            resolver.0.load(std::sync::atomic::Ordering::SeqCst) <= known + 9,
+            "only what was under way came after"
+        );
+    }
 
     #[test]
     fn net_29_who_asked_is_sought_once_for_each_refusal() {

@@ -56,6 +56,7 @@ mod network_by_name;
 mod network_denied;
 mod network_floods;
 mod network_programs;
+mod network_requests;
 mod network_tls;
 mod pool;
 mod prompts;

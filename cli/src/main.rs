@@ -11,6 +11,7 @@ mod escape;
 mod exit_code;
 mod failure;
 mod fixed_name;
+mod guest_text;
 mod job_files;
 mod kernel_parts;
 mod plane_choice;

@@ -24,7 +24,7 @@ use serde_json::json;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Metadata, Subscriber};
 
 /// Words that stand for secrets, in every place where one may be.
@@ -104,7 +104,7 @@ impl Subscriber for Listener {
         self.add(span.metadata().name(), |line| span.record(line));
         Id::from_u64(1)
     }
-    fn record(&self, _: &Id, values: &Record<'_>) {
+    fn record(&self, _: &Id, values: &tracing::span::Record<'_>) {
         self.add("record", |line| values.record(line));
     }
     fn record_follows_from(&self, _: &Id, _: &Id) {}

@@ -71,6 +71,7 @@ mod robustness;
 mod seccomp_profiles;
 mod session_containment;
 mod session_host;
+mod session_places;
 mod session_terminal;
 mod sessions;
 mod sockets;

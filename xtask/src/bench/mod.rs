@@ -21,7 +21,7 @@ mod wire;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 14] = [
+const ALL: [Benchmark; 13] = [
     ("start", 300, start::run),
     ("audit", 200, audit::run),
     ("embedded", 200, embedded::run),

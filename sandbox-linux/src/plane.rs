@@ -5,14 +5,14 @@ mod options;
 use crate::broker::{Broker, Judge, OwnPlaces, Surroundings};
 use crate::cgroup::Cgroups;
 use crate::changes::{ChangeStore, Recording};
-use crate::context::Context;
+use crate::context::{Context, Own};
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
 use crate::execution::Shared;
 use crate::handles::share;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{OneNetwork, Outside};
+use crate::network::{OneNetwork, Outside, Proxied};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -63,6 +63,7 @@ struct Begun {
     counting: Counting,
     broker: Option<Broker>,
     recording: Option<Recording>,
+    proxy: Option<Proxied>,
 }
 
 /// What runs, by id, with the VM that it belongs to.
@@ -170,13 +171,17 @@ impl LinuxPlane {
         streams: [BorrowedFd<'_>; 3],
         host: &Arc<dyn ExecutionEventSink>,
     ) -> Result<Begun, BridgeError> {
+        let proxy = context.proxy(&self.outside).map_err(|error| no_streams(&error))?;
         loop {
             let parked = self.park(context, request.streams)?;
             let confined = parked.is_confined();
             let recording = self.record(context, &request.program, parked.pid())?;
             let plan = match parked.temporary() {
                 _ if confined => context.rest(request, program),
-                temporary => context.plan(request, program, temporary, recording.as_ref().map(Recording::place))?,
+                temporary => {
+                    let overlay = recording.as_ref().map(Recording::place);
+                    context.plan(request, program, Own { temporary, overlay, proxy: proxy.as_ref() })?
+                }
             };
             let mut own = (context.tier != Tier::Full)
                 .then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned), context.ways.clone()));
@@ -187,7 +192,8 @@ impl LinuxPlane {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
                         let (shares_network, watch) = (context.shares_network(), context.watch.clone());
-                        let surroundings = Surroundings { shares_network, watch, host: host.clone() };
+                        let proxy = proxy.as_ref().map(Proxied::port);
+                        let surroundings = Surroundings { shares_network, proxy, watch, host: host.clone() };
                         broker = Some(Broker::start(listener, root, judge, context.brokered, surroundings)?);
                     }
                     Ok(())
@@ -196,7 +202,7 @@ impl LinuxPlane {
             let outcome = start(parked, plan, streams, callbacks);
             self.pool.iter().for_each(Pool::started);
             match outcome {
-                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording }),
+                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording, proxy }),
                 Err(NotStarted { unread: true, .. }) if confined => {}
                 Err(NotStarted { error, .. }) => return Err(error),
             }
@@ -228,13 +234,16 @@ impl LinuxPlane {
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { mut running, counting, broker, recording } =
+        let Begun { mut running, counting, broker, recording, proxy } =
             self.begin(context, request, &program, streams.guest(), &events)?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
-        let network = OneNetwork::of(context, sockets, &self.outside, running.process.pid());
-        let network = network.map_err(|error| no_streams(&error))?;
+        let first = running.process.pid();
+        let network = match proxy {
+            Some(proxy) => Some(OneNetwork::proxied(proxy, first)),
+            None => OneNetwork::of(context, sockets, &self.outside, first).map_err(|error| no_streams(&error))?,
+        };
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;

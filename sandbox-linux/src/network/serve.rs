@@ -7,6 +7,7 @@ use super::packets;
 use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
 use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::profile::NetworkProfile;
 use cofferdam_bridge::verdict::Denial;
 use cofferdam_plane_kit::network::carry::reset;
@@ -101,15 +102,19 @@ impl Network {
 
     /// Tells what happened, once.
     pub(crate) fn tell(&self, report: &mut ExecutionReport) {
-        let (traffic, denials) = self.gate.take();
-        report.network = traffic;
-        let room = MOST_DENIALS.saturating_sub(report.denials.len());
-        // What was looked at to be explained is told already.
-        let known = |denial: &Denial, own: &Denial| denial.access == own.access && denial.subject == own.subject;
-        let fresh: Vec<Denial> =
-            denials.into_iter().filter(|own| !report.denials.iter().any(|denial| known(denial, own))).collect();
-        report.denials.extend(fresh.into_iter().take(room));
+        tell(report, self.gate.take());
     }
+}
+
+/// Adds to `report` what went over a network, and what was refused there.
+pub(super) fn tell(report: &mut ExecutionReport, (traffic, denials): (Vec<HostTraffic>, Vec<Denial>)) {
+    report.network = traffic;
+    let room = MOST_DENIALS.saturating_sub(report.denials.len());
+    // What was looked at to be explained is told already.
+    let known = |denial: &Denial, own: &Denial| denial.access == own.access && denial.subject == own.subject;
+    let fresh: Vec<Denial> =
+        denials.into_iter().filter(|own| !report.denials.iter().any(|denial| known(denial, own))).collect();
+    report.denials.extend(fresh.into_iter().take(room));
 }
 
 impl Serving {

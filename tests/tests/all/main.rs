@@ -39,6 +39,7 @@ mod explain;
 mod explained_effects;
 mod host_plane;
 mod job_control;
+mod landlock_network;
 mod landlock_tier;
 mod landlock_tier_names;
 mod landlock_tier_walls;

@@ -162,14 +162,15 @@ impl Offer {
             if tier != Tier::Full && !can_be_walled {
                 let message = "the network by name needs a network namespace, or Landlock that holds ports (Linux 6.7), and this machine offers neither; use network.mode = \"deny\" or \"inherit\"";
                 missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
-            } else if tier != Tier::Full && !profile.network.listen.is_empty() {
-                let message = "what listens without a network namespace would listen on the host, where other runs and users reach it; take network.listen out of the policy";
-                missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
             } else if tier == Tier::Full
                 && let Err(why) = network::ports(&profile.network)
             {
                 missing.push(Shortfall::blocking(None, why, None));
             }
+        }
+        if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
+            let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
+            missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
         for mut shortfall in missing {
             let tolerated =

@@ -14,10 +14,12 @@ mod outside;
 mod packets;
 mod ports;
 mod proxied;
+mod published;
 mod serve;
 
-pub(crate) use one::OneNetwork;
+pub(crate) use one::{OneNetwork, bound};
 pub(crate) use outside::Outside;
 pub(crate) use ports::{listen, ports};
 pub(crate) use proxied::Proxied;
+pub(crate) use published::{Bound, Published};
 pub(crate) use serve::{Network, Sockets};

@@ -18,6 +18,9 @@ need c++ g++
 need make make
 need bwrap bubblewrap
 need zsh zsh
+# For benchmarks of the network.
+need slirp4netns slirp4netns
+need pasta passt
 need_of_all python3 python3
 need_of_all node nodejs
 need_of_all cargo cargo

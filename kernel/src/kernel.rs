@@ -260,7 +260,12 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
     });
-    [asks, calls, publishing(profile, descriptor)].into_iter().flatten().collect()
+    let http = (!profile.network.http.is_empty() && !descriptor.has(Feature::HttpRules)).then(|| {
+        let message = "this plane does not look at requests of HTTP (network.http)";
+        let fix = "run on a plane that does, such as linux_native, or take network.http out of the policy";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
+    });
+    [asks, calls, http, publishing(profile, descriptor)].into_iter().flatten().collect()
 }
 
 /// Ports of a run lie on the host's loopback by themselves only where the network is the host's, or nothing is isolated.

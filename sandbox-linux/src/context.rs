@@ -137,7 +137,7 @@ impl Context {
         };
         if tier == Tier::Full {
             if context.profile.network.mode == NetworkMode::Allowlist {
-                let ports = network::ports(&context.profile.network);
+                let ports = network::ports(&context.profile);
                 let too_many = |why| BridgeError::new(ErrorCode::UnsupportedBackendFeature, why);
                 context.ports = ports.map_err(too_many)?;
             }
@@ -258,7 +258,7 @@ impl Context {
     /// A proxy for one run, where the policy names hosts and no network namespace holds them.
     pub(crate) fn proxy(&self, outside: &Outside) -> io::Result<Option<Proxied>> {
         let wanted = self.tier != Tier::Full && self.profile.network.mode == NetworkMode::Allowlist;
-        wanted.then(|| Proxied::start(&self.profile.network, outside)).transpose()
+        wanted.then(|| Proxied::start(&self.profile, outside)).transpose()
     }
 
     /// The whole plan of one start. `program` is the absolute path that was found for the request.

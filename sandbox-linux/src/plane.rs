@@ -247,8 +247,8 @@ impl LinuxPlane {
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
-        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, running.process.pid());
-        let network = network.map_err(|error| no_streams(&error))?.reaching_through(proxy);
+        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (running.process.pid(), &events));
+        let network = network.map_err(|error| no_streams(&error))?.reaching_through(proxy, &events);
         let mut answer = StartedExecution::new(process_id);
         answer.published = network.ports();
         let (mut input, mut outputs) = streams.into_ours();
@@ -334,6 +334,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::SharedNetwork,
             Feature::ListeningPorts,
             Feature::PublishedPorts,
+            Feature::HttpRules,
             Feature::HeldPrograms,
             Feature::OutputWait,
         ];
@@ -360,7 +361,7 @@ impl ExecutionBridge for LinuxPlane {
         let tier = self.tier(&request.profile);
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
-            let (rules, ports) = (&context.profile.network, context.ports.as_slice());
+            let (rules, ports) = (&context.profile, context.ports.as_slice());
             let network = SharedNetwork::new(&self.launcher, rules, ports, &self.outside)?;
             context = context.meeting_in(Arc::new(network));
         }

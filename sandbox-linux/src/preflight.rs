@@ -163,20 +163,25 @@ impl Offer {
                 let message = "the network by name needs a network namespace, or Landlock that holds ports (Linux 6.7), and this machine offers neither; use network.mode = \"deny\" or \"inherit\"";
                 missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
             } else if tier == Tier::Full
-                && let Err(why) = network::ports(&profile.network)
+                && let Err(why) = network::ports(profile)
             {
                 missing.push(Shortfall::blocking(None, why, None));
             }
-        }
-        if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
-            let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
-            missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
         for mut shortfall in missing {
             let tolerated =
                 shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
             shortfall.blocking = !tolerated;
             preflight.shortfalls.push(shortfall);
+        }
+        // No wish to do with less says that these may be passed over.
+        if tier != Tier::Full && !profile.network.http.is_empty() {
+            let message = "requests of HTTP are looked at on their way out of a network namespace (network.http), and this machine offers none";
+            preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
+        }
+        if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
+            let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
+            preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
         if profile.filesystem.changes == Changes::Overlay && asks_before_writing(profile) {
             let message = "what is changed after a question is changed at once, so it cannot be kept apart; use filesystem.changes = \"direct\", or take prompt.filesystem.write out of the policy";

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::inner_sockets::Door;
 use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
 use cofferdam_bridge::published_port::PublishedPort;
 use std::io;
 use std::sync::Arc;
@@ -40,18 +40,18 @@ pub(crate) fn bound(context: &Context) -> Result<Bound, BridgeError> {
 }
 
 impl OneNetwork {
-    /// The part of the run whose first process is `first`. `bound`: the host's ports, and the way in to what is published there.
+    /// The part of the run whose first process is `first`, and for which `host` is asked. `bound`: the host's ports, and the way in to what is published there.
     pub(crate) fn of(
         context: &Context,
         (bound, door): (Bound, Option<Door>),
         sockets: Sockets,
         outside: &Outside,
-        first: i32,
+        (first, host): (i32, &Arc<dyn ExecutionEventSink>),
     ) -> io::Result<Self> {
         let names = match &context.network {
             _ if context.ports.is_empty() => Whose::Nobodys,
             Some(shared) => Whose::Shared(shared.clone()),
-            None => Whose::Own(Network::start(&context.profile.network, outside, sockets)?),
+            None => Whose::Own(Network::start(&context.profile, outside, sockets)?),
         };
         let published = match &context.network {
             Some(shared) => Whose::Shared(shared.clone()),
@@ -61,13 +61,13 @@ impl OneNetwork {
             }
         };
         let own = Self { names, published, proxied: None, first };
-        own.network().into_iter().for_each(|network| network.askers().begin(first));
+        own.network().into_iter().for_each(|network| network.begin(first, host.clone()));
         Ok(own)
     }
 
     /// The same with a proxy by which the run reaches hosts.
-    pub(crate) fn reaching_through(mut self, proxied: Option<Proxied>) -> Self {
-        proxied.iter().for_each(|proxied| proxied.askers().begin(self.first));
+    pub(crate) fn reaching_through(mut self, proxied: Option<Proxied>, host: &Arc<dyn ExecutionEventSink>) -> Self {
+        proxied.iter().for_each(|proxied| proxied.begin(self.first, host.clone()));
         self.proxied = proxied;
         self
     }
@@ -103,7 +103,7 @@ impl OneNetwork {
         }
         report.published = self.published().map(Published::tell).unwrap_or_default();
         if let Some(network) = self.network() {
-            network.askers().end(self.first);
+            network.end_run(self.first);
             network.tell(report);
         }
         if let Some(proxied) = self.proxied {

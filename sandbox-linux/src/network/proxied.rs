@@ -3,8 +3,8 @@
 use super::Outside;
 use super::asker::Askers;
 use super::serve::tell;
-use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
+use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_plane_kit::network::gate::Gate;
 use cofferdam_plane_kit::network::local_proxy::LocalProxy;
 use std::io;
@@ -19,8 +19,10 @@ pub(crate) struct Proxied {
 
 impl Proxied {
     /// Starts one that decides by the rules of `profile`.
-    pub(crate) fn start(profile: &NetworkProfile, outside: &Outside) -> io::Result<Self> {
-        let gate = Gate::new(profile, outside.resolver.clone(), true).through(outside.upstream.clone());
+    pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside) -> io::Result<Self> {
+        let gate = Gate::new(&profile.network, outside.resolver.clone(), true)
+            .through(outside.upstream.clone())
+            .asking(&profile.prompts);
         let askers = Askers::default();
         Ok(Self { proxy: LocalProxy::start(gate, Arc::new(askers.clone()))?, askers })
     }
@@ -35,9 +37,10 @@ impl Proxied {
         self.proxy.environment()
     }
 
-    /// Who may be asking.
-    pub(crate) fn askers(&self) -> &Askers {
-        &self.askers
+    /// Its run has begun, whose first process is `first`, and for which `host` is asked.
+    pub(crate) fn begin(&self, first: i32, host: Arc<dyn ExecutionEventSink>) {
+        self.askers.begin(first);
+        self.proxy.gate().begin(first, host);
     }
 
     /// Ends it, when what was sent has been handed on, and tells what happened.

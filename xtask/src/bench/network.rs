@@ -1,6 +1,7 @@
 //! `cargo xtask bench network`: connections by name out of a sandbox against the same over loopback directly, and what a policy that
-//! names hosts adds to a start.
+//! names hosts adds to a start; beside pasta and slirp4netns, where they are installed.
 
+use super::network_peers;
 use super::rounds::{Figures, Subject, measure, quartiles};
 use super::start::{built_command, once};
 use super::table::{Cell, Table};
@@ -85,8 +86,10 @@ fn transfers(
         .map(str::to_owned)
         .collect();
     let figure = |line: Vec<String>| move || told(&line, count, kind);
-    let subjects =
+    let mut subjects =
         vec![Subject::new("direct", figure(direct)), Subject::new("by name out of a sandbox", figure(inside))];
+    let peers = network_peers::found(load, kind, port, count);
+    subjects.extend(peers.into_iter().map(|(name, line)| Subject::new(name, figure(line))));
     let figures = measure(subjects, rounds, 1)?;
     let mut table = Table::new(name, *what, &HEAD);
     against_first(&mut table, &figures, if *kind == "connect" { 1 } else { 2 });
@@ -96,7 +99,8 @@ fn transfers(
 /// What the load prints, as gigabits a second where it is the time for bytes.
 fn told(line: &[String], count: &str, kind: &str) -> Result<f64, String> {
     let (program, arguments) = line.split_first().ok_or("nothing to run")?;
-    let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+    let output =
+        Command::new(program).args(arguments).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let number: f64 = text
         .parse()

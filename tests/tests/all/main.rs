@@ -69,6 +69,7 @@ mod published;
 mod real_programs;
 mod refusals;
 mod refused_features;
+mod registries;
 mod robustness;
 mod seccomp_profiles;
 mod session_containment;

@@ -7,6 +7,7 @@ mod decide;
 mod embedded;
 mod idle;
 mod network;
+mod network_peers;
 mod oneshot;
 mod peers;
 mod rounds;
@@ -33,7 +34,7 @@ const ALL: [Benchmark; 13] = [
     ("decide", 201, decide::run),
     ("oneshot", 100, oneshot::run),
     ("session", 200, session::run),
-    ("wire", 20_000, wire::run),
+    ("wire", 10_000, wire::run),
 ];
 
 /// Runs the benchmark that is named, or all.

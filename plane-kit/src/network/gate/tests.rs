@@ -18,7 +18,7 @@ impl Resolve for Counting {
 #[tokio::test]
 async fn net_13_names_below_a_wildcard_leave_no_faster_than_their_pace() {
     let mut profile = NetworkProfile::default();
-    let rule = cofferdam_bridge::verdict::RuleRef::new("t", None, "t");
+    let rule = RuleRef::new("t", None, "t");
     profile.allow.push(cofferdam_bridge::profile::NetworkRule::new("*.a.test", 443, 443, rule));
     let resolver = Arc::new(Counting::default());
     let gate = Arc::new(Gate::new(&profile, resolver.clone(), false));

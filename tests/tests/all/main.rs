@@ -74,9 +74,12 @@ mod robustness;
 mod seccomp_profiles;
 mod session_containment;
 mod session_host;
+mod session_places;
 mod session_terminal;
 mod sessions;
 mod sockets;
+mod telemetry;
+mod telemetry_collector;
 mod terminal;
 mod wire_planes;
 

@@ -1,5 +1,6 @@
 //! What processes that belong together use now, read from /proc: for limits of a whole tree where no cgroup counts.
 
+use crate::proc_text;
 use crate::shared_memory::{SharedMemory, field};
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
@@ -214,7 +215,7 @@ fn processes(proc: &Path) -> impl Iterator<Item = fs::DirEntry> {
 /// A process of /proc, by its number.
 fn stat(entry: fs::DirEntry) -> Option<(u32, Stat)> {
     let pid = entry.file_name().to_str()?.parse().ok()?;
-    let text = fs::read_to_string(entry.path().join("stat")).ok()?;
+    let text = proc_text::read(entry.path().join("stat")).ok()?;
     Some((pid, Stat::parse(&text)?))
 }
 
@@ -268,5 +269,30 @@ mod tests {
         child.wait().unwrap();
         assert!(above.tasks >= 1 && above.memory_bytes > 0, "{above:?}");
         assert_eq!(alone.tasks, 0, "{alone:?}");
+    }
+
+    #[test]
+    fn res_03_a_process_whose_name_is_no_text_counts_and_so_does_what_it_starts() {
+        use std::os::unix::ffi::OsStrExt;
+        use std::process::{Command, Stdio};
+        let folder = std::env::temp_dir().join(format!("cofferdam-tree-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let shell = folder.join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+        fs::copy("/bin/sh", &shell).unwrap();
+        // It ends with its input, and `cat` with it.
+        let mut command = Command::new(&shell);
+        command.args(["-c", "cat; true"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // What comes back tells that `cat` is there.
+        let mut byte = [b'x'];
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), &byte).unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut byte).unwrap();
+        let tree = ProcessTree::beneath(std::process::id().cast_signed(), 1);
+        let (pid, seen) = (child.id(), tree.named());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        assert!(seen.iter().any(|one| one.0 == pid), "hidden from its limits: {seen:?}");
+        assert!(seen.iter().any(|(_, parent, name)| *parent == pid && name == "cat"), "hidden by its parent: {seen:?}");
     }
 }

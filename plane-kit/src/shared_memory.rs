@@ -3,6 +3,7 @@
 //! Neither is private to a process, so a sum of private memory does not see them, and a sum of all resident memory sees a page once for
 //! each process that maps it. Not seen here either: what buffers of sockets and pipes hold, and descriptors in flight.
 
+use crate::proc_text;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -59,7 +60,7 @@ impl SharedMemory {
 
 /// What the line `name` of a file of /proc tells in kibibytes, in bytes; `None` where there is no such file or line.
 pub(crate) fn field(path: &Path, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = proc_text::read(path).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(rest.split_ascii_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
 }

@@ -72,17 +72,26 @@ impl ProcessTree {
     }
 
     /// As [`look`](Self::look), but memory past `limit` is looked at once more, what processes share counted once. That takes longer: the
-    /// kernel walks every page table.
+    /// kernel walks every page table. What hides behind more descriptors than are looked at counts as more than the limit.
     pub fn look_within(&self, limit: Option<u64>) -> TreeUsage {
-        let mut usage = self.look();
-        if limit.is_some_and(|limit| usage.memory_bytes > limit) {
+        let (mut usage, whole) = self.counted();
+        let Some(limit) = limit else { return usage };
+        if usage.memory_bytes > limit {
             usage.memory_bytes = self.shared_out_memory().min(usage.memory_bytes);
+        }
+        if !whole {
+            usage.memory_bytes = usage.memory_bytes.max(limit.saturating_add(1));
         }
         usage
     }
 
     /// Adds up what is there now. Processes that end meanwhile are passed over.
     pub fn look(&self) -> TreeUsage {
+        self.counted().0
+    }
+
+    /// The sums, and whether they are whole.
+    fn counted(&self) -> (TreeUsage, bool) {
         let (mut sum, mut ticks) = (TreeUsage::default(), 0_u64);
         let mut shared_memory = SharedMemory::default();
         let listed = self.listed();
@@ -107,7 +116,7 @@ impl ProcessTree {
         }
         sum.memory_bytes = sum.memory_bytes.saturating_add(shared_memory.bytes());
         sum.cpu_ms = ticks.saturating_mul(1000) / self.ticks_per_second;
-        sum
+        (sum, shared_memory.is_whole())
     }
 
     /// Resident memory that no file backs, what processes share counted once (`Pss_Anon` of smaps_rollup, proc_pid_smaps(5)).

@@ -54,7 +54,12 @@ pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelE
 pub(super) async fn obtain(vm: &Vm, accesses: &[Access], deadline: Instant) -> Result<(), BridgeError> {
     let mut questions = Vec::new();
     for access in accesses {
-        match beforehand(vm, access).map_err(|error| error.error().clone())? {
+        let said = beforehand(vm, access).map_err(|error| error.error().clone())?;
+        if matches!(said, Beforehand::Allowed | Beforehand::Refused(_)) {
+            // What is asked, and what the plane decides, has records of its own.
+            vm.shared().recorded_decision(access);
+        }
+        match said {
             Beforehand::Allowed | Beforehand::LeftToPlane => {}
             Beforehand::Asked(question) => questions.push((access, question)),
             Beforehand::Refused(error) => return Err(error),

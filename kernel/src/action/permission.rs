@@ -35,9 +35,11 @@ pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelE
     telemetry::decided(&vm.shared().listeners, access, &decision);
     let plane = vm.plane();
     let on_file = matches!(access, Access::Read(_) | Access::Write(_)) && plane.has(Feature::FilesystemRules);
+    // Hosts, too, are asked about where the connection is made, by a plane that carries it.
+    let on_network = matches!(access, Access::Connect(..)) && plane.has(Feature::NetworkAllowlist);
     Ok(match decision.verdict {
         Verdict::Allow => Beforehand::Allowed,
-        Verdict::Prompt if on_file && plane.has(Feature::Prompts) => Beforehand::LeftToPlane,
+        Verdict::Prompt if (on_file || on_network) && plane.has(Feature::Prompts) => Beforehand::LeftToPlane,
         Verdict::Prompt => match access.question(&decision) {
             Some(question) => Beforehand::Asked(question),
             None => Beforehand::Refused(refused(vm, access, decision, None)),

@@ -34,12 +34,13 @@ pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelE
     let decision = vm.decide(access)?;
     let plane = vm.plane();
     let on_file = matches!(access, Access::Read(_) | Access::Write(_)) && plane.has(Feature::FilesystemRules);
-    let left_to_plane = on_file
-        && match decision.verdict {
-            Verdict::Allow => false,
-            Verdict::Prompt => plane.has(Feature::Prompts),
-            _ => decision.rule.is_none(),
-        };
+    // Hosts, too, are asked about where the connection is made, by a plane that carries it.
+    let on_network = matches!(access, Access::Connect(..)) && plane.has(Feature::NetworkAllowlist);
+    let left_to_plane = match decision.verdict {
+        Verdict::Allow => false,
+        Verdict::Prompt => (on_file || on_network) && plane.has(Feature::Prompts),
+        _ => on_file && decision.rule.is_none(),
+    };
     if left_to_plane {
         return Ok(Beforehand::LeftToPlane);
     }
@@ -61,7 +62,12 @@ pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelE
 pub(super) async fn obtain(vm: &Vm, accesses: &[Access], deadline: Instant) -> Result<(), BridgeError> {
     let mut questions = Vec::new();
     for access in accesses {
-        match beforehand(vm, access).map_err(|error| error.error().clone())? {
+        let said = beforehand(vm, access).map_err(|error| error.error().clone())?;
+        if matches!(said, Beforehand::Allowed | Beforehand::Refused(_)) {
+            // What is asked, and what the plane decides, has records of its own.
+            vm.shared().recorded_decision(access);
+        }
+        match said {
             Beforehand::Allowed | Beforehand::LeftToPlane => {}
             Beforehand::Asked(question) => questions.push((access, question)),
             Beforehand::Refused(error) => return Err(error),

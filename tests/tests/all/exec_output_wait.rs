@@ -115,9 +115,9 @@ fn x12_the_command_waits_where_the_request_says_so_and_without_namespaces_too() 
     let mark = mark(40);
     let held = format!("(setsid sleep {mark}) & echo 1");
     let let_go = format!("(setsid sleep {mark} > /dev/null 2>&1) > /dev/null 2>&1 & echo 1");
-    let surroundings: [(fn() -> Command, &str); 3] =
-        [(cofferdam, "linux"), (cofferdam, "host"), (cofferdam_without_namespaces, "linux")];
-    for (command, plane) in surroundings {
+    for (command, plane) in
+        [(cofferdam as fn() -> Command, "linux"), (cofferdam, "host"), (cofferdam_without_namespaces, "linux")]
+    {
         for (line, wait, expected) in [(LATE, HOUR, 42), (held.as_str(), 100, 1), (let_go.as_str(), HOUR, 1)] {
             let mut one = command();
             one.args(["exec", "--plane", plane, "--request", "-"]).arg("--workspace").arg(programs.path(""));

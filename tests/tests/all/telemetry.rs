@@ -102,7 +102,7 @@ fn what_is_refused_and_what_a_limit_ends_are_told_as_such() {
     assert_eq!(collector.count("cofferdam.execution.limits", &[]), 0);
     let limited = run(&own, &collector.endpoint(), &["--timeout", "200ms"], &["sleep", "60"]).output().unwrap();
     assert!(!limited.status.success());
-    let ended = collector.spans().into_iter().find(|span| span.attributes.get("cause").is_some());
+    let ended = collector.spans().into_iter().find(|span| span.attributes.contains_key("cause"));
     let ended = ended.unwrap();
     assert_eq!((&*ended.attributes["cause"], &*ended.attributes["error.type"]), ("timed_out", "wall_time_exceeded"));
     assert!(ended.failed);

@@ -112,7 +112,8 @@ impl Listeners {
         drop(state);
         match (listener, &key, heard) {
             (Listener::Watch(sink), Key::Watch(id), Heard::Changed(path, change)) => {
-                if !sink.changed(*id, &path, change) {
+                let goes_on = sink.changed(*id, &path, change);
+                if !goes_on {
                     self.forget(&key);
                 }
             }

@@ -134,7 +134,7 @@ fn b6_ten_thousand_mutated_frames_leave_the_kernel_s_answers_defined() {
         let (plane, thread) = scripted(bytes.clone());
         let tenant = Tenant::new(&plane);
         let told = match tenant.try_start("r", "true").map(|run| run.finish().1.cause) {
-            Ok(ExitCause::PlaneFault { error }) | Err(error) if error.details.get("wire_fault").is_some() => {
+            Ok(ExitCause::PlaneFault { error }) | Err(error) if error.details.contains_key("wire_fault") => {
                 assert_eq!(error.code, ErrorCode::PlaneFault, "{error:?}");
                 error.details["wire_fault"].as_str().expect("a breach has its name").to_owned()
             }

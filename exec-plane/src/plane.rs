@@ -3,7 +3,7 @@
 use crate::danger::{HostAccess, Policies};
 use crate::execution::Shared;
 use crate::limit_watch::LimitWatch;
-use crate::running::Running;
+use crate::running::{Place, Running};
 use crate::supervise::Supervision;
 use crate::{preflight, program, resource_limits};
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
@@ -22,6 +22,7 @@ use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::environment::Environment;
 use cofferdam_plane_kit::keeper::{Keeper, ProgramPlan};
+use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::process_tree::ProcessTree;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use cofferdam_plane_kit::wakeup::Wakeup;
@@ -45,7 +46,9 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct HostPlane {
     policies: Policies,
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
+    /// Whether a keeper is held ready for the next run.
+    prepares: bool,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
     running: Arc<Running>,
     next_context: AtomicU64,
@@ -65,11 +68,24 @@ impl HostPlane {
     pub fn new(access: HostAccess) -> Result<Self, BridgeError> {
         Ok(Self {
             policies: access.policies,
-            keeper: Keeper::new()?,
+            keeper: Arc::new(Keeper::new()?),
+            prepares: false,
             contexts: Mutex::default(),
             running: Arc::default(),
             next_context: AtomicU64::new(1),
         })
+    }
+
+    /// Holds a keeper ready from here on, a process of a few pages that waits: a run that finds one starts sooner by what it takes to make one,
+    /// and the next is made when the run has ended. For hosts that start many programs, one after the other.
+    ///
+    /// A program inherits resource limits, cgroup, file mode mask and namespaces then as the host had them when its keeper was made. One made
+    /// under other users or groups than the host's at the start is not used. The keeper that waits ends with the plane, or with the host.
+    #[must_use]
+    pub fn prepared(mut self) -> Self {
+        self.keeper.prepare();
+        self.prepares = true;
+        self
     }
 
     /// The context that a start is to happen in.
@@ -86,7 +102,7 @@ impl HostPlane {
         request: StartExecutionRequest,
         sink: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let StartExecutionRequest { vm_id, execution_id, streams, .. } = request.clone();
+        let StartExecutionRequest { vm_id, execution_id, streams, output_wait_ms, .. } = request.clone();
         let plan = plan(profile, request)?;
         let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
         let ends = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
@@ -99,23 +115,25 @@ impl HostPlane {
         let process_id = kept.program_id();
         let limits = LimitWatch::new(profile.limits.clone(), tree, started);
         self.running.add(execution_id.clone(), vm_id, shared.clone());
-        let (running, id) = (self.running.clone(), execution_id.clone());
         let supervision = Supervision {
             kept,
             outputs,
             sink,
             shared: shared.clone(),
             deadline: Deadline::new(started, profile.limits.wall_ms),
+            output_wait: OutputWait::new(output_wait_ms),
             limits,
             enforcement: preflight::enforcement(profile),
             started,
             wakeup,
-            finish: Box::new(move || running.remove(&id)),
+            next: self.prepares.then(|| self.keeper.clone()),
+            place: Place { running: self.running.clone(), id: execution_id.clone() },
         };
         let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
         if let Err(error) = thread.spawn(move || supervision.run()) {
             shared.kill();
             self.running.remove(&execution_id);
+            self.running.gone();
             return Err(no_resources(&error));
         }
         Ok(StartedExecution::new(Some(process_id)))
@@ -140,6 +158,7 @@ impl ExecutionBridge for HostPlane {
             Feature::SharedNetwork,
             Feature::ListeningPorts,
             Feature::HeldPrograms,
+            Feature::OutputWait,
         ];
         descriptor.limits = vec![
             LimitName::Wall,
@@ -247,6 +266,7 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
         limits: resource_limits::of(&profile.limits),
+        output_wait: request.output_wait_ms > 0,
     })
 }
 

@@ -26,6 +26,7 @@ pub mod held_program;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod keeper;
+mod keeper_ahead;
 #[path = "../keeper/src/format.rs"]
 #[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]
 mod keeper_format;
@@ -34,6 +35,7 @@ mod keeper_spawn;
 mod listening;
 #[cfg(feature = "network")]
 pub mod network;
+pub mod output_wait;
 pub mod process;
 pub mod process_mark;
 pub mod process_tree;

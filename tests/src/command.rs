@@ -80,7 +80,8 @@ pub fn cofferdam_without_namespaces() -> Command {
                           exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"";
     let mut command = Command::new("unshare");
     command.env("COFFERDAM_AUDIT", audit_place());
-    command.args(["--map-current-user", "--keep-caps", "sh", "-c", REFUSE, "sh"]).arg(binary());
+    command.args(["--map-current-user", "--keep-caps", "sh", "-c", REFUSE, "sh"]);
+    command.arg(binary());
     command
 }
 

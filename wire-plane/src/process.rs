@@ -32,6 +32,7 @@ impl PlaneProcess {
             terminal: false,
             limits: Vec::new(),
             held: None,
+            output_wait: false,
         };
         let (said, saying) = io::pipe().map_err(|error| no_resources(&error))?;
         let complaints = Complaints::carry(said, command.listener()).map_err(|error| no_resources(&error))?;

@@ -11,12 +11,14 @@ mod escape;
 mod exit_code;
 mod failure;
 mod fixed_name;
+mod guest_text;
 mod job_files;
 mod kernel_parts;
 mod plane_choice;
 mod policy_file;
 mod report;
 mod session;
+mod telemetry;
 mod terminal;
 
 use clap::Parser;
@@ -36,13 +38,12 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { exit_code::REFUSED } else { 0 });
         }
     };
-    match command::dispatch(arguments) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            failure.print();
-            ExitCode::from(failure.exit_code())
-        }
-    }
+    let code = command::dispatch(arguments).unwrap_or_else(|failure| {
+        failure.print();
+        failure.exit_code()
+    });
+    telemetry::end();
+    ExitCode::from(code)
 }
 
 /// Lets this process have as many descriptors as it may: it needs some for each run, and passes some to launchers, which the kernel

@@ -26,5 +26,6 @@ mod program;
 mod resource_limits;
 mod running;
 mod supervise;
+mod user_tasks;
 
 pub use plane::HostPlane;

@@ -5,6 +5,7 @@ use crate::execution::Shared;
 use crate::limit_watch::LimitWatch;
 use crate::running::{Place, Running};
 use crate::supervise::Supervision;
+use crate::user_tasks::UserTasks;
 use crate::{preflight, program, resource_limits};
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
@@ -25,6 +26,7 @@ use cofferdam_plane_kit::keeper::{Keeper, ProgramPlan};
 use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::process_tree::ProcessTree;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
+use cofferdam_plane_kit::task_groups::{TaskGroup, TaskGroups};
 use cofferdam_plane_kit::wakeup::Wakeup;
 use std::collections::HashMap;
 use std::io;
@@ -49,6 +51,10 @@ pub struct HostPlane {
     keeper: Arc<Keeper>,
     /// Whether a keeper is held ready for the next run.
     prepares: bool,
+    /// Cgroups for runs whose processes are limited.
+    groups: TaskGroups,
+    /// The user's tasks, which a resource limit counts where there are no cgroups.
+    user_tasks: UserTasks,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
     running: Arc<Running>,
     next_context: AtomicU64,
@@ -70,6 +76,8 @@ impl HostPlane {
             policies: access.policies,
             keeper: Arc::new(Keeper::new()?),
             prepares: false,
+            groups: TaskGroups::default(),
+            user_tasks: UserTasks::default(),
             contexts: Mutex::default(),
             running: Arc::default(),
             next_context: AtomicU64::new(1),
@@ -88,6 +96,14 @@ impl HostPlane {
         self
     }
 
+    /// As where no cgroup can be made, so that what holds there can be tested.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_cgroups(mut self) -> Self {
+        self.groups = TaskGroups::none();
+        self
+    }
+
     /// The context that a start is to happen in.
     fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
         let context = lock(&self.contexts).get(&request.context_id).cloned();
@@ -103,7 +119,12 @@ impl HostPlane {
         sink: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
         let StartExecutionRequest { vm_id, execution_id, streams, output_wait_ms, .. } = request.clone();
-        let plan = plan(profile, request)?;
+        let group = profile.limits.processes.and_then(|most| self.groups.take(most));
+        let entrance = group.as_ref().map(TaskGroup::entrance).transpose().map_err(|error| no_resources(&error))?;
+        let others = if group.is_none() && profile.limits.processes.is_some() { self.user_tasks.count() } else { None };
+        let tasks_by = group.as_ref().map_or(preflight::BY_LOOKING, TaskGroup::label);
+        let mut plan = plan(profile, request, others)?;
+        plan.task_group = entrance;
         let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
         let ends = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
         let started = Instant::now();
@@ -113,7 +134,7 @@ impl HostPlane {
         let tree = ProcessTree::beneath(kept.keeper_id(), 1);
         let shared = Arc::new(Shared::new(control, input, tree.clone()));
         let process_id = kept.program_id();
-        let limits = LimitWatch::new(profile.limits.clone(), tree, started);
+        let limits = LimitWatch::new(profile.limits.clone(), tree, started, group, others.is_some());
         self.running.add(execution_id.clone(), vm_id, shared.clone());
         let supervision = Supervision {
             kept,
@@ -123,7 +144,7 @@ impl HostPlane {
             deadline: Deadline::new(started, profile.limits.wall_ms),
             output_wait: OutputWait::new(output_wait_ms),
             limits,
-            enforcement: preflight::enforcement(profile),
+            enforcement: preflight::enforcement(profile, tasks_by),
             started,
             wakeup,
             next: self.prepares.then(|| self.keeper.clone()),
@@ -173,7 +194,8 @@ impl ExecutionBridge for HostPlane {
     }
 
     fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
-        preflight::preflight(profile, self.policies)
+        let tasks_by = profile.limits.processes.and_then(|_| self.groups.holder()).unwrap_or(preflight::BY_LOOKING);
+        preflight::preflight(profile, self.policies, tasks_by)
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
@@ -199,7 +221,7 @@ impl ExecutionBridge for HostPlane {
     }
 
     fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
-        let plan = plan(&self.context_of(request)?.profile, request.clone())?;
+        let plan = plan(&self.context_of(request)?.profile, request.clone(), None)?;
         Ok(Rehearsal::new(plan.program.to_string_lossy()))
     }
 
@@ -236,8 +258,12 @@ impl Drop for HostPlane {
     }
 }
 
-/// What the keeper is told.
-fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<ProgramPlan, BridgeError> {
+/// What the keeper is told. `others`: the user's tasks, where their number is limited.
+fn plan(
+    profile: &ExecutionProfile,
+    request: StartExecutionRequest,
+    others: Option<u64>,
+) -> Result<ProgramPlan, BridgeError> {
     let directory = PathBuf::from(&request.working_directory);
     if !directory.is_absolute() {
         let message = "the working directory is no absolute path; name it from the root";
@@ -265,8 +291,9 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         variables: environment.entries().collect(),
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
-        limits: resource_limits::of(&profile.limits),
+        limits: resource_limits::of(&profile.limits, others),
         output_wait: request.output_wait_ms > 0,
+        task_group: None,
     })
 }
 

@@ -7,6 +7,7 @@
 //! - [`process_mark`]: a process remembered beyond the life of whoever started it.
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
 //! - [`process_tree`]: what all descendants of a process use together, and at which ports they listen.
+//! - [`cgroup_place`], [`task_groups`]: where cgroups may be made, and those that hold a limit on processes.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
 //!
 //! - `network`, with the feature of that name: names, decisions and connections for planes that stand between a run and the network.
@@ -18,6 +19,7 @@
 #![deny(unsafe_code)]
 
 pub mod captured_output;
+pub mod cgroup_place;
 pub mod deadline;
 pub mod environment;
 pub mod exit_status;
@@ -41,5 +43,6 @@ pub mod process_mark;
 pub mod process_tree;
 mod shared_memory;
 pub mod standard_streams;
+pub mod task_groups;
 pub mod terminal;
 pub mod wakeup;

@@ -38,7 +38,6 @@ mod preflight;
 mod prepared;
 mod processes_seen;
 mod program;
-mod refused_profile;
 mod seccomp;
 mod shared_network;
 mod spawn;

@@ -19,7 +19,6 @@ use crate::pool::Pool;
 use crate::preflight::Offer;
 use crate::prepared::LastPrepared;
 use crate::program::Program;
-use crate::refused_profile::accepted;
 use crate::shared_network::SharedNetwork;
 use crate::start::{Callbacks, NotStarted, Running, start};
 use crate::supervise::Supervision;
@@ -357,13 +356,14 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        let tier = self.tier(&request.profile);
-        if tier < Tier::Full {
-            let too_little = tier < request.profile.isolation.require;
-            accepted(&self.preflight(&request.profile), too_little)?;
-        }
         let prepared = self.prepared.take(&request.profile)?;
         let explains = request.explain == Explain::Everything && self.offer.broker;
+        let tier = self.tier(&request.profile);
+        if tier < request.profile.isolation.require {
+            // Who asks without a preflight is told the same.
+            let message = "this machine gives less isolation than the profile requires; `cofferdam doctor` tells why, and what mends it";
+            return Err(BridgeError::new(ErrorCode::SandboxBackendUnavailable, message));
+        }
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
             let (rules, ports) = (&context.profile, context.ports.as_slice());

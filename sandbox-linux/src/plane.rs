@@ -359,6 +359,11 @@ impl ExecutionBridge for LinuxPlane {
         let prepared = self.prepared.take(&request.profile)?;
         let explains = request.explain == Explain::Everything && self.offer.broker;
         let tier = self.tier(&request.profile);
+        if tier < request.profile.isolation.require {
+            // Who asks without a preflight is told the same.
+            let message = "this machine gives less isolation than the profile requires; `cofferdam doctor` tells why, and what mends it";
+            return Err(BridgeError::new(ErrorCode::SandboxBackendUnavailable, message));
+        }
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
             let (rules, ports) = (&context.profile, context.ports.as_slice());

@@ -70,7 +70,9 @@ impl Connection {
                 return state.fault;
             }
             before = Some(state.read_by_callers);
-            let waited = self.wanted.wait_timeout(state, PAUSE);
+            // Whoever waits long for an answer is not looked at all the time.
+            let pause = if state.turn == Turn::Caller { 10 * PAUSE } else { PAUSE };
+            let waited = self.wanted.wait_timeout(state, pause);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }

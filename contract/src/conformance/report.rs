@@ -72,9 +72,9 @@ impl Report {
         text
     }
 
-    /// The Test Anything Protocol, version 14 (testanything.org).
+    /// The Test Anything Protocol (testanything.org), version 13: Perl's own parser does not take 14 yet, and nothing of it is used.
     pub fn tap(&self) -> String {
-        let mut text = format!("TAP version 14\n1..{}\n", self.results.len());
+        let mut text = format!("TAP version 13\n1..{}\n", self.results.len());
         for (number, result) in (1..).zip(&self.results) {
             let title = line(&result.title).replace(['#', '\\'], " ");
             let named = format!("{number} - {}.{} {title}", result.group.name(), result.name);
@@ -146,7 +146,7 @@ mod tests {
         let text = report.text();
         assert!(text.contains("FAILED streams.two") && text.contains("1 passed, 1 failed, 1 skipped"), "{text}");
         let tap = report.tap();
-        assert!(tap.starts_with("TAP version 14\n1..3\nok 1 - streams.one"), "{tap}");
+        assert!(tap.starts_with("TAP version 13\n1..3\nok 1 - streams.one"), "{tap}");
         assert!(tap.contains("not ok 2 - streams.two") && tap.contains("# SKIP not claimed"), "{tap}");
         let junit = report.junit();
         assert!(junit.contains("tests=\"3\" failures=\"1\" skipped=\"1\""), "{junit}");

@@ -1,6 +1,6 @@
 //! Planes that are programs of their own, by the command line: in Python, from the tutorial, and ours behind the wire.
 
-use cofferdam_tests::command::{binary, cofferdam, cofferdam_without_namespaces, text};
+use cofferdam_tests::command::{binary, cofferdam, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::io::Write;
@@ -120,7 +120,9 @@ fn b6_git_python_and_pipelines_run_on_the_plane_in_python() {
         "{}",
         text(&output.stderr)
     );
-    let output = run(&plane, &[], &[&python, "-c", "import sys; print(len(sys.stdin.read()) * 2)"], "four");
+    // The policy allows programs of the system; what they start is nobody's business without isolation.
+    let line = format!("{python} -c 'import sys; print(len(sys.stdin.read()) * 2)'");
+    let output = run(&plane, &[], &["sh", "-c", &line], "four");
     assert_eq!(text(&output.stdout), "8\n", "{}", text(&output.stderr));
     let output = run(&plane, &[], &["sh", "-c", "seq 1 200000 | sort -rn | head -2 | tr '\\n' ' '"], "");
     assert_eq!(text(&output.stdout), "200000 199999 ", "{}", text(&output.stderr));
@@ -138,28 +140,6 @@ fn b7_our_own_planes_behind_the_wire_pass_the_kit() {
         let told = text(&output.stdout);
         assert!(output.status.success() && told.contains(" 0 failed, "), "{name}: {told}{}", text(&output.stderr));
     }
-}
-
-#[test]
-fn b7_our_sandbox_passes_the_kit_where_no_namespace_can_be_made() {
-    let folder = Scratch::new();
-    let plane = script(folder.path(), "plane", &format!("#!/bin/sh\nexec {} plane serve linux\n", binary().display()));
-    let mut command = cofferdam_without_namespaces();
-    command.args(["conformance", "--format", "json", "--scratch"]).arg(folder.path()).arg("--").arg(&plane);
-    let output = command.output().unwrap();
-    if output.status.code() == Some(77) || text(&output.stderr).starts_with("unshare:") {
-        return skip::skipped("namespaces cannot be switched off here");
-    }
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let isolation = |outcome: &str| {
-        let results = report["results"].as_array().unwrap().iter().filter(|result| result["group"] == "isolation");
-        results.filter(|result| result["outcome"] == outcome || result["outcome"].get(outcome).is_some()).count()
-    };
-    if isolation("passed") == 0 {
-        return skip::skipped("this machine gives no isolation without namespaces");
-    }
-    assert!(isolation("passed") >= 20, "{report:#}");
 }
 
 /// A plane that tells everything there is to tell, with what would steer a terminal in it.

@@ -118,7 +118,7 @@ fn much_data_passes_in_bodies_and_answers() {
 fn net_22_23_no_request_is_smuggled_past_the_rules() {
     let Some(attack) = Attack::new(
         r#"
-import socket
+import re, socket
 PORT = int(os.environ['PORT'])
 GET = b'GET /v1/x HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT
 BAD = b'GET /secret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT
@@ -134,7 +134,7 @@ def answer(sent, slowly=False):
         s.shutdown(socket.SHUT_WR)
         while part := s.recv(65536): got += part
     except OSError: pass
-    return [line.split(b' ')[1].decode() for line in got.split(b'\r\n') if line.startswith(b'HTTP/1.1 ')]
+    return [code.decode() for code in re.findall(rb'HTTP/1[.]1 ([0-9]+) ', got)]
 def expect(name, sent, *codes, slowly=False):
     def act():
         found = answer(sent, slowly)
@@ -164,7 +164,7 @@ expect('two', b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '400')
 expect('upgrade', GET[:-2] + b'Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n', '400')
 expect('tunnel', b'CONNECT api.test:%d HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % (PORT, PORT), '400')
 expect('tls', bytes([22, 3, 1, 0, 5, 1, 0, 0, 1, 0]), '400')
-expect('traversal', b'GET /v1/..%2fsecret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT, '400')
+expect('traversal', b'GET /v1/..%%2fsecret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT, '400')
 expect('semicolon', b'GET /v1/..;/secret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT, '400')
 expect('endless', b'GET /v1/x HTTP/1.1\r\nX: ' + b'y' * 100000 + b'\r\n', '400')
 "#,
@@ -197,4 +197,24 @@ fn without_namespaces_rules_about_requests_are_not_passed_over() {
     let output = run_without_namespaces(place.path(), &options, &["sh", "-c", "echo ran > mark"]).output().unwrap();
     assert!(!output.status.success() && text(&output.stderr).contains("network.http"), "{output:?}");
     assert!(!place.join("mark").exists());
+}
+
+#[test]
+fn net_16_a_rule_about_this_machine_by_name_holds_by_address_too() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    let (witness, place) = (Witness::new(), Scratch::new());
+    let port = witness.host.port();
+    let policy = format!(
+        "version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"localhost:{port}\"]\nhttp = [\"GET http://localhost:{port}/v1\"]\n"
+    );
+    let path = place.write("policy.toml", &policy).display().to_string();
+    let line = format!(
+        "for host in localhost 127.0.0.1; do for path in v1/fine v2/secret; do curl -s -m 10 http://$host:{port}/$path; done; done; true"
+    );
+    let result = shell(&place, &["--policy".to_owned(), path], &line);
+    let arrived = witness.text();
+    assert_eq!(arrived.matches("GET /v1/fine").count(), 2, "{result}");
+    assert!(!arrived.contains("secret"), "{arrived}");
 }

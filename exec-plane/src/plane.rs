@@ -87,8 +87,9 @@ impl HostPlane {
     /// Holds a keeper ready from here on, a process of a few pages that waits: a run that finds one starts sooner by what it takes to make one,
     /// and the next is made when the run has ended. For hosts that start many programs, one after the other.
     ///
-    /// A program inherits resource limits, cgroup, file mode mask and namespaces then as the host had them when its keeper was made. One made
-    /// under other users or groups than the host's at the start is not used. The keeper that waits ends with the plane, or with the host.
+    /// A program inherits resource limits, cgroup, file mode mask, namespaces and Landlock's rules then as the host had them when its keeper was
+    /// made: a host that confines itself does so before. One made under other users, groups, capabilities or filters of system calls than the
+    /// host's at the start is not used. The keeper that waits ends with the plane, or with the host.
     #[must_use]
     pub fn prepared(mut self) -> Self {
         self.keeper.prepare();

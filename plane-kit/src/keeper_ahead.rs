@@ -3,10 +3,10 @@
 //! Each is used once. One that is never used ends with its control socket, and so with its host, whatever ends that.
 
 use crate::keeper_spawn::spawn;
+use crate::proc_text;
 use crate::process::{Process, signal};
 use crate::wakeup::readable;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use nix::unistd::{getresgid, getresuid};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -14,8 +14,24 @@ use std::time::Duration;
 /// How long one that is not needed any more is waited for.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// Real, effective and saved user and group.
-type Owner = [u32; 6];
+/// What a program would get of a thread's rights that starts it: users, all groups, capabilities, filters of system calls.
+const RIGHTS: [&str; 11] = [
+    "Uid",
+    "Gid",
+    "Groups",
+    "CapInh",
+    "CapPrm",
+    "CapEff",
+    "CapBnd",
+    "CapAmb",
+    "NoNewPrivs",
+    "Seccomp",
+    "Seccomp_filters",
+];
+
+/// The rights of a thread, as the kernel tells them.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner(Vec<String>);
 
 /// A keeper that waits for its plan.
 #[derive(Debug)]
@@ -39,7 +55,8 @@ impl Ahead {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Tells it what to start. None where it is not there any more, or was started by whom the host is not any more; it is ended then.
+    /// Tells it what to start. None where it is not there any more, or was started with rights that the host does not have any more; it is
+    /// ended then.
     pub(crate) fn go(
         mut self,
         streams: [BorrowedFd<'_>; 3],
@@ -75,10 +92,9 @@ impl Drop for Ahead {
     }
 }
 
+/// The rights of the thread that asks, by proc_pid_status(5).
 fn owner() -> io::Result<Owner> {
-    let (user, group) = (getresuid()?, getresgid()?);
-    let users = [user.real, user.effective, user.saved].map(nix::unistd::Uid::as_raw);
-    let groups = [group.real, group.effective, group.saved].map(nix::unistd::Gid::as_raw);
-    let ([a, b, c], [d, e, f]) = (users, groups);
-    Ok([a, b, c, d, e, f])
+    let status = proc_text::read("/proc/thread-self/status")?;
+    let is_right = |line: &&str| line.split_once(':').is_some_and(|(name, _)| RIGHTS.contains(&name));
+    Ok(Owner(status.lines().filter(is_right).map(str::to_owned).collect()))
 }

@@ -5,6 +5,7 @@
 //! - [`environment`]: what may cross from the host to a program.
 //! - [`process`]: a child by its pidfd; no signal ever meets a process id that was reaped.
 //! - [`process_mark`]: a process remembered beyond the life of whoever started it.
+//! - [`proc_text`]: what /proc tells of a process, whatever that calls itself.
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
 //! - [`process_tree`]: what all descendants of a process use together, and at which ports they listen.
 //! - [`cgroup_place`], [`task_groups`]: where cgroups may be made, and those that hold a limit on processes.
@@ -38,6 +39,7 @@ mod listening;
 #[cfg(feature = "network")]
 pub mod network;
 pub mod output_wait;
+pub mod proc_text;
 pub mod process;
 pub mod process_mark;
 pub mod process_tree;

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "pidfd_open(2) has no safe form in nix")]
 
+use crate::proc_text;
 use crate::process::signal;
 use crate::process_tree::ProcessTree;
 use crate::wakeup::readable;
@@ -113,7 +114,7 @@ impl FromStr for ProcessMark {
 
 /// When the process `pid` was started, in ticks since the boot; none for one that is not there or has ended.
 fn started(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let text = proc_text::read(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold anything.
     let (_, rest) = text.rsplit_once(") ")?;
     let mut words = rest.split_ascii_whitespace();

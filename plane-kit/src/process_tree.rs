@@ -1,5 +1,6 @@
 //! What processes that belong together use now, read from /proc: for limits of a whole tree where no cgroup counts.
 
+use crate::proc_text;
 use crate::shared_memory::{SharedMemory, field};
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
@@ -71,17 +72,26 @@ impl ProcessTree {
     }
 
     /// As [`look`](Self::look), but memory past `limit` is looked at once more, what processes share counted once. That takes longer: the
-    /// kernel walks every page table.
+    /// kernel walks every page table. What hides behind more descriptors than are looked at counts as more than the limit.
     pub fn look_within(&self, limit: Option<u64>) -> TreeUsage {
-        let mut usage = self.look();
-        if limit.is_some_and(|limit| usage.memory_bytes > limit) {
+        let (mut usage, whole) = self.counted();
+        let Some(limit) = limit else { return usage };
+        if usage.memory_bytes > limit {
             usage.memory_bytes = self.shared_out_memory().min(usage.memory_bytes);
+        }
+        if !whole {
+            usage.memory_bytes = usage.memory_bytes.max(limit.saturating_add(1));
         }
         usage
     }
 
     /// Adds up what is there now. Processes that end meanwhile are passed over.
     pub fn look(&self) -> TreeUsage {
+        self.counted().0
+    }
+
+    /// The sums, and whether they are whole.
+    fn counted(&self) -> (TreeUsage, bool) {
         let (mut sum, mut ticks) = (TreeUsage::default(), 0_u64);
         let mut shared_memory = SharedMemory::default();
         let listed = self.listed();
@@ -106,7 +116,7 @@ impl ProcessTree {
         }
         sum.memory_bytes = sum.memory_bytes.saturating_add(shared_memory.bytes());
         sum.cpu_ms = ticks.saturating_mul(1000) / self.ticks_per_second;
-        sum
+        (sum, shared_memory.is_whole())
     }
 
     /// Resident memory that no file backs, what processes share counted once (`Pss_Anon` of smaps_rollup, proc_pid_smaps(5)).
@@ -214,7 +224,7 @@ fn processes(proc: &Path) -> impl Iterator<Item = fs::DirEntry> {
 /// A process of /proc, by its number.
 fn stat(entry: fs::DirEntry) -> Option<(u32, Stat)> {
     let pid = entry.file_name().to_str()?.parse().ok()?;
-    let text = fs::read_to_string(entry.path().join("stat")).ok()?;
+    let text = proc_text::read(entry.path().join("stat")).ok()?;
     Some((pid, Stat::parse(&text)?))
 }
 
@@ -268,5 +278,30 @@ mod tests {
         child.wait().unwrap();
         assert!(above.tasks >= 1 && above.memory_bytes > 0, "{above:?}");
         assert_eq!(alone.tasks, 0, "{alone:?}");
+    }
+
+    #[test]
+    fn res_03_a_process_whose_name_is_no_text_counts_and_so_does_what_it_starts() {
+        use std::os::unix::ffi::OsStrExt;
+        use std::process::{Command, Stdio};
+        let folder = std::env::temp_dir().join(format!("cofferdam-tree-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let shell = folder.join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+        fs::copy("/bin/sh", &shell).unwrap();
+        // It ends with its input, and `cat` with it.
+        let mut command = Command::new(&shell);
+        command.args(["-c", "cat; true"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // What comes back tells that `cat` is there.
+        let mut byte = [b'x'];
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), &byte).unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut byte).unwrap();
+        let tree = ProcessTree::beneath(std::process::id().cast_signed(), 1);
+        let (pid, seen) = (child.id(), tree.named());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        assert!(seen.iter().any(|one| one.0 == pid), "hidden from its limits: {seen:?}");
+        assert!(seen.iter().any(|(_, parent, name)| *parent == pid && name == "cat"), "hidden by its parent: {seen:?}");
     }
 }

@@ -3,6 +3,7 @@
 //! Neither is private to a process, so a sum of private memory does not see them, and a sum of all resident memory sees a page once for
 //! each process that maps it. Not seen here either: what buffers of sockets and pipes hold, and descriptors in flight.
 
+use crate::proc_text;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -12,8 +13,8 @@ use std::path::Path;
 /// Less than this a process is not asked about: finding out costs more than it could hide.
 const WORTH_ASKING: u64 = 2 << 20;
 
-/// As many descriptors as are looked at in one go, over all processes.
-const MOST_DESCRIPTORS: usize = 16_384;
+/// As many descriptors as are looked at in one go, over all processes: some tens of milliseconds. What lies behind more of them is not known.
+const MOST_DESCRIPTORS: usize = 32_768;
 
 /// One look at all processes of a tree.
 #[derive(Debug, Default)]
@@ -51,6 +52,11 @@ impl SharedMemory {
         }
     }
 
+    /// Whether all was looked at.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.looked_at <= MOST_DESCRIPTORS
+    }
+
     /// All of it, in bytes. A file in memory that is mapped, too, is in both sums, so the larger one counts.
     pub(crate) fn bytes(&self) -> u64 {
         self.mapped.max(self.files.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)))
@@ -59,7 +65,7 @@ impl SharedMemory {
 
 /// What the line `name` of a file of /proc tells in kibibytes, in bytes; `None` where there is no such file or line.
 pub(crate) fn field(path: &Path, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = proc_text::read(path).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(rest.split_ascii_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
 }
@@ -86,5 +92,15 @@ mod tests {
         let mut memory = SharedMemory::default();
         memory.add(Path::new("/proc/1/nowhere"), WORTH_ASKING, 10);
         assert_eq!(memory.bytes(), 0);
+    }
+
+    #[test]
+    fn res_04_a_look_that_is_cut_short_says_so() {
+        let mut memory = SharedMemory::default();
+        memory.add(Path::new("/proc/self"), 0, 10);
+        assert!(memory.is_whole());
+        let mut memory = SharedMemory { looked_at: MOST_DESCRIPTORS - 1, ..SharedMemory::default() };
+        memory.add(Path::new("/proc/self"), 0, 10);
+        assert!(!memory.is_whole(), "this process has more than one");
     }
 }

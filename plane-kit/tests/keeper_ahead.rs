@@ -7,7 +7,7 @@ use cofferdam_plane_kit::held_program::HeldProgram;
 use cofferdam_plane_kit::keeper::{Keeper, Kept, ProgramPlan, Told};
 use cofferdam_plane_kit::wakeup::readable;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid, getuid, setresuid};
+use nix::unistd::{Gid, Pid, Uid, getuid, setgroups, setresuid};
 use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
@@ -215,4 +215,25 @@ fn what_was_prepared_under_another_user_starts_nothing() {
     assert_ne!(waiting, parent, "the keeper of another user was used");
     assert_eq!(*user, NOBODY.to_string());
     assert!(ends(waiting.parse().unwrap()));
+}
+
+#[test]
+fn what_was_prepared_with_more_groups_starts_nothing() {
+    const GROUP: u32 = 54321;
+    if role().is_some() {
+        setgroups(&[Gid::from_raw(GROUP)]).unwrap();
+        let keeper = Keeper::new().unwrap();
+        keeper.prepare();
+        setgroups(&[]).unwrap();
+        let (text, _) = whole(&keeper, &shell("echo groups $(id -G)"));
+        println!("told: {text}");
+        return;
+    }
+    if !getuid().is_root() {
+        println!("skipped: only root can have other groups");
+        return;
+    }
+    let (mut host, told, _output) = host("what_was_prepared_with_more_groups_starts_nothing", "change");
+    host.wait().unwrap();
+    assert!(told.starts_with("groups ") && !told.contains(&GROUP.to_string()), "a group that its host gave up: {told}");
 }

@@ -2,6 +2,7 @@
 
 use crate::profile::{HttpRule, NetworkProfile};
 use crate::verdict::RuleRef;
+use std::net::IpAddr;
 
 /// The rules of a profile about requests. Where none names a host and port, its connections are not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ impl HttpRules {
 
     /// Those for `port` of `host`, a canonical name or an address; none where no rule names it.
     pub fn of(&self, host: &str, port: u16) -> Option<Self> {
-        let own = self.rules.iter().filter(|rule| rule.host == host && rule.port == port);
+        let own = self.rules.iter().filter(|rule| rule.port == port && is_same(&rule.host, host));
         let rules: Vec<HttpRule> = own.cloned().collect();
         (!rules.is_empty()).then_some(Self { rules })
     }
@@ -27,6 +28,22 @@ impl HttpRules {
         let methods = |rule: &&HttpRule| rule.methods.is_empty() || rule.methods.iter().any(|own| own == method);
         self.rules.iter().filter(methods).find(|rule| is_beneath(path, &rule.path)).map(|rule| &rule.rule)
     }
+}
+
+/// Whether the host of a rule is `host`: the same name or the same address. Names of this machine itself (RFC 6761, 6.3) are its loopback
+/// addresses: a run that asks for one is told these, and what it connects to then is an address.
+fn is_same(rule: &str, host: &str) -> bool {
+    let address = |text: &str| text.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    match address(host) {
+        Some(address_asked) if is_own_name(rule) => address_asked.is_loopback(),
+        Some(address_asked) => address(rule) == Some(address_asked),
+        None => rule == host || (is_own_name(rule) && is_own_name(host)),
+    }
+}
+
+/// Whether a canonical name is one that leads to the loopback addresses wherever it is asked for: `localhost` and all below it.
+pub fn is_own_name(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Whether `path` is `prefix` or, by whole segments, beneath it.
@@ -117,6 +134,23 @@ mod tests {
             "/\u{e4}",
         ] {
             assert_eq!(canonical_path(target), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn net_16_a_host_by_another_name_or_spelling_is_not_past_its_rules() {
+        let mut profile = NetworkProfile::default();
+        for host in ["localhost", "::ffff:10.0.0.1", "a.test"] {
+            profile.http.push(HttpRule::new(Vec::new(), host, 80, "/v1", RuleRef::new("t", None, host)));
+        }
+        let rules = HttpRules::new(&profile);
+        // The name server leads `localhost` to these, and that is all that is known of whoever connects.
+        for host in ["localhost", "a.localhost", "127.0.0.1", "::1", "127.1.2.3", "::ffff:127.0.0.1"] {
+            assert!(rules.of(host, 80).is_some(), "{host}");
+        }
+        assert!(rules.of("10.0.0.1", 80).is_some() && rules.of("a.test", 80).is_some());
+        for (host, port) in [("127.0.0.1", 81), ("10.0.0.2", 80), ("b.test", 80), ("notlocalhost", 80)] {
+            assert_eq!(rules.of(host, port), None, "{host}:{port}");
         }
     }
 

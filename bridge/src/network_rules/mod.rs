@@ -3,7 +3,7 @@
 mod http;
 mod index;
 
-pub use self::http::{HttpRules, canonical_path};
+pub use self::http::{HttpRules, canonical_path, is_own_name};
 use self::index::Index;
 use crate::address_class::AddressClass;
 use crate::profile::NetworkProfile;

@@ -1,5 +1,6 @@
 //! Figures of the machine for a guard, from proc(5) and the own control group.
 
+use crate::proc_text;
 use cofferdam_bridge::guard::{MachineFigures, MachineSource};
 use std::fs;
 use std::path::PathBuf;
@@ -137,7 +138,7 @@ fn zombies() -> Option<u64> {
         let children = fs::read_to_string(thread.path().join("children")).ok()?;
         for child in children.split_whitespace() {
             // The name before the state may hold anything but is followed by the last parenthesis (proc(5)).
-            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            let stat = proc_text::read(format!("/proc/{child}/stat")).unwrap_or_default();
             let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
             count += u64::from(state.is_some_and(|state| state.starts_with('Z')));
         }

@@ -1,5 +1,6 @@
 //! Who calls: the thread's process, its numbers inside the sandbox, its file mode mask.
 
+use cofferdam_plane_kit::proc_text;
 use nix::errno::Errno;
 use std::fs;
 
@@ -19,7 +20,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Looks at `thread`.
     pub(crate) fn of(thread: i32) -> Result<Self, Errno> {
-        let status = fs::read_to_string(format!("/proc/{thread}/status")).map_err(|_| Errno::ESRCH)?;
+        let status = proc_text::read(format!("/proc/{thread}/status")).map_err(|_| Errno::ESRCH)?;
         Self::parse(thread, &status).ok_or(Errno::ESRCH)
     }
 
@@ -39,7 +40,7 @@ impl Caller {
     /// The terminal that controls its session, by its number in the sandbox's devpts.
     pub(crate) fn terminal(&self) -> Option<u32> {
         const FIRST_PTS_MAJOR: u32 = 136;
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.thread)).ok()?;
+        let stat = proc_text::read(format!("/proc/{}/stat", self.thread)).ok()?;
         // The name stands in parentheses and may hold anything; tty_nr is the fifth field after it.
         let device: u32 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(4)?.parse().ok()?;
         let (major, minor) = ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00));

@@ -38,8 +38,11 @@ impl Server {
             return Ok(());
         }
         match of_network(address)? {
-            Some(own) if own.port() != 0 => Err(REFUSED),
-            _ => Ok(()),
+            Some(own) if own.port() == 0 => Ok(()),
+            // Of those without an address a local socket has one of the system's choice. One that names no family the kernel binds to its
+            // port all the same, on IPv4 (`__inet_bind`).
+            None if is_local(address) => Ok(()),
+            _ => Err(REFUSED),
         }
     }
 
@@ -55,6 +58,12 @@ impl Server {
         // The kernel takes what is too much or less than none as the most that it gives (listen(2)).
         listen(&socket, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))
     }
+}
+
+/// Whether the address says that it is a local socket's (unix(7)).
+fn is_local(address: &SocketAddress) -> bool {
+    let family = address.0.first_chunk().map(|two| i32::from(u16::from_ne_bytes(*two)));
+    family == Some(libc::AF_UNIX)
 }
 
 /// The address of a network, in the one form that is compared; none for a local one, and for none at all, which disconnects.

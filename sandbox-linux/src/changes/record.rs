@@ -4,6 +4,7 @@ use super::entry::file;
 use super::fault;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::ChangeSummary;
+use cofferdam_plane_kit::proc_text;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
@@ -52,7 +53,7 @@ impl Record {
 
 /// When a process began that has not ended, by the 22nd field of proc_pid_stat(5).
 pub(crate) fn begin_of(process: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let stat = proc_text::read(format!("/proc/{process}/stat")).ok()?;
     // The name stands in parentheses and may hold anything.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     // One that has ended and waits to be reaped has outlived its namespace.

@@ -1,6 +1,7 @@
 //! Which program of the sandbox a socket belongs to, found out only where something is told of it.
 
 use cofferdam_plane_kit::network::local_proxy::Asker;
+use cofferdam_plane_kit::proc_text;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -54,7 +55,7 @@ impl Askers {
         })?;
         let link = format!("socket:[{inode}]");
         let process = processes(firsts).into_iter().find(|process| has(*process, &link))?;
-        let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+        let name = proc_text::read(format!("/proc/{process}/comm")).ok()?;
         Some(name.trim_end_matches('\n').to_owned())
     }
 }

@@ -7,14 +7,14 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::{NetworkMode, NetworkProfile, PublishRule};
 use cofferdam_bridge::published_port::PublishedPort;
+use cofferdam_plane_kit::network::accept;
 use cofferdam_plane_kit::network::carry::{carry, reset};
 use cofferdam_plane_kit::network::room::Room;
 use cofferdam_plane_kit::network::traffic::Meter;
-use cofferdam_plane_kit::network::worker::{Worker, ended};
+use cofferdam_plane_kit::network::worker::Worker;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as BlockingListener};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,9 +23,6 @@ use tokio::task::JoinSet;
 const MOST_TRIES: usize = 16;
 /// As many sockets are made in the run's network at once.
 const STOCK: usize = 8;
-
-/// Between two tries where there was no descriptor for a connection.
-const SHORT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 /// Ports of the host's loopback that wait for a run.
 #[derive(Debug, Default)]
@@ -141,50 +138,25 @@ struct Serving {
 }
 
 impl Serving {
-    async fn all(mut self, listener: TcpListener) {
-        let mut under_way = JoinSet::new();
-        loop {
-            // Only then: who waits here takes no room from those that are served.
-            let seat = tokio::select! {
-                seat = self.room.take() => seat,
-                () = ended(&mut self.stop) => break,
-            };
-            let accepted = loop {
-                tokio::select! {
-                    accepted = listener.accept() => break Some(accepted),
-                    Some(_) = under_way.join_next() => {}
-                    () = ended(&mut self.stop) => break None,
-                }
-            };
-            match accepted {
-                None => break,
-                Some(Ok((stream, _))) => {
-                    let (inside, meter, port, stop) =
-                        (self.inside.clone(), self.meter.clone(), self.port, self.stop.clone());
-                    under_way.spawn(async move {
-                        match inside.connect(port).await {
-                            Ok(own) => {
-                                meter.connected();
-                                carry(own, stream, &meter, stop).await;
-                            }
-                            Err(_) => {
-                                meter.failed();
-                                reset(stream);
-                            }
-                        }
-                        drop(seat);
-                    });
-                }
-                // No descriptor for it: some that are there must end first.
-                Some(Err(_)) => {
-                    if under_way.join_next().await.is_none() {
-                        tokio::time::sleep(SHORT_OF_DESCRIPTORS).await;
+    /// Serves one listener. One that waits takes no place from those that carry: with many ports all places would be taken by waiting.
+    async fn all(self, listener: TcpListener) {
+        let (room, stop) = (self.room.clone(), self.stop.clone());
+        accept::each(listener, &room, stop, |stream, _| {
+            let (inside, meter, port, stop) = (self.inside.clone(), self.meter.clone(), self.port, self.stop.clone());
+            async move {
+                match inside.connect(port).await {
+                    Ok(own) => {
+                        meter.connected();
+                        carry(own, stream, &meter, stop).await;
+                    }
+                    Err(_) => {
+                        meter.failed();
+                        reset(stream);
                     }
                 }
             }
-        }
-        drop(listener);
-        while under_way.join_next().await.is_some() {}
+        })
+        .await;
     }
 }
 

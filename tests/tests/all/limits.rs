@@ -119,3 +119,14 @@ fn what_a_run_used_is_counted_by_the_kernel_in_every_tier() {
         assert!(number("user_us") + number("system_us") > 0, "{value}");
     }
 }
+
+#[test]
+fn res_03_a_name_that_is_no_text_hides_no_process_from_its_limits() {
+    if skip::program("python3").is_none() {
+        return;
+    }
+    // Each stays below what it may use by itself (rlimit), and all together use far more than the limit.
+    let script = "import ctypes, os, time\nctypes.CDLL(None).prctl(15, b'\\xff\\xfe', 0, 0, 0)\nfor _ in range(8):\n\tif os.fork() == 0:\n\t\tx = bytearray(b'x' * (40 << 20)); time.sleep(30); os._exit(0)\ntime.sleep(30)";
+    let (cause, _) = limited("memory = \"64MiB\"\nwall = \"20s\"", &["python3", "-c", script]);
+    assert_eq!(cause["limit"], "memory", "{cause}");
+}

@@ -198,3 +198,23 @@ fn without_namespaces_rules_about_requests_are_not_passed_over() {
     assert!(!output.status.success() && text(&output.stderr).contains("network.http"), "{output:?}");
     assert!(!place.join("mark").exists());
 }
+
+#[test]
+fn net_16_a_rule_about_this_machine_by_name_holds_by_address_too() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    let (witness, place) = (Witness::new(), Scratch::new());
+    let port = witness.host.port();
+    let policy = format!(
+        "version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"localhost:{port}\"]\nhttp = [\"GET http://localhost:{port}/v1\"]\n"
+    );
+    let path = place.write("policy.toml", &policy).display().to_string();
+    let line = format!(
+        "for host in localhost 127.0.0.1; do for path in v1/fine v2/secret; do curl -s -m 10 http://$host:{port}/$path; done; done; true"
+    );
+    let result = shell(&place, &["--policy".to_owned(), path], &line);
+    let arrived = witness.text();
+    assert_eq!(arrived.matches("GET /v1/fine").count(), 2, "{result}");
+    assert!(!arrived.contains("secret"), "{arrived}");
+}

@@ -279,3 +279,49 @@ fn without_namespaces_nothing_is_said_to_be_published() {
     assert!(!output.status.success() && text(&output.stderr).contains("network.listen"), "{output:?}");
     assert!(!place.join("mark").exists());
 }
+
+#[test]
+fn net_29_ports_that_wait_take_no_place_from_those_that_are_used() {
+    if skip::python().is_none() {
+        return;
+    }
+    const SERVER: &str = "
+import socket, sys, threading
+def serve(port):
+    server = socket.create_server(('127.0.0.1', port), backlog=4)
+    ready.release()
+    while True:
+        one, _ = server.accept(); one.sendall(str(port).encode()); one.close()
+ready = threading.Semaphore(0)
+for port in range(8000, 8040): threading.Thread(target=serve, args=(port,), daemon=True).start()
+for _ in range(40): ready.acquire()
+print('listens', flush=True)
+sys.stdin.read()
+";
+    let place = Scratch::new();
+    let ports: Vec<String> = (8000..8040).map(|port| format!("\"*:{port}\"")).collect();
+    let policy = format!("version = 1\nextends = \"dev\"\n[network]\nlisten = [{}]\n", ports.join(","));
+    let policy = place.write("policy.toml", &policy).display().to_string();
+    let plain = run(place.path(), &["--policy", &policy], &["python3", "-c", SERVER]);
+    // A quarter of the descriptors is for connections: fewer than there are listeners.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 200; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(place.path());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let serving = Serving { child, at: None };
+    assert_eq!(line, "listens\n");
+    let at: Vec<u16> =
+        (0..40).map(|_| told.next().unwrap().unwrap().trim().rsplit(':').next().unwrap().parse().unwrap()).collect();
+    // The last first: what the others have done by then would have made room for it.
+    for (at, port) in at.into_iter().zip(8000..8040).rev() {
+        let mut stream = TcpStream::connect(("127.0.0.1", at)).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, port.to_string());
+    }
+    serving.end();
+}

@@ -5,6 +5,7 @@ use super::super::http::Refusal;
 use super::{Gate, Target, lock};
 use cofferdam_bridge::address_class::AddressClass;
 use cofferdam_bridge::network_rules::canonical_name;
+use cofferdam_bridge::policy_line::quoted;
 use cofferdam_bridge::prompt::PromptOutcome;
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::net::SocketAddr;
@@ -44,7 +45,8 @@ impl Gate {
             Refusal::NotAllowed { method, path } => {
                 let subject = format!("{method} {address}{path}");
                 let mut denial = Denial::new("network.request", subject.as_str());
-                denial.remedy = Some(format!("network.http = [\"{subject}\"]"));
+                // The path is the run's own words, quotes among them.
+                denial.remedy = Some(format!("network.http = [{}]", quoted(&subject)));
                 denial
             }
             Refusal::Unreadable(_) => Denial::new("network.request", address),

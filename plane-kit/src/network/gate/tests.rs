@@ -62,3 +62,18 @@ async fn net_29_who_asked_is_sought_once_for_each_refusal() {
     assert_eq!((denials[0].times, denials[0].program.as_deref()), (Some(50), Some("p")));
     assert_eq!(sought.get(), denials.len(), "none for what is not told any more");
 }
+
+#[test]
+fn br_10_a_path_cannot_add_entries_to_the_line_that_would_allow_it() {
+    let mut profile = NetworkProfile::default();
+    let rule = RuleRef::new("t", None, "t");
+    profile.http.push(cofferdam_bridge::profile::HttpRule::new(Vec::new(), "127.0.0.1", 80, "/v1", rule));
+    let gate = Gate::new(&profile, Arc::new(SystemResolver::default()), false);
+    let target = Target::Address(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 80));
+    let asked = b"GET /x%22,%22y HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let refusal = gate.requests(&target).unwrap().take(asked, &mut Vec::new()).unwrap_err();
+    gate.refuse_request(&target, &refusal, || None);
+    let (_, denials) = gate.take();
+    let line = r#"network.http = ["GET http://127.0.0.1:80/x\",\"y"]"#;
+    assert_eq!(denials[0].remedy.as_deref(), Some(line));
+}

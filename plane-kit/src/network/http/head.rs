@@ -1,7 +1,7 @@
 //! The head of one request.
 
 use super::body::Body;
-use cofferdam_bridge::network_rules::{canonical_name, canonical_path};
+use cofferdam_bridge::network_rules::{canonical_name, canonical_path, is_own_name};
 use httparse::{EMPTY_HEADER, Header, Status};
 use std::net::IpAddr;
 
@@ -92,6 +92,10 @@ fn names(value: &[u8], host: &str, port: u16) -> bool {
     };
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let same = match host.parse::<IpAddr>() {
+        // A rule about `localhost` is one about the loopback addresses, which a program may call by either.
+        Ok(address) if bare.is_none() && canonical_name(name).as_deref().is_some_and(is_own_name) => {
+            address.is_loopback()
+        }
         Ok(address) => bare.unwrap_or(name).parse() == Ok(address) && bare.is_some() == address.is_ipv6(),
         Err(_) => bare.is_none() && canonical_name(name).as_deref() == Some(host),
     };
@@ -132,6 +136,10 @@ mod tests {
         }
         assert!(read(b"GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n", "::1", 81).unwrap().is_some());
         assert!(read(b"GET / HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n", "10.0.0.1", 80).unwrap().is_some());
+        for host in ["127.0.0.1", "::1"] {
+            assert!(read(b"GET / HTTP/1.1\r\nHost: LocalHost:81\r\n\r\n", host, 81).unwrap().is_some());
+        }
+        assert!(read(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "10.0.0.1", 80).is_err());
     }
 
     #[test]

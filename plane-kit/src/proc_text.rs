@@ -1,0 +1,18 @@
+//! Files of /proc that tell of a process, as text.
+//!
+//! A process chooses its own name (prctl(2), `PR_SET_NAME`; the file that it executes), which may be any bytes, and stands in some of them
+//! (proc_pid_stat(5), proc_pid_status(5)). One whose name is no text must not be taken for one that is not there: it would be out of
+//! sight of every limit.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// What `file` tells, with a replacement character for each byte that is no text.
+///
+/// # Errors
+/// It is not there, or may not be read.
+pub fn read(file: impl AsRef<Path>) -> io::Result<String> {
+    let bytes = fs::read(file)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}

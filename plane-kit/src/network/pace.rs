@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 /// As many as may come at once.
-const AT_ONCE: u32 = 64;
+const AT_ONCE: u32 = 512;
 /// Between two of those that come after.
-const BETWEEN: Duration = Duration::from_millis(25);
+const BETWEEN: Duration = Duration::from_millis(4);
 
 /// Turns at looking up (a leaky bucket): so many at once, and then one after another.
 #[derive(Debug, Default)]

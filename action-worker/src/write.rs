@@ -71,7 +71,10 @@ fn in_place(target: &Path, when: WriteWhen, mode: u32, bytes: &[u8]) -> io::Resu
     };
     let mut file = options.open(target)?;
     file.write_all(bytes)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
+    // Where the host is asked about the file, a change of its mode is a question of its own.
+    if file.metadata()?.permissions().mode() & 0o7777 != mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     file.sync_all()
 }
 

@@ -16,10 +16,13 @@ use cofferdam_bridge::prompt::{
     Remember,
 };
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
+use cofferdam_kernel::action::{Action, ActionOptions, Actions, Place, Plan, StepEnd};
 use cofferdam_kernel::audit::{About, AuditSettings, Durability, Event, Filter, Reader, Record, Recorder, Verifier};
 use cofferdam_kernel::policy::{Access, NoFiles, Policy};
 use cofferdam_kernel::{Execution, Kernel, KernelBuilder, Vm, VmSpec};
+use serde_json::{Value, json};
 use staged_plane::{Course, Sink, StagedPlane};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -341,4 +344,50 @@ async fn a_run_that_asks_on_and_on_fills_neither_the_log_nor_the_host_s_patience
     assert_eq!((full, stage.outcomes().len()), (100, most + 100));
     let records = stage.records();
     assert_eq!(records.iter().filter(|record| record.event.kind() == "prompted").count(), most);
+}
+
+/// Reads a file, and runs nothing.
+struct Reading;
+
+impl Action for Reading {
+    type Arguments = BTreeMap<String, String>;
+    type Output = BTreeMap<String, String>;
+    fn name(&self) -> &str {
+        "reading"
+    }
+    fn summary(&self) -> &str {
+        "Reads something."
+    }
+    fn plan(&self, asked: &Self::Arguments, place: &Place) -> Result<Plan, BridgeError> {
+        Ok(Plan::default().reads(place.resolve(asked.get("path").map_or("", String::as_str))?))
+    }
+    fn conclude(&self, asked: &Self::Arguments, _: &[StepEnd]) -> Result<Self::Output, BridgeError> {
+        Ok(asked.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_decided_about_an_action_is_recorded_with_its_verdict_and_rule() {
+    let store = MemoryAudit::new();
+    let recorder = Recorder::open(store.clone(), ManualClock::default(), AuditSettings::new());
+    let plane = StagedPlane::new(|_, _| Ok(Course::Ends(ExitCause::Exited { code: 0 })));
+    let text = "version = 1\n[filesystem]\nread = [\"/w/open\"]\ndeny = [\"/w/open/shut\"]\n";
+    let policy = Policy::parse(text, "test", &NoFiles).unwrap();
+    let kernel = Kernel::builder(plane.with(&[Feature::FilesystemRules])).audit(recorder.clone()).build().unwrap();
+    let vm = kernel.create_vm(VmSpec::new(policy).workspace("/w")).unwrap();
+    let actions = Actions::empty().register(Reading).unwrap();
+    for (path, success) in [("/w/open/file", true), ("/w/open/shut/file", false)] {
+        let result = actions.run(&vm, "reading", &json!({ "path": path }), &ActionOptions::new()).await.unwrap();
+        assert_eq!(result.success, success, "{:?}", result.error);
+    }
+    let log: String = store.contents().into_values().flatten().map(char::from).collect();
+    let decisions: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone())
+        .filter(|event| event["kind"] == "decision")
+        .collect();
+    let told: Vec<_> =
+        decisions.iter().map(|one| (one["verdict"].as_str().unwrap(), one["subject"].as_str().unwrap())).collect();
+    assert_eq!(told, [("allow", "/w/open/file"), ("deny", "/w/open/shut/file")]);
+    assert!(decisions.iter().all(|one| one["rule"]["text"].as_str().unwrap().contains("/w/open")), "{decisions:?}");
 }

@@ -32,17 +32,25 @@ pub(super) enum Beforehand {
 /// `path_invalid` for a path that is not absolute and normalised.
 pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelError> {
     let decision = vm.decide(access)?;
-    telemetry::decided(&vm.shared().listeners, access, &decision);
     let plane = vm.plane();
     let on_file = matches!(access, Access::Read(_) | Access::Write(_)) && plane.has(Feature::FilesystemRules);
+    // Hosts, too, are asked about where the connection is made, by a plane that carries it.
+    let on_network = matches!(access, Access::Connect(..)) && plane.has(Feature::NetworkAllowlist);
+    let left_to_plane = match decision.verdict {
+        Verdict::Allow => false,
+        Verdict::Prompt => (on_file || on_network) && plane.has(Feature::Prompts),
+        _ => on_file && decision.rule.is_none(),
+    };
+    if left_to_plane {
+        return Ok(Beforehand::LeftToPlane);
+    }
+    telemetry::decided(&vm.shared().listeners, access, &decision);
     Ok(match decision.verdict {
         Verdict::Allow => Beforehand::Allowed,
-        Verdict::Prompt if on_file && plane.has(Feature::Prompts) => Beforehand::LeftToPlane,
         Verdict::Prompt => match access.question(&decision) {
             Some(question) => Beforehand::Asked(question),
             None => Beforehand::Refused(refused(vm, access, decision, None)),
         },
-        _ if on_file && decision.rule.is_none() => Beforehand::LeftToPlane,
         _ => Beforehand::Refused(refused(vm, access, decision, None)),
     })
 }
@@ -54,7 +62,12 @@ pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelE
 pub(super) async fn obtain(vm: &Vm, accesses: &[Access], deadline: Instant) -> Result<(), BridgeError> {
     let mut questions = Vec::new();
     for access in accesses {
-        match beforehand(vm, access).map_err(|error| error.error().clone())? {
+        let said = beforehand(vm, access).map_err(|error| error.error().clone())?;
+        if matches!(said, Beforehand::Allowed | Beforehand::Refused(_)) {
+            // What is asked, and what the plane decides, has records of its own.
+            vm.shared().recorded_decision(access);
+        }
+        match said {
             Beforehand::Allowed | Beforehand::LeftToPlane => {}
             Beforehand::Asked(question) => questions.push((access, question)),
             Beforehand::Refused(error) => return Err(error),

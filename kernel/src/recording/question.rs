@@ -1,8 +1,10 @@
-//! What a kernel records of questions to its host: that one is put, what it came to, and what becomes of answers that are remembered. What
+//! What a kernel records of what it decides for its host, and of questions to it: that one is put, what it came to, and what becomes of answers that are remembered. What
 //! cannot be recorded is not allowed.
 
 use super::{Recording, Unrecorded};
-use crate::audit::{About, Answered, Durability, Event, GrantUsed, Granted, Prompted, Revoked};
+use crate::audit::{About, Answered, Decided, Durability, Event, GrantUsed, Granted, Prompted, Revoked};
+use crate::policy::Access;
+use crate::vm::SharedVm;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::ids::{ExecutionId, VmId};
 use cofferdam_bridge::prompt::{Grant, Prompt, PromptOutcome, PromptQuestion, Remember};
@@ -24,6 +26,18 @@ pub(crate) struct Settled<'a> {
     pub(crate) lasts: Option<Remember>,
     pub(crate) waited: Duration,
     pub(crate) requests: usize,
+}
+
+impl SharedVm {
+    /// Records what the policy says to `access`, which an action asks for.
+    pub(crate) fn recorded_decision(&self, access: &Access) {
+        let Ok(decision) = self.compiled.decide(access) else { return };
+        let (name, subject) = access.told();
+        let (verdict, rule, access) = (decision.verdict, decision.rule, name.to_owned());
+        let decided = Decided { verdict, access, subject, rule, program: None, times: None };
+        let asking = Asking { vm: &self.id, session: self.session.as_deref(), execution: None };
+        self.recording.hand_in(asking, Event::Decision(Box::new(decided)));
+    }
 }
 
 impl Recording {

@@ -99,8 +99,9 @@ impl Keeper {
     }
 
     /// Prepares the process that keeps the next program, unless one is prepared already. What a program inherits from its host (resource limits,
-    /// cgroup, file mode mask, namespaces, Landlock's rules) is then what the host had now, but for its users, groups, capabilities and filters of
-    /// system calls: when those have changed, what was prepared is not used. It ends with this, or with the host. Where none can be had, the next start makes its own, and tells why not.
+    /// cgroup, file mode mask, namespaces, Landlock's rules) is then what the host had now, but for its users, groups, capabilities and filters
+    /// of system calls: when those have changed, what was prepared is not used. It ends with this, or with the host. Where none can be had, the
+    /// next start makes its own, and tells why not.
     pub fn prepare(&self) {
         let mut ahead = self.ahead();
         if ahead.is_none() {

@@ -1,16 +1,13 @@
 //! What a kernel of this command is made of.
 
 use crate::audit_log::{self, Recording};
-use crate::compose::{self, PlaneName};
+use crate::compose::PlaneName;
 use crate::failure::Failure;
 use crate::plane_choice;
-use crate::report::human;
 use crate::terminal::questions::Questions;
 use cofferdam_kernel::{Kernel, KernelBuilder};
 use cofferdam_plane_kit::host::{HostFigures, HostGrants};
-use cofferdam_sandbox_linux::LinuxPlane;
-use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver, Upstream};
-use std::sync::Arc;
+use cofferdam_plane_kit::network::resolver::FixedName;
 
 /// The parts of a kernel, which are put together by [`kernel`](Self::kernel).
 #[must_use]
@@ -72,24 +69,36 @@ impl KernelParts {
 
     fn on_plane(self) -> Result<KernelBuilder, Failure> {
         Ok(match self.plane {
-            PlaneName::Linux => {
-                let mut plane = LinuxPlane::new()?;
-                if self.ahead {
-                    plane = plane.ahead();
-                }
-                // As other programs of the host go to the network, where a policy lets a run go there at all.
-                match Upstream::of_environment(&compose::host_environment()) {
-                    Ok(None) => {}
-                    Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
-                    Err(why) => human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
-                }
-                if !self.names.is_empty() {
-                    plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));
-                }
-                Kernel::builder(plane)
-            }
+            PlaneName::Own => Kernel::builder(self.own_plane()?),
             PlaneName::Host => Kernel::builder(plane_choice::host_plane()?),
             PlaneName::Process(path) => Kernel::builder(plane_choice::process(&path, &[])?),
         })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn own_plane(self) -> Result<cofferdam_sandbox_linux::LinuxPlane, Failure> {
+        use cofferdam_plane_kit::network::{resolver, upstream};
+        let mut plane = plane_choice::own_plane()?;
+        if self.ahead {
+            plane = plane.ahead();
+        }
+        // As other programs of the host go to the network, where a policy lets a run go there at all.
+        match upstream::Upstream::of_environment(&crate::compose::host_environment()) {
+            Ok(None) => {}
+            Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
+            Err(why) => crate::report::human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
+        }
+        if !self.names.is_empty() {
+            plane = plane.resolve_names_by(std::sync::Arc::new(resolver::FixedNames::new(
+                self.names,
+                resolver::SystemResolver::default(),
+            )));
+        }
+        Ok(plane)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn own_plane(self) -> Result<cofferdam_sandbox_macos::MacosPlane, Failure> {
+        plane_choice::own_plane()
     }
 }

@@ -8,7 +8,6 @@ use cofferdam_bridge::execution::ExecutionBridge;
 use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::Kernel;
 use cofferdam_kernel::policy::Policy;
-use cofferdam_sandbox_linux::LinuxPlane;
 use cofferdam_wire_plane::{PlaneCommand, WirePlane};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +15,22 @@ use std::sync::Arc;
 /// A plane of this command by itself; none for one that is a process of its own.
 pub(crate) fn plane(plane: &PlaneName) -> Result<Option<Arc<dyn ExecutionBridge<Error = BridgeError>>>, Failure> {
     Ok(match plane {
-        PlaneName::Linux => Some(Arc::new(LinuxPlane::new()?)),
+        PlaneName::Own => Some(Arc::new(own_plane()?)),
         PlaneName::Host => Some(Arc::new(host_plane()?)),
         PlaneName::Process(_) => None,
     })
+}
+
+/// This machine's own sandbox.
+#[cfg(target_os = "linux")]
+pub(crate) fn own_plane() -> Result<cofferdam_sandbox_linux::LinuxPlane, Failure> {
+    Ok(cofferdam_sandbox_linux::LinuxPlane::new()?)
+}
+
+/// This machine's own sandbox.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn own_plane() -> Result<cofferdam_sandbox_macos::MacosPlane, Failure> {
+    Ok(cofferdam_sandbox_macos::MacosPlane::new()?)
 }
 
 /// Nobody comes here but by an option, which is the user's own word on this very run.
@@ -46,8 +57,7 @@ pub(crate) fn process(path: &Path, arguments: &[String]) -> Result<WirePlane, Fa
 
 /// Whether `plane`, which `kernel` was made with, has no isolation to offer at all.
 pub(crate) fn isolates_nothing(kernel: &Kernel, plane: &PlaneName) -> bool {
-    *plane != PlaneName::Linux
-        && kernel.descriptors().iter().all(|own| own.tiers.iter().all(|tier| *tier == Tier::None))
+    *plane != PlaneName::Own && kernel.descriptors().iter().all(|own| own.tiers.iter().all(|tier| *tier == Tier::None))
 }
 
 /// The policy as it is used on `plane`: where the user has named a plane's program that has no isolation to offer, none is required.

@@ -18,13 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod danger;
-mod execution;
-mod limit_watch;
 mod plane;
 mod preflight;
-mod program;
-mod resource_limits;
-mod running;
-mod supervise;
 
 pub use plane::HostPlane;

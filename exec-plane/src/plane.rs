@@ -1,11 +1,7 @@
 //! The plane itself: contexts, executions, and the way from a request to a program under supervision.
 
 use crate::danger::{HostAccess, Policies};
-use crate::execution::Shared;
-use crate::limit_watch::LimitWatch;
-use crate::running::Running;
-use crate::supervise::Supervision;
-use crate::{preflight, program, resource_limits};
+use crate::preflight;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
@@ -19,25 +15,16 @@ use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::rehearsal::Rehearsal;
-use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::environment::Environment;
-use cofferdam_plane_kit::keeper::{Keeper, ProgramPlan};
+use cofferdam_plane_kit::held_program::HOLDS_PROGRAMS;
+use cofferdam_plane_kit::keeper::ProgramPlan;
+use cofferdam_plane_kit::kept_run::{KeptRuns, KeptStart, no_resources, program, resource_limits};
 use cofferdam_plane_kit::process_tree::ProcessTree;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
-use cofferdam_plane_kit::wakeup::Wakeup;
 use std::collections::HashMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// A supervisor's thread needs little: it waits, reads into the heap, and sums up.
-const SUPERVISOR_STACK: usize = 256 * 1024;
-
-/// How long a plane that is dropped waits until nothing is left of what it started.
-const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// Runs programs as plain processes of the host, without isolation.
 ///
@@ -45,9 +32,8 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct HostPlane {
     policies: Policies,
-    keeper: Keeper,
+    runs: KeptRuns,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
-    running: Arc<Running>,
     next_context: AtomicU64,
 }
 
@@ -65,9 +51,8 @@ impl HostPlane {
     pub fn new(access: HostAccess) -> Result<Self, BridgeError> {
         Ok(Self {
             policies: access.policies,
-            keeper: Keeper::new()?,
+            runs: KeptRuns::new()?,
             contexts: Mutex::default(),
-            running: Arc::default(),
             next_context: AtomicU64::new(1),
         })
     }
@@ -86,39 +71,13 @@ impl HostPlane {
         request: StartExecutionRequest,
         sink: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let StartExecutionRequest { vm_id, execution_id, streams, .. } = request.clone();
+        let execution = ExecutionRef::new(request.vm_id.clone(), request.execution_id.clone());
+        let streams = request.streams;
         let plan = plan(profile, request)?;
-        let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
-        let ends = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
-        let started = Instant::now();
-        let kept = self.keeper.start(&plan, ends.guest())?;
-        let (input, outputs) = ends.into_ours();
-        let control = kept.control().map_err(|error| no_resources(&error))?;
-        let tree = ProcessTree::beneath(kept.keeper_id(), 1);
-        let shared = Arc::new(Shared::new(control, input, tree.clone()));
-        let process_id = kept.program_id();
-        let limits = LimitWatch::new(profile.limits.clone(), tree, started);
-        self.running.add(execution_id.clone(), vm_id, shared.clone());
-        let (running, id) = (self.running.clone(), execution_id.clone());
-        let supervision = Supervision {
-            kept,
-            outputs,
-            sink,
-            shared: shared.clone(),
-            deadline: Deadline::new(started, profile.limits.wall_ms),
-            limits,
-            enforcement: preflight::enforcement(profile),
-            started,
-            wakeup,
-            finish: Box::new(move || running.remove(&id)),
-        };
-        let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
-        if let Err(error) = thread.spawn(move || supervision.run()) {
-            shared.kill();
-            self.running.remove(&execution_id);
-            return Err(no_resources(&error));
-        }
-        Ok(StartedExecution::new(Some(process_id)))
+        let streams = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
+        let limits = profile.limits.clone();
+        let enforcement = preflight::enforcement(profile);
+        self.runs.start(KeptStart { execution, plan, streams, limits, enforcement, finish: Box::new(|| {}) }, sink)
     }
 }
 
@@ -129,6 +88,8 @@ impl BridgeTypes for HostPlane {
 impl ExecutionBridge for HostPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("host", env!("CARGO_PKG_VERSION"));
+        // What the system lets nobody do is not offered.
+        let further = [(ProcessTree::TELLS_PORTS, Feature::ListeningPorts), (HOLDS_PROGRAMS, Feature::HeldPrograms)];
         descriptor.tiers = vec![Tier::None];
         descriptor.features = vec![
             Feature::Commands,
@@ -138,9 +99,8 @@ impl ExecutionBridge for HostPlane {
             Feature::InheritedStreams,
             // All that runs here has the host's.
             Feature::SharedNetwork,
-            Feature::ListeningPorts,
-            Feature::HeldPrograms,
         ];
+        descriptor.features.extend(further.into_iter().filter(|(can, _)| *can).map(|(_, feature)| feature));
         descriptor.limits = vec![
             LimitName::Wall,
             LimitName::Cpu,
@@ -185,35 +145,28 @@ impl ExecutionBridge for HostPlane {
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
-        self.running.find(execution)?.input.write(bytes)
+        self.runs.write_stdin(execution, bytes)
     }
 
     fn close_stdin(&self, execution: &ExecutionRef) -> Result<(), BridgeError> {
-        // An execution that has ended has its input closed.
-        self.running.find(execution).map_or(Ok(()), |shared| shared.input.close())
+        self.runs.close_stdin(execution)
     }
 
     fn kill_execution(&self, execution: &ExecutionRef, signal: ExecutionSignal) -> Result<(), BridgeError> {
-        self.running.find(execution).map_or(Ok(()), |shared| shared.deliver(signal))
+        self.runs.signal(execution, signal)
     }
 
     fn resize_terminal(&self, execution: &ExecutionRef, size: TerminalSize) -> Result<(), BridgeError> {
-        self.running.find(execution)?.input.resize(size)
+        self.runs.resize_terminal(execution, size)
     }
 
     fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
-        Ok(self.running.find(execution)?.tree.is_listening(port))
+        self.runs.is_listening(execution, port)
     }
 
     fn forget_vm(&self, vm_id: &VmId) {
         lock(&self.contexts).retain(|_, context| context.vm_id != *vm_id);
-        self.running.stop_vm(vm_id);
-    }
-}
-
-impl Drop for HostPlane {
-    fn drop(&mut self) {
-        self.running.kill_all(LAST_LOOK);
+        self.runs.stop_vm(vm_id);
     }
 }
 
@@ -254,15 +207,6 @@ fn unknown_program_file() -> BridgeError {
     let message =
         "this plane does not know how the program's file is to be found; use planes and kernel of one release";
     BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
-}
-
-fn no_resources(error: &io::Error) -> BridgeError {
-    BridgeError::new(
-        ErrorCode::SpawnFailed,
-        format!("descriptors or threads for the run could not be had: {error}; the host may be at its limit"),
-    )
-    .with("errno", error.raw_os_error().unwrap_or(0))
-    .retryable()
 }
 
 /// A panicking thread leaves nothing half-done behind this lock, so a poisoned one is as good.

@@ -9,6 +9,9 @@ use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkM
 /// Why nothing of this holds.
 const NOTHING: &str = "the host plane isolates nothing; run on a plane that does";
 
+/// By what the keeper finds all that a program started.
+const FOLLOWED_BY: &str = if cfg!(target_os = "linux") { "subreaper" } else { "process table" };
+
 /// What this plane does without.
 const ABSENT: [Mechanism; 6] = [
     Mechanism::UserNamespace,
@@ -73,7 +76,7 @@ pub(crate) fn enforcement(profile: &ExecutionProfile) -> Enforcement {
         enforcement.mechanisms.push(report);
     }
     enforcement.mechanisms.push(MechanismReport::held(Mechanism::NoNewPrivileges));
-    let mut containment = MechanismReport::held(Mechanism::Containment).by("subreaper");
+    let mut containment = MechanismReport::held(Mechanism::Containment).by(FOLLOWED_BY);
     containment.why_not = Some(
         "a program that kills its keeper, or has a service of the machine start something, can leave that behind"
             .to_owned(),

@@ -3,8 +3,14 @@
 //! One thread for each execution, which waits in poll(2). It never blocks on the kernel's queue while the program runs: a
 //! reader that is slow holds up its own program and nothing else, and limits still act.
 
-use crate::execution::{Shared, Wish};
-use crate::limit_watch::LimitWatch;
+use crate::captured_output::{CapturedOutput, Moved};
+use crate::deadline::Deadline;
+use crate::exit_status::cause_of;
+use crate::keeper::{Kept, Told};
+use crate::kept_run::execution::{Shared, Wish};
+use crate::kept_run::limit_watch::LimitWatch;
+use crate::process::Resources;
+use crate::wakeup::Wakeup;
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -12,12 +18,6 @@ use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionRepor
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::usage::Usage;
-use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
-use cofferdam_plane_kit::deadline::Deadline;
-use cofferdam_plane_kit::exit_status::cause_of;
-use cofferdam_plane_kit::keeper::{Kept, Told};
-use cofferdam_plane_kit::process::Resources;
-use cofferdam_plane_kit::wakeup::Wakeup;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -5,6 +5,7 @@ use super::splice::Pipe;
 use super::traffic::Meter;
 use super::worker::ended;
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
+use std::future::Future;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::pin::pin;
@@ -23,53 +24,58 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// Which way.
 #[derive(Clone, Copy)]
-enum Way {
+pub(super) enum Way {
+    /// From the run.
     Out,
+    /// To the run.
     In,
 }
 
 /// Carries bytes between `inner`, the run's side, and `outer` until both directions have ended; once `stop` says so, until what the run
 /// sent has been handed on.
-pub async fn carry(inner: TcpStream, outer: TcpStream, meter: &Meter, mut stop: watch::Receiver<bool>) {
+pub async fn carry(inner: TcpStream, outer: TcpStream, meter: &Meter, stop: watch::Receiver<bool>) {
     let _ = (inner.set_nodelay(true), outer.set_nodelay(true));
     let moved = AtomicBool::new(false);
-    let broken = {
-        let mut out = pin!(one_way(&inner, &outer, Way::Out, meter, &moved));
-        let mut back = pin!(one_way(&outer, &inner, Way::In, meter, &moved));
-        let (mut out_ended, mut back_ended, mut stopping) = (false, false, false);
-        let mut idle = interval(IDLE);
-        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        idle.tick().await;
-        loop {
-            let outcome = tokio::select! {
-                outcome = &mut out, if !out_ended => {
-                    out_ended = true;
-                    outcome
-                }
-                outcome = &mut back, if !back_ended => {
-                    back_ended = true;
-                    outcome
-                }
-                () = ended(&mut stop), if !stopping => {
-                    stopping = true;
-                    Ok(())
-                }
-                _ = idle.tick() => {
-                    if moved.swap(false, Ordering::Relaxed) { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
-                }
-            };
-            if outcome.is_err() {
-                break true;
-            }
-            if out_ended && (back_ended || stopping) {
-                break false;
-            }
-        }
-    };
-    if broken {
+    let out = one_way(&inner, &outer, Way::Out, meter, &moved);
+    let back = one_way(&outer, &inner, Way::In, meter, &moved);
+    if both(out, back, &moved, stop).await.is_err() {
         reset(inner);
         reset(outer);
     }
+}
+
+/// Waits for both directions; once `stop` says so, for what goes out alone.
+///
+/// # Errors
+/// Of the direction that broke, and `TimedOut` where neither moved for long.
+pub(super) async fn both(
+    out: impl Future<Output = io::Result<()>>,
+    back: impl Future<Output = io::Result<()>>,
+    moved: &AtomicBool,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let (mut out, mut back) = (pin!(out), pin!(back));
+    let (mut out_ended, mut back_ended, mut stopping) = (false, false, false);
+    let mut idle = interval(IDLE);
+    idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    idle.tick().await;
+    while !(out_ended && (back_ended || stopping)) {
+        tokio::select! {
+            outcome = &mut out, if !out_ended => {
+                out_ended = true;
+                outcome?;
+            }
+            outcome = &mut back, if !back_ended => {
+                back_ended = true;
+                outcome?;
+            }
+            () = ended(&mut stop), if !stopping => stopping = true,
+            _ = idle.tick() => if !moved.swap(false, Ordering::Relaxed) {
+                return Err(io::ErrorKind::TimedOut.into());
+            },
+        }
+    }
+    Ok(())
 }
 
 /// Ends a connection so that the other side sees it broken and not at its end.
@@ -78,7 +84,14 @@ pub fn reset(stream: TcpStream) {
     let _ = setsockopt(&stream, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 });
 }
 
-async fn one_way(from: &TcpStream, to: &TcpStream, way: Way, meter: &Meter, moved: &AtomicBool) -> io::Result<()> {
+/// Carries one direction to its end, and ends it at the other side.
+pub(super) async fn one_way(
+    from: &TcpStream,
+    to: &TcpStream,
+    way: Way,
+    meter: &Meter,
+    moved: &AtomicBool,
+) -> io::Result<()> {
     let count = |bytes: usize| {
         match way {
             Way::Out => meter.sent(bytes),

@@ -1,5 +1,8 @@
 //! The one place where a run's wishes for the network meet its policy.
 
+mod target;
+
+pub use self::target::Target;
 use super::address_book::{AddressBook, MOST_NAMES};
 use super::dial::{self, NotDialled};
 use super::inspect::TLS_PORT;
@@ -24,47 +27,19 @@ use tokio::sync::OnceCell;
 const REMEMBERED: Duration = Duration::from_secs(20);
 /// How long that it leads nowhere is.
 const NOWHERE_REMEMBERED: Duration = Duration::from_secs(2);
+/// As much of what is no host as is shown, in characters.
+const LONGEST_SHOWN: usize = 80;
 /// The longest that a lookup is waited for.
 const LOOKUP: Duration = Duration::from_secs(20);
 
 type Found = Result<Vec<SocketAddr>, LookupFault>;
 
-/// What a run asked to be connected to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Target {
-    /// A name, in its canonical form, and a port.
-    Name(String, u16),
-    /// An address and a port.
-    Address(SocketAddr),
-}
-
-impl Target {
-    /// As people write it: `name` or an address, without the port.
-    pub fn host(&self) -> String {
-        match self {
-            Self::Name(name, _) => name.clone(),
-            Self::Address(address) => address.ip().to_canonical().to_string(),
-        }
-    }
-
-    /// The port.
-    pub fn port(&self) -> u16 {
-        match self {
-            Self::Name(_, port) => *port,
-            Self::Address(address) => address.port(),
-        }
-    }
-
-    /// As an entry of a policy.
-    pub fn entry(&self) -> String {
-        match self {
-            Self::Address(address) if address.is_ipv6() => {
-                SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
-            }
-            _ => format!("{}:{}", self.host(), self.port()),
-        }
-    }
+/// How a target is reached.
+enum Route<'a> {
+    /// By one of these addresses, and no other.
+    To(Vec<SocketAddr>),
+    /// By name.
+    Through(&'a Upstream),
 }
 
 /// What a name led to, once it is known, and since when it is sought.
@@ -187,6 +162,32 @@ impl Gate {
         rule.is_some()
     }
 
+    /// Whether a run may ask for `name`, which is canonical and allowed: so many names it may, each of which may carry something out.
+    pub fn may_ask(&self, name: &str, program: impl FnOnce() -> Option<String>) -> bool {
+        let entered = lock(&self.book).enter(name).is_some();
+        if !entered {
+            self.refuse_more_names(name, program);
+        }
+        entered
+    }
+
+    /// Notes that `host` was asked for, which is no name and no address in the one spelling that is compared.
+    pub fn refuse_spelling(&self, host: &str, program: impl FnOnce() -> Option<String>) {
+        let fine = |letter: char| letter.is_ascii_alphanumeric() || "-_.:[]%@".contains(letter);
+        let shown: String = host.chars().take(LONGEST_SHOWN).map(|one| if fine(one) { one } else { '?' }).collect();
+        let mut denial = Denial::new("network.connect", shown);
+        denial.note = Some("this is no name of a host, and no address as it is usually written".to_owned());
+        self.note(denial, program);
+    }
+
+    /// Whether `target`, which [`decide`](Self::decide) allowed, leads to somewhere that may be dialled. Nothing is dialled yet.
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial), but `Failed`.
+    pub async fn leads(&self, target: &Target, program: impl FnOnce() -> Option<String>) -> Result<(), NotDialled> {
+        self.route(target, program).await.map(drop)
+    }
+
     /// Connects to a target that [`decide`](Self::decide) allowed. What its name leads to is looked at here, and just that is dialled.
     ///
     /// # Errors
@@ -196,30 +197,36 @@ impl Gate {
         target: &Target,
         program: impl FnOnce() -> Option<String>,
     ) -> Result<TcpStream, NotDialled> {
-        let addresses = match target {
-            Target::Address(address) => vec![*address],
-            Target::Name(name, port) => {
-                let upstream = self.upstream_of(name);
-                let found = match (self.lookup(name, *port).await, upstream) {
-                    (Ok(found), _) => found,
-                    (Err(_), Some(upstream)) => return upstream.connect(name, *port).await,
-                    (Err(_), None) => return Err(NotDialled::Unresolved),
-                };
-                // One address among others that must not be dialled is a sign of somebody who steers the name.
-                let barred = found.iter().find_map(|address| self.barred(*address).map(|class| (*address, class)));
-                if let Some((address, class)) = barred {
-                    self.refuse(target, Some((address, class)), program);
-                    return Err(NotDialled::Refused);
-                }
-                // What leads to this machine itself no proxy can reach.
-                let own = found.iter().all(|address| address.ip().to_canonical().is_loopback());
-                if let Some(upstream) = upstream.filter(|_| !own) {
-                    return upstream.connect(name, *port).await;
-                }
-                found
-            }
+        match self.route(target, program).await? {
+            Route::To(addresses) => dial::first_of(addresses).await,
+            Route::Through(upstream) => upstream.connect(&target.host(), target.port()).await,
+        }
+    }
+
+    /// How a target that was allowed is reached.
+    async fn route(&self, target: &Target, program: impl FnOnce() -> Option<String>) -> Result<Route<'_>, NotDialled> {
+        let (name, port) = match target {
+            Target::Address(address) => return Ok(Route::To(vec![*address])),
+            Target::Name(name, port) => (name, *port),
         };
-        dial::first_of(addresses).await
+        let upstream = self.upstream_of(name);
+        let found = match (self.lookup(name, port).await, upstream) {
+            (Ok(found), _) => found,
+            (Err(_), Some(upstream)) => return Ok(Route::Through(upstream)),
+            (Err(_), None) => return Err(NotDialled::Unresolved),
+        };
+        // One address among others that must not be dialled is a sign of somebody who steers the name.
+        let barred = found.iter().find_map(|address| self.barred(*address).map(|class| (*address, class)));
+        if let Some((address, class)) = barred {
+            self.refuse(target, Some((address, class)), program);
+            return Err(NotDialled::Refused);
+        }
+        // What leads to this machine itself no proxy can reach.
+        let own = found.iter().all(|address| address.ip().to_canonical().is_loopback());
+        Ok(match upstream.filter(|_| !own) {
+            Some(upstream) => Route::Through(upstream),
+            None => Route::To(found),
+        })
     }
 
     /// What is looked at of a connection to `target` before it is dialled, and the name that it goes to.

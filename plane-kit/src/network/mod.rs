@@ -5,19 +5,25 @@
 //! addresses that are dialled ([`dial`]), and the bytes are carried both ways ([`carry`]). Where the policy wants it, the first
 //! bytes are read, so that a TLS connection goes to the name that it names ([`client_hello`]); nothing is decrypted.
 //!
+//! Where a run has no network of its own it finds a proxy at a port of loopback instead ([`local_proxy`]), which asks the same gate.
+//!
 //! Everything runs on one thread for each run, with a runtime of its own ([`worker`]): it sleeps while nothing happens, and what one
 //! run does holds up no other. A run whose policy names no host has none of this.
 
+pub mod accept;
 pub mod address_book;
 pub mod carry;
 pub mod client_hello;
+pub mod connection;
 pub mod dial;
 pub mod gate;
 pub mod inspect;
+pub mod local_proxy;
 pub mod name_message;
 pub mod name_server;
 mod own_address;
 pub mod resolver;
+pub mod room;
 mod splice;
 mod system_resolver;
 pub mod traffic;

@@ -10,7 +10,6 @@ mod one;
 mod outside;
 mod packets;
 mod ports;
-mod room;
 mod serve;
 
 pub(crate) use one::OneNetwork;

@@ -4,18 +4,17 @@ use super::Outside;
 use super::asker::{Askers, Protocol};
 use super::datagrams::Datagrams;
 use super::packets;
-use super::room::Room;
 use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::profile::NetworkProfile;
 use cofferdam_bridge::verdict::Denial;
-use cofferdam_plane_kit::network::carry::{carry, reset, write_all};
+use cofferdam_plane_kit::network::carry::reset;
 use cofferdam_plane_kit::network::gate::{Gate, canonical};
-use cofferdam_plane_kit::network::inspect::{self, ACCESS_DENIED, First};
 use cofferdam_plane_kit::network::name_message::Question;
-use cofferdam_plane_kit::network::name_server;
+use cofferdam_plane_kit::network::room::Room;
 use cofferdam_plane_kit::network::worker::{Worker, ended};
+use cofferdam_plane_kit::network::{accept, connection, name_server};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -166,39 +165,9 @@ impl Serving {
     }
 
     /// Takes connections until the run has ended, and then those that still wait.
-    async fn connections(mut self, listener: TcpListener) {
-        let mut under_way = JoinSet::new();
-        loop {
-            let accepted = loop {
-                tokio::select! {
-                    biased;
-                    accepted = listener.accept() => break accepted,
-                    Some(_) = under_way.join_next() => {}
-                    () = ended(&mut self.stop) => {
-                        while under_way.join_next().await.is_some() {}
-                        return;
-                    }
-                }
-            };
-            match accepted {
-                Ok((stream, asker)) => {
-                    // Only now: whoever waits for a connection takes no room from those that have one.
-                    let Some(seat) = self.room.take().await else { return };
-                    let serving = self.clone();
-                    under_way.spawn(async move {
-                        serving.connection(stream, asker).await;
-                        drop(seat);
-                    });
-                }
-                // No descriptor for it: those that are there must end first.
-                Err(error) if is_short(&error) => {
-                    if under_way.join_next().await.is_none() {
-                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    }
-                }
-                Err(_) => {}
-            }
-        }
+    async fn connections(self, listener: TcpListener) {
+        accept::each(listener, &self.room, self.stop.clone(), |stream, asker| self.clone().connection(stream, asker))
+            .await;
     }
 
     async fn connection(self, stream: TcpStream, asker: SocketAddr) {
@@ -209,47 +178,10 @@ impl Serving {
             return name_server::serve(&self.gate, stream, program).await;
         }
         let target = self.gate.target(dialled);
-        let meter = self.gate.meter(&target);
         if !self.gate.decide(&target, program) {
-            meter.failed();
+            self.gate.meter(&target).failed();
             return reset(stream);
         }
-        let first = match self.gate.inspected(&target) {
-            Some((name, check)) => inspect::first(&stream, name, check).await,
-            None => Ok(First::Passed(Vec::new())),
-        };
-        let first = match first {
-            Ok(First::Passed(bytes)) => bytes,
-            Ok(First::Refused { why, remedy, tls }) => {
-                self.gate.refuse_for(&target, &why, remedy, program);
-                meter.failed();
-                return refuse(stream, tls).await;
-            }
-            _ => return reset(stream),
-        };
-        let Ok(outer) = self.gate.dial(&target, program).await else {
-            meter.failed();
-            return reset(stream);
-        };
-        meter.connected();
-        if write_all(&outer, &first).await.is_err() {
-            reset(outer);
-            return reset(stream);
-        }
-        meter.sent(first.len());
-        carry(stream, outer, &meter, self.stop).await;
+        connection::pass(&self.gate, &target, stream, program, self.stop).await;
     }
-}
-
-/// Says so in TLS where that is understood, and then breaks the connection.
-async fn refuse(stream: TcpStream, tls: bool) {
-    if tls && write_all(&stream, &ACCESS_DENIED).await.is_ok() {
-        // At its end rather than broken: a reset could overtake the alert.
-        return;
-    }
-    reset(stream);
-}
-
-fn is_short(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }

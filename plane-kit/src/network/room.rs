@@ -15,7 +15,7 @@ static OF_ALL: OnceLock<Arc<Semaphore>> = OnceLock::new();
 
 /// The room of one network.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub struct Room {
     own: Arc<Semaphore>,
     beside: Arc<Semaphore>,
     shared: Arc<Semaphore>,
@@ -23,14 +23,20 @@ pub(super) struct Room {
 
 /// The place of one connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub struct Seat {
     _own: OwnedSemaphorePermit,
     _either: OwnedSemaphorePermit,
 }
 
+impl Default for Room {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Room {
     /// That of one more network.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let (least, most) = OF_ONE;
         let quarter = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft) / 4;
         let own = Arc::new(Semaphore::new(number(quarter.clamp(least, most))));
@@ -39,7 +45,7 @@ impl Room {
     }
 
     /// Waits for a place.
-    pub(super) async fn take(&self) -> Option<Seat> {
+    pub async fn take(&self) -> Option<Seat> {
         let own = self.own.clone().acquire_owned().await.ok()?;
         let either = tokio::select! {
             biased;

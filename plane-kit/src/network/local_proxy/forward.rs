@@ -1,0 +1,52 @@
+//! One request to one host, and its answer. The connection ends with it: the next request may be for another host, and is decided anew.
+
+use super::super::carry::{Way, both, one_way, reset, write_all};
+use super::super::gate::Target;
+use super::super::traffic::Meter;
+use super::body;
+use super::http_head::Asked;
+use super::reading::take;
+use super::response_head::{self, Answer};
+use super::serve::Serving;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpStream;
+
+/// Hands `asked` on to `outer`, which was dialled for it, and the answer back to `inner`.
+pub(super) async fn request(serving: Serving, asked: &Asked, inner: TcpStream, outer: TcpStream, target: &Target) {
+    let meter = serving.gate.meter(target);
+    meter.connected();
+    let _ = outer.set_nodelay(true);
+    let moved = AtomicBool::new(false);
+    let sent = |bytes: usize| {
+        meter.sent(bytes);
+        moved.store(true, Ordering::Relaxed);
+    };
+    let out = async {
+        write_all(&outer, &asked.head).await?;
+        sent(asked.head.len());
+        body::carry(&inner, &outer, asked.body, sent).await
+    };
+    let back = async {
+        answer(&outer, &inner, &meter).await?;
+        one_way(&outer, &inner, Way::In, &meter, &moved).await
+    };
+    if both(out, back, &moved, serving.stop.clone()).await.is_err() {
+        reset(outer);
+        return reset(inner);
+    }
+    serving.last_words(inner, &[]).await;
+}
+
+/// Hands the heads of the answer on, the last of which says that the connection ends.
+async fn answer(outer: &TcpStream, inner: &TcpStream, meter: &Meter) -> io::Result<()> {
+    loop {
+        let (answer, bytes) = take(outer, response_head::read).await?;
+        meter.received(bytes.len());
+        match answer {
+            Some(Answer::Interim) => write_all(inner, &bytes).await?,
+            Some(Answer::Final(head)) => return write_all(inner, &head).await,
+            Some(Answer::Other) | None => return write_all(inner, &bytes).await,
+        }
+    }
+}

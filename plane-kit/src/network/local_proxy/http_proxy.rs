@@ -1,0 +1,88 @@
+//! HTTP of a run's proxy (RFC 9110, 7.6 and 9.3.6): a way to a host, or one request to it.
+
+use super::super::carry::reset;
+use super::authority::Authority;
+use super::forward;
+use super::http_head::{self, Beginning};
+use super::reading::take;
+use super::serve::{LONGEST_WAIT, Serving};
+use super::tunnel::{self, Answer};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// What a run is told that asks for what is no host.
+const NO_HOST: &str = "this is no name of a host, and no address as it is usually written";
+/// That it does not say who it is, and how it is to.
+const CHALLENGE: &str = "Proxy-Authenticate: Basic realm=\"cofferdam\"\r\n";
+
+/// Serves one connection.
+pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr) {
+    let head = take(&stream, |bytes| match http_head::read(bytes) {
+        Beginning::Unfinished => None,
+        Beginning::Broken(fault) => Some((Err(fault), bytes.len())),
+        Beginning::Whole(head, length) => Some((Ok(head), length)),
+    });
+    let head = match timeout(LONGEST_WAIT, head).await {
+        Ok(Ok((Some(Ok(head)), _))) => head,
+        Ok(Ok((Some(Err(fault)), _))) => return serving.last_words(stream, &page(fault.status, "", fault.why)).await,
+        Ok(_) => return reset(stream),
+        Err(_) => return serving.last_words(stream, &page(408, "", "the request took too long")).await,
+    };
+    // Before anything is told of what was asked for: it may be that no program of the run asks.
+    if !head.authorization().is_some_and(|value| serving.credential.is_basic(value)) {
+        let why = "the proxy of a sandbox serves its own programs alone: its address, with name and password, is in HTTPS_PROXY";
+        return serving.last_words(stream, &page(407, CHALLENGE, why)).await;
+    }
+    let authority = match head.authority() {
+        Ok(authority) => authority.clone(),
+        Err(host) => {
+            serving.gate.refuse_spelling(host, || serving.asker.program(peer));
+            return serving.last_words(stream, &page(400, "", NO_HOST)).await;
+        }
+    };
+    let say = |answer| said(answer, &authority);
+    let Some(asked) = head.into_asked() else {
+        return tunnel::open(serving, &authority, stream, peer, say).await;
+    };
+    match tunnel::reach(&serving, &authority, peer).await {
+        Ok((target, Some(outer))) => forward::request(serving, &asked, stream, outer, &target).await,
+        Ok((target, None)) => {
+            serving.gate.refuse_for(&target, "what was sent is not TLS", "network.tls = \"opaque\"", || {
+                serving.asker.program(peer)
+            });
+            serving.gate.meter(&target).failed();
+            serving.last_words(stream, &say(Answer::Refused)).await;
+        }
+        Err(answer) => serving.last_words(stream, &say(answer)).await,
+    }
+}
+
+fn said(answer: Answer, authority: &Authority) -> Vec<u8> {
+    let host = &authority.text;
+    match answer {
+        Answer::Open => b"HTTP/1.1 200 Connection established\r\n\r\n".to_vec(),
+        Answer::Refused => page(403, "", &format!("network.connect of {host}: the policy does not allow it")),
+        Answer::Unresolved => page(502, "", &format!("{host}: the name leads nowhere")),
+        Answer::Unreachable => page(502, "", &format!("{host} does not answer")),
+    }
+}
+
+/// An answer of the proxy's own. Whoever shows it to a person shows where it is from.
+fn page(status: u16, fields: &str, why: &str) -> Vec<u8> {
+    let reason = match status {
+        403 => "Forbidden by policy",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        505 => "HTTP Version Not Supported",
+        _ => "Bad Request",
+    };
+    let text = format!("cofferdam: {why}\n");
+    let length = text.len();
+    format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{fields}Connection: close\r\n\r\n{text}"
+    )
+    .into_bytes()
+}

@@ -1,18 +1,22 @@
 //! What a kernel of this command is made of.
 
 use crate::audit_log::{self, Recording};
-use crate::compose::PlaneName;
+use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
-use crate::plane_choice;
+use crate::plane_choice::{self, OwnPlane};
+use crate::report::human;
 use crate::terminal::questions::Questions;
 use cofferdam_kernel::{Kernel, KernelBuilder};
 use cofferdam_plane_kit::host::{HostFigures, HostGrants};
-use cofferdam_plane_kit::network::resolver::FixedName;
+use cofferdam_plane_kit::network::resolver::{FixedName, FixedNames, SystemResolver};
+use cofferdam_plane_kit::network::upstream::Upstream;
+use std::sync::Arc;
 
 /// The parts of a kernel, which are put together by [`kernel`](Self::kernel).
 #[must_use]
 pub(crate) struct KernelParts {
     plane: PlaneName,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is made ahead there"))]
     ahead: bool,
     recording: Recording,
     names: Vec<FixedName>,
@@ -75,30 +79,21 @@ impl KernelParts {
         })
     }
 
-    #[cfg(target_os = "linux")]
-    fn own_plane(self) -> Result<cofferdam_sandbox_linux::LinuxPlane, Failure> {
-        use cofferdam_plane_kit::network::{resolver, upstream};
+    /// This machine's own sandbox, as other programs of the host go to the network, where a policy lets a run go there at all.
+    fn own_plane(self) -> Result<OwnPlane, Failure> {
         let mut plane = plane_choice::own_plane()?;
+        #[cfg(target_os = "linux")]
         if self.ahead {
             plane = plane.ahead();
         }
-        // As other programs of the host go to the network, where a policy lets a run go there at all.
-        match upstream::Upstream::of_environment(&crate::compose::host_environment()) {
+        match Upstream::of_environment(&compose::host_environment()) {
             Ok(None) => {}
             Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
-            Err(why) => crate::report::human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
+            Err(why) => human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
         }
         if !self.names.is_empty() {
-            plane = plane.resolve_names_by(std::sync::Arc::new(resolver::FixedNames::new(
-                self.names,
-                resolver::SystemResolver::default(),
-            )));
+            plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));
         }
         Ok(plane)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn own_plane(self) -> Result<cofferdam_sandbox_macos::MacosPlane, Failure> {
-        plane_choice::own_plane()
     }
 }

@@ -23,14 +23,14 @@ pub(crate) fn plane(plane: &PlaneName) -> Result<Option<Arc<dyn ExecutionBridge<
 
 /// This machine's own sandbox.
 #[cfg(target_os = "linux")]
-pub(crate) fn own_plane() -> Result<cofferdam_sandbox_linux::LinuxPlane, Failure> {
-    Ok(cofferdam_sandbox_linux::LinuxPlane::new()?)
-}
-
+pub(crate) type OwnPlane = cofferdam_sandbox_linux::LinuxPlane;
 /// This machine's own sandbox.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn own_plane() -> Result<cofferdam_sandbox_macos::MacosPlane, Failure> {
-    Ok(cofferdam_sandbox_macos::MacosPlane::new()?)
+pub(crate) type OwnPlane = cofferdam_sandbox_macos::MacosPlane;
+
+/// Makes it.
+pub(crate) fn own_plane() -> Result<OwnPlane, Failure> {
+    Ok(OwnPlane::new()?)
 }
 
 /// Nobody comes here but by an option, which is the user's own word on this very run.

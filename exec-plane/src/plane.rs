@@ -77,7 +77,7 @@ impl HostPlane {
         let streams = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
         let limits = profile.limits.clone();
         let enforcement = preflight::enforcement(profile);
-        self.runs.start(KeptStart { execution, plan, streams, limits, enforcement, finish: Box::new(|| {}) }, sink)
+        self.runs.start(KeptStart { execution, plan, streams, limits, enforcement, finish: Box::new(|_| {}) }, sink)
     }
 }
 

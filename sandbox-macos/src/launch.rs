@@ -29,6 +29,11 @@ pub(crate) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// No folder, no terminal, no proxy.
+    pub(crate) fn new(names: &'a dyn Names) -> Self {
+        Self { names, private_folder: None, terminal: None, proxy_port: None }
+    }
+
     pub(crate) fn setting(&self) -> Setting<'a> {
         let mut setting = Setting::new(self.names);
         setting.private_folder = self.private_folder;

@@ -12,6 +12,7 @@
 mod facts;
 mod launch;
 pub mod model;
+mod name_proxy;
 mod plane;
 mod preflight;
 mod private_folder;

@@ -2,6 +2,7 @@
 
 use crate::facts::Facts;
 use crate::launch::{self, Place, SANDBOX_EXEC};
+use crate::name_proxy::{NameProxy, Outside};
 use crate::preflight;
 use crate::private_folder::PrivateFolder;
 use crate::profile::HostNames;
@@ -9,18 +10,20 @@ use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::event::ExecutionEventSink;
+use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
 use cofferdam_bridge::execution::{
     BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
     ProgramFile, StartExecutionRequest, StartedExecution, Streams, TerminalSize,
 };
 use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::limits::LimitName;
-use cofferdam_bridge::profile::{ExecutionProfile, Temporary};
+use cofferdam_bridge::profile::{ExecutionProfile, NetworkMode, Temporary};
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::environment::Environment;
 use cofferdam_plane_kit::keeper::ProgramPlan;
 use cofferdam_plane_kit::kept_run::{KeptRuns, KeptStart, no_resources, program, resource_limits};
+use cofferdam_plane_kit::network::resolver::Resolve;
+use cofferdam_plane_kit::network::upstream::Upstream;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -36,6 +39,7 @@ pub struct MacosPlane {
     /// What applies the profile: another program in tests alone.
     launcher: PathBuf,
     runs: KeptRuns,
+    outside: Outside,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
     next_context: AtomicU64,
 }
@@ -58,7 +62,22 @@ impl MacosPlane {
 
     fn with(facts: Facts, launcher: PathBuf) -> Result<Self, BridgeError> {
         let (runs, next_context) = (KeptRuns::new()?, AtomicU64::new(1));
-        Ok(Self { facts, launcher, runs, contexts: Mutex::default(), next_context })
+        let outside = Outside::default();
+        Ok(Self { facts, launcher, runs, outside, contexts: Mutex::default(), next_context })
+    }
+
+    /// Looks names up by `resolver`, not by this machine's own means.
+    #[must_use]
+    pub fn resolve_names_by(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.outside.resolver = resolver;
+        self
+    }
+
+    /// Reaches hosts through `upstream`, where it takes them.
+    #[must_use]
+    pub fn reach_hosts_through(mut self, upstream: Upstream) -> Self {
+        self.outside.upstream = Some(upstream);
+        self
     }
 
     fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
@@ -72,8 +91,7 @@ impl MacosPlane {
         &self,
         profile: &ExecutionProfile,
         request: StartExecutionRequest,
-        private_folder: Option<&str>,
-        terminal: Option<&str>,
+        place: &Place<'_>,
     ) -> Result<(PathBuf, ProgramPlan), BridgeError> {
         let directory = PathBuf::from(&request.working_directory);
         if !directory.is_absolute() {
@@ -84,13 +102,12 @@ impl MacosPlane {
             let message = "macOS executes no program by its descriptor; start it by its path";
             return Err(BridgeError::new(ErrorCode::UnsupportedBackendFeature, message));
         }
-        let environment = Environment::set(launch::environment(profile, request.environment, private_folder));
+        let environment = Environment::set(launch::environment(profile, request.environment, place.private_folder));
         let found = program::find(&request.program, environment.search_path(), &directory, &profile.commands)?;
-        let place = Place { names: &HostNames, private_folder, terminal, proxy_port: None };
         let plan = ProgramPlan {
             program: self.launcher.clone(),
             held: None,
-            arguments: launch::arguments(profile, &place, &found, request.arguments)?,
+            arguments: launch::arguments(profile, place, &found, request.arguments)?,
             variables: environment.entries().collect(),
             directory,
             terminal: matches!(request.streams, Streams::Terminal { .. }),
@@ -102,7 +119,7 @@ impl MacosPlane {
     fn launch(
         &self,
         profile: &ExecutionProfile,
-        request: StartExecutionRequest,
+        mut request: StartExecutionRequest,
         sink: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
         let execution = ExecutionRef::new(request.vm_id.clone(), request.execution_id.clone());
@@ -112,10 +129,22 @@ impl MacosPlane {
         let streams = StandardStreams::open(request.streams, &profile.limits).map_err(|error| no_resources(&error))?;
         // Its own alone: what the host's has is the host's.
         let terminal = own_terminal.then(|| streams.terminal_name()).flatten();
-        let private = folder.as_ref().map(PrivateFolder::real);
-        let (_, plan) = self.plan(profile, request, private, terminal.as_deref())?;
+        let proxy = NameProxy::start(&profile.network, &self.outside)?;
+        let mut place = Place::new(&HostNames);
+        place.private_folder = folder.as_ref().map(PrivateFolder::real);
+        place.terminal = terminal.as_deref();
+        place.proxy_port = proxy.as_ref().map(NameProxy::port);
+        if let Some(proxy) = &proxy {
+            proxy.name_in(&mut request.environment);
+        }
+        let (_, plan) = self.plan(profile, request, &place)?;
         let (limits, enforcement) = (profile.limits.clone(), preflight::enforcement(profile, &self.facts));
-        let finish = Box::new(move || drop(folder));
+        let finish = Box::new(move |report: &mut ExecutionReport| {
+            if let Some(proxy) = proxy {
+                proxy.tell(report);
+            }
+            drop(folder);
+        });
         self.runs.start(KeptStart { execution, plan, streams, limits, enforcement, finish }, sink)
     }
 }
@@ -136,6 +165,7 @@ impl ExecutionBridge for MacosPlane {
             Feature::InheritedStreams,
             Feature::FilesystemRules,
             Feature::NetworkDeny,
+            Feature::NetworkAllowlist,
             Feature::CommandRules,
         ];
         descriptor.limits = vec![
@@ -155,7 +185,10 @@ impl ExecutionBridge for MacosPlane {
         let folder =
             (profile.filesystem.temporary == Temporary::Private).then(|| std::env::temp_dir().join("cofferdam-"));
         let folder = folder.as_ref().and_then(|folder| folder.to_str());
-        let place = Place { names: &HostNames, private_folder: folder, terminal: None, proxy_port: None };
+        let mut place = Place::new(&HostNames);
+        place.private_folder = folder;
+        // Nor which port the proxy will have.
+        place.proxy_port = (profile.network.mode == NetworkMode::Allowlist).then_some(u16::MAX);
         preflight::preflight(profile, &self.facts, &place)
     }
 
@@ -182,7 +215,11 @@ impl ExecutionBridge for MacosPlane {
     }
 
     fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
-        let (found, _) = self.plan(&self.context_of(request)?.profile, request.clone(), None, None)?;
+        let context = self.context_of(request)?;
+        let profile = &context.profile;
+        let mut place = Place::new(&HostNames);
+        place.proxy_port = (profile.network.mode == NetworkMode::Allowlist).then_some(u16::MAX);
+        let (found, _) = self.plan(profile, request.clone(), &place)?;
         Ok(Rehearsal::new(found.to_string_lossy()))
     }
 

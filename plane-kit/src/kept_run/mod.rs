@@ -18,7 +18,7 @@ use crate::wakeup::Wakeup;
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::event::ExecutionEventSink;
+use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
 use cofferdam_bridge::execution::{ExecutionRef, ExecutionSignal, StartedExecution, TerminalSize};
 use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::limits::Limits;
@@ -44,6 +44,9 @@ pub struct KeptRuns {
     running: Arc<Running>,
 }
 
+/// What a plane does at the end of a run.
+pub type Finish = Box<dyn FnOnce(&mut ExecutionReport) + Send>;
+
 /// What is to be started.
 pub struct KeptStart {
     /// Which execution it becomes.
@@ -56,8 +59,8 @@ pub struct KeptStart {
     pub limits: Limits,
     /// What of its policy holds.
     pub enforcement: Enforcement,
-    /// Called once when nothing of it is left, before its end is told; or when it did not start.
-    pub finish: Box<dyn FnOnce() + Send>,
+    /// Called when nothing of it is left, with what is about to be told of its end; dropped uncalled where it did not start.
+    pub finish: Finish,
 }
 
 impl std::fmt::Debug for KeptStart {
@@ -85,18 +88,9 @@ impl KeptRuns {
     pub fn start(&self, start: KeptStart, sink: Arc<dyn ExecutionEventSink>) -> Result<StartedExecution, BridgeError> {
         let KeptStart { execution, plan, streams, limits, enforcement, finish } = start;
         let begun = Instant::now();
-        let started = Wakeup::new().map_err(|error| no_resources(&error)).and_then(|wakeup| {
-            let kept = self.keeper.start(&plan, streams.guest())?;
-            let control = kept.control().map_err(|error| no_resources(&error))?;
-            Ok((wakeup, kept, control))
-        });
-        let (wakeup, kept, control) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                finish();
-                return Err(error);
-            }
-        };
+        let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
+        let kept = self.keeper.start(&plan, streams.guest())?;
+        let control = kept.control().map_err(|error| no_resources(&error))?;
         let (input, outputs) = streams.into_ours();
         let tree = ProcessTree::beneath(kept.keeper_id(), 1);
         let shared = Arc::new(Shared::new(control, input, tree.clone()));
@@ -115,8 +109,8 @@ impl KeptRuns {
             enforcement,
             started: begun,
             wakeup,
-            finish: Box::new(move || {
-                finish();
+            finish: Box::new(move |report| {
+                finish(report);
                 running.remove(&id);
             }),
         };

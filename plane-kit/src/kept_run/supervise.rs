@@ -34,7 +34,7 @@ pub(crate) struct Supervision {
     pub(crate) started: Instant,
     pub(crate) wakeup: Wakeup,
     /// Called when nothing is left, before that is told.
-    pub(crate) finish: Box<dyn FnOnce() + Send>,
+    pub(crate) finish: super::Finish,
 }
 
 /// What a program has to end in order when its time is over: not so long that the limit would be none.
@@ -58,8 +58,8 @@ impl Supervision {
         let resources = kept.reap();
         shared.input.end();
         let usage = usage(&outputs, &limits, resources, started);
-        let report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
-        finish();
+        let mut report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
+        finish(&mut report);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
     }
 

@@ -185,3 +185,17 @@ fn a_rehearsal_names_the_program_and_starts_nothing() {
     assert_eq!(told.program, "/bin/sh");
     assert!(!Path::new(stage.folder.real()).join("profile").exists());
 }
+
+#[test]
+fn hosts_are_reached_by_the_proxy_alone_whose_port_the_profile_lets_out() {
+    let stage = Stage::new();
+    let mut hosts = profile();
+    hosts.network.mode = NetworkMode::Allowlist;
+    let (printed, _) = stage.run(hosts, "echo $HTTPS_PROXY");
+    let port: u16 = printed.trim().rsplit_once(':').unwrap().1.parse().unwrap();
+    let text = std::fs::read_to_string(Path::new(stage.folder.real()).join("profile")).unwrap();
+    let outbound: Vec<_> = text.lines().filter(|line| line.contains("network-outbound")).collect();
+    assert_eq!(outbound, [format!("(allow network-outbound (remote ip \"localhost:{port}\"))")]);
+    // It ended with the run.
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}

@@ -47,8 +47,13 @@ pub enum Feature {
     SharedNetwork,
     /// Tells at which ports a run accepts connections (`is_listening`).
     ListeningPorts,
+    /// Publishes ports of runs to the host's loopback (`PublishRule`).
+    PublishedPorts,
     /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.
     HeldPrograms,
+    /// Waits for those who hold a program's output after its end, where it is asked to
+    /// ([`output_wait_ms`](crate::execution::StartExecutionRequest::output_wait_ms)).
+    OutputWait,
 }
 
 /// A plane's description of itself. Constant for the life of the plane.

@@ -95,6 +95,7 @@ codes! {
     ProgramNotExecutable, "program_not_executable", Guest, "The program is there but cannot be executed.";
     SpawnFailed, "spawn_failed", Host, "The operating system did not start the process.";
     SandboxSetupFailed, "sandbox_setup_failed", Host, "A step of building the sandbox failed; details name step, path and errno.";
+    PortUnavailable, "port_unavailable", Host, "A port of the host's loopback that the policy publishes cannot be listened on: it is taken, or not for this user.";
     PlaneFault, "plane_fault", Host, "The plane itself failed; the run's fate is that of its processes, which are ended.";
     IoFailed, "io_failed", Host, "Reading or writing failed; details hold the kind of error.";
     NotFound, "not_found", Guest, "No such file, timer or object.";

@@ -4,7 +4,9 @@ use crate::enforcement::Enforcement;
 use crate::exit_cause::ExitCause;
 use crate::host_traffic::HostTraffic;
 use crate::ids::{CallId, PromptId};
+use crate::own_process::OwnProcess;
 use crate::prompt::{Prompt, PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
+use crate::published_port::PublishedPort;
 use crate::usage::Usage;
 use crate::verdict::Denial;
 use schemars::JsonSchema;
@@ -84,6 +86,12 @@ pub struct ExecutionReport {
     /// What it did over the network, by host and port, where the plane carries it; at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub network: Vec<HostTraffic>,
+    /// Its own processes, those among them that lived long enough to be seen; at most 64. How many there were in all, `usage.tasks` tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<OwnProcess>,
+    /// Its ports that the host's loopback had, and what came there. Of ports that runs share: since another run told them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
 }
 
 /// The changes of one run that are kept apart: which set, and how many of each kind. None of any kind: they could not be counted, or
@@ -130,6 +138,8 @@ impl ExecutionReport {
             executable_later: Vec::new(),
             changes: None,
             network: Vec::new(),
+            processes: Vec::new(),
+            published: Vec::new(),
         }
     }
 }

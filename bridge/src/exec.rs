@@ -28,7 +28,7 @@ pub const MOST_OUTPUT_BYTES: u64 = 1 << 20;
 pub const MOST_REQUEST_BYTES: u64 = 8 << 20;
 
 /// What a request knows, for messages.
-const MEMBERS: &str = "kind, program_path, argv, stdin_json, timeout_ms and env";
+const MEMBERS: &str = "kind, program_path, argv, stdin_json, timeout_ms, env and output_wait_ms";
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +75,10 @@ pub struct RunProgram {
     /// Variables beside those of the policy. None that loads code into a program.
     #[schemars(default)]
     pub env: BTreeMap<String, String>,
+    /// How long the answer waits, after the program's end, for what the program started and what holds its standard output or error open,
+    /// in milliseconds. At 0 all of that ends with the program. `timeout_ms` holds for the waiting, too.
+    #[schemars(default)]
+    pub output_wait_ms: u64,
 }
 
 /// Input, arguments and values stay out of logs.
@@ -103,6 +107,7 @@ impl RunProgram {
             stdin_json: Value::Null,
             timeout_ms: DEFAULT_TIMEOUT_MS,
             env: BTreeMap::new(),
+            output_wait_ms: 0,
         }
     }
 
@@ -133,6 +138,12 @@ impl RunProgram {
     /// Sets how long it may take, in milliseconds.
     pub fn timeout_ms(mut self, milliseconds: u64) -> Self {
         self.timeout_ms = milliseconds;
+        self
+    }
+
+    /// Sets how long the answer waits for what holds the program's output after its end, in milliseconds.
+    pub fn output_wait_ms(mut self, milliseconds: u64) -> Self {
+        self.output_wait_ms = milliseconds;
         self
     }
 
@@ -185,6 +196,10 @@ impl RunProgram {
             stdin_json: members.remove("stdin_json").unwrap_or_default(),
             timeout_ms,
             env: variables(members.remove("env"))?,
+            output_wait_ms: match members.remove("output_wait_ms") {
+                None => 0,
+                Some(value) => value.as_u64().ok_or_else(wrong_wait)?,
+            },
         };
         if !members.is_empty() {
             // Its name is the caller's, and may be a value that was meant for somewhere else.
@@ -229,6 +244,10 @@ impl RunProgram {
 
 fn wrong_timeout() -> BridgeError {
     invalid("/timeout_ms", "must be a whole number of milliseconds, at least 1")
+}
+
+fn wrong_wait() -> BridgeError {
+    invalid("/output_wait_ms", "must be a whole number of milliseconds")
 }
 
 fn arguments(value: Option<Value>) -> Result<Vec<String>, BridgeError> {

@@ -7,6 +7,7 @@ use crate::event::{ExecutionEvent, ExecutionEventSink};
 use crate::ids::{CallId, ContextId, ExecutionId, VmId};
 use crate::network_scope::NetworkScope;
 use crate::profile::ExecutionProfile;
+use crate::published_port::PublishedPort;
 use crate::rehearsal::Rehearsal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -221,6 +222,10 @@ pub struct StartExecutionRequest {
     /// How the program's file is found.
     #[serde(default)]
     pub program_file: ProgramFile,
+    /// How long after the program's end what it started may go on while it holds standard output or error open, in milliseconds. At 0,
+    /// and when nobody holds them any more, everything ends with the program. Limits hold meanwhile as before (`Feature::OutputWait`).
+    #[serde(default)]
+    pub output_wait_ms: u64,
 }
 
 impl StartExecutionRequest {
@@ -236,6 +241,7 @@ impl StartExecutionRequest {
             working_directory: "/".to_owned(),
             streams: Streams::Separate { stdin: StreamMode::Null, stdout: StreamMode::Null, stderr: StreamMode::Null },
             program_file: ProgramFile::ByPath,
+            output_wait_ms: 0,
         }
     }
 }
@@ -262,12 +268,15 @@ impl fmt::Debug for StartExecutionRequest {
 pub struct StartedExecution {
     /// The host's process id of the sandbox's first process, where there is one. For display only.
     pub process_id: Option<u32>,
+    /// Which of its ports the host's loopback has, and where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
 }
 
 impl StartedExecution {
     /// An answer.
     pub fn new(process_id: Option<u32>) -> Self {
-        Self { process_id }
+        Self { process_id, published: Vec::new() }
     }
 }
 

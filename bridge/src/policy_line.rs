@@ -37,7 +37,8 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// Characters that change direction or are not seen: in a line that a person reviews they stand as what they are.
-fn steers(character: char) -> bool {
+#[must_use]
+pub fn steers(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

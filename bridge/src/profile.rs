@@ -175,11 +175,33 @@ pub struct NetworkProfile {
     pub mode: NetworkMode,
     /// What may be reached in mode `allowlist`.
     pub allow: Vec<NetworkRule>,
-    /// Ports the guest may listen on that are published.
+    /// Ports of the guest that are published; `publish` says where.
     pub listen: Vec<u16>,
+    /// Where the host's loopback has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<PublishRule>,
     /// What is looked at of TLS in mode `allowlist`.
     #[serde(default)]
     pub tls: TlsCheck,
+}
+
+/// A port of a run that the host's loopback has, too, for as long as the run lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct PublishRule {
+    /// The port that a program of the run listens on.
+    pub port: u16,
+    /// The port of the host's loopback; none for any that is free.
+    pub host_port: Option<u16>,
+    /// The line it comes from.
+    pub rule: RuleRef,
+}
+
+impl PublishRule {
+    /// A rule by which `port` is published at `host_port`, or at any port that is free.
+    pub fn new(port: u16, host_port: Option<u16>, rule: RuleRef) -> Self {
+        Self { port, host_port, rule }
+    }
 }
 
 /// What is looked at of connections to port 443 of a name. Nothing is decrypted.

@@ -153,8 +153,10 @@ pub enum PromptOutcome {
     TimedOut,
     /// There is nobody to ask, which is a no.
     NobodyToAsk,
-    /// Too many questions wait, which is a no.
+    /// Too many questions wait, or the run has asked too many, which is a no.
     QueueFull,
+    /// The host said yes, which could not be recorded, so that it is a no.
+    Unrecorded,
     /// Whatever asked has ended.
     Cancelled,
 }
@@ -172,7 +174,8 @@ impl PromptOutcome {
             Self::Denied => "the host was asked and said no",
             Self::TimedOut => "the host was asked and did not answer in time",
             Self::NobodyToAsk => "the policy says to ask, and there is nobody to ask",
-            Self::QueueFull => "the policy says to ask, and too many questions wait already",
+            Self::QueueFull => "the policy says to ask, and too many questions wait, or were asked, already",
+            Self::Unrecorded => "the host allowed it, and that could not be recorded in the audit log",
             Self::Cancelled => "what asked has ended",
         }
     }
@@ -229,6 +232,11 @@ pub trait Prompter: Send + Sync {
     /// Puts one question. Called on a thread that may wait, one question after the other: whoever blocks until the answer holds up the
     /// questions behind it, whose time runs meanwhile; whoever keeps `reply` and returns has them all at once.
     fn ask(&self, prompt: Prompt, reply: PromptReply);
+
+    /// What it is called in records of its answers: what it is, such as `terminal`, not who sits there.
+    fn name(&self) -> &str {
+        "host"
+    }
 
     /// A prompt that was put waits no longer, and why.
     fn settled(&self, id: &PromptId, outcome: PromptOutcome) {

@@ -11,7 +11,6 @@ pub(crate) struct Diff;
 
 /// No change, of which there are none.
 #[derive(Serialize, JsonSchema)]
-#[expect(dead_code, reason = "the schema of what is printed names the type of an entry, and there is never one")]
 pub(crate) struct Changed {
     /// Its path.
     path: String,

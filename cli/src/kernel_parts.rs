@@ -16,7 +16,6 @@ use std::sync::Arc;
 #[must_use]
 pub(crate) struct KernelParts {
     plane: PlaneName,
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is made ahead there"))]
     ahead: bool,
     recording: Recording,
     names: Vec<FixedName>,

@@ -12,13 +12,21 @@ use std::{env, fs, io};
 /// The folder of this generation.
 const GENERATION: &str = "v1";
 
+/// The file of a baseline that says since which release it holds, and what it says while there was none.
+const SINCE: &str = "since";
+const DRAFT: &str = "draft";
+
+/// The plane that is frozen with a baseline: in one file, without anything of ours.
+const PLANE: &str = "examples/planes/python/plane.py";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--check", folder] => check(Path::new(folder)),
-        ["--freeze", folder] => freeze(Path::new(folder)).map_err(|error| error.to_string()),
+        ["--freeze", folder] => freeze(Path::new(folder), DRAFT),
+        ["--freeze", "--release", version, folder] => freeze(Path::new(folder), version),
         [folder] => generate(Path::new(folder)).map_err(|error| error.to_string()),
-        _ => Err("usage: schemas [--check|--freeze] FOLDER".to_owned()),
+        _ => Err("usage: schemas [--check|--freeze [--release VERSION]] FOLDER".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,22 +103,60 @@ fn compare(baseline: &Path) -> Result<(), String> {
     for change in &changes {
         say(&change.to_string());
     }
+    let since = since(baseline).map_err(|error| told(&error))?;
+    let compatible = changes.len() - breaking;
+    say(&match since.as_str() {
+        DRAFT => format!(
+            "generation {GENERATION} is a draft, of no release: {compatible} compatible changes since it was frozen, {breaking} breaking"
+        ),
+        release => format!(
+            "generation {GENERATION} holds since release {release}: {compatible} compatible changes, {breaking} breaking"
+        ),
+    });
     if breaking == 0 {
         return Ok(());
     }
-    Err(format!(
-        "{breaking} changes break who was built for the baseline; contract/COMPATIBILITY.md has the rules, and what to do instead"
-    ))
+    let instead = if since == DRAFT {
+        "as no release has it, the draft can be frozen anew by `cargo xtask contract freeze`, which shows in review"
+    } else {
+        "contract/COMPATIBILITY.md has the rules, and what to do instead"
+    };
+    Err(format!("{breaking} changes break who was built for the baseline; {instead}"))
 }
 
-fn freeze(folder: &Path) -> io::Result<()> {
+/// Since which release a baseline holds.
+fn since(baseline: &Path) -> io::Result<String> {
+    fs::read_to_string(baseline.join(SINCE)).map(|text| text.trim().to_owned())
+}
+
+/// Writes the baseline anew. One that a release has stays as it is for ever.
+fn freeze(folder: &Path, version: &str) -> Result<(), String> {
     let baseline = folder.join("baseline").join(GENERATION);
+    let told = |error: io::Error| format!("{}: {error}", baseline.display());
+    match since(&baseline) {
+        Ok(release) if release != DRAFT => {
+            return Err(format!("release {release} has this baseline; a change that breaks it needs a new generation"));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+        _ => {}
+    }
+    write_baseline(folder, &baseline, version).map_err(told)
+}
+
+fn write_baseline(folder: &Path, baseline: &Path, version: &str) -> io::Result<()> {
+    // What is gone must not stay as if it were there.
+    match fs::remove_dir_all(baseline) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     for (name, schema) in cofferdam_contract::schemas() {
         let path = baseline.join("schema").join(name);
-        fs::create_dir_all(path.parent().unwrap_or(&baseline))?;
+        fs::create_dir_all(path.parent().unwrap_or(baseline))?;
         fs::write(path, serde_json::to_string_pretty(&schema)? + "\n")?;
     }
-    fs::write(baseline.join("bridge-contract.json"), BRIDGE_CONTRACT_JSON)
+    fs::write(baseline.join("bridge-contract.json"), BRIDGE_CONTRACT_JSON)?;
+    fs::copy(folder.join("..").join(PLANE), baseline.join("plane.py"))?;
+    fs::write(baseline.join(SINCE), format!("{version}\n"))
 }
 
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -57,6 +57,17 @@ impl HostPlane {
         })
     }
 
+    /// Holds a keeper ready from here on, a process of a few pages that waits: a run that finds one starts sooner by what it takes to make one,
+    /// and the next is made when the run has ended. For hosts that start many programs, one after the other.
+    ///
+    /// A program inherits resource limits, cgroup, file mode mask and namespaces then as the host had them when its keeper was made. One made
+    /// under other users or groups than the host's at the start is not used. The keeper that waits ends with the plane, or with the host.
+    #[must_use]
+    pub fn prepared(mut self) -> Self {
+        self.runs.prepare();
+        self
+    }
+
     /// The context that a start is to happen in.
     fn context_of(&self, request: &StartExecutionRequest) -> Result<Arc<Context>, BridgeError> {
         let context = lock(&self.contexts).get(&request.context_id).cloned();
@@ -72,12 +83,15 @@ impl HostPlane {
         sink: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
         let execution = ExecutionRef::new(request.vm_id.clone(), request.execution_id.clone());
-        let streams = request.streams;
+        let (streams, output_wait_ms) = (request.streams, request.output_wait_ms);
         let plan = plan(profile, request)?;
         let streams = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
         let limits = profile.limits.clone();
         let enforcement = preflight::enforcement(profile);
-        self.runs.start(KeptStart { execution, plan, streams, limits, enforcement, finish: Box::new(|_| {}) }, sink)
+        self.runs.start(
+            KeptStart { execution, plan, streams, limits, output_wait_ms, enforcement, finish: Box::new(|_| {}) },
+            sink,
+        )
     }
 }
 
@@ -99,6 +113,7 @@ impl ExecutionBridge for HostPlane {
             Feature::InheritedStreams,
             // All that runs here has the host's.
             Feature::SharedNetwork,
+            Feature::OutputWait,
         ];
         descriptor.features.extend(further.into_iter().filter(|(can, _)| *can).map(|(_, feature)| feature));
         descriptor.limits = vec![
@@ -200,6 +215,7 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
         limits: resource_limits::of(&profile.limits),
+        output_wait: request.output_wait_ms > 0,
     })
 }
 

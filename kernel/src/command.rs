@@ -44,6 +44,7 @@ pub struct Command {
     terminal: Option<TerminalSize>,
     timeout: Option<Duration>,
     program_file: ProgramFile,
+    output_wait: Duration,
 }
 
 /// Arguments and values stay out of logs.
@@ -110,6 +111,7 @@ impl Command {
             terminal: None,
             timeout: None,
             program_file: ProgramFile::ByPath,
+            output_wait: Duration::ZERO,
         }
     }
 
@@ -174,6 +176,14 @@ impl Command {
         self
     }
 
+    /// Waits, when the program has ended, for what it started and what holds its output open, but no longer than this; the end is told after
+    /// that. Unless set, all of it ends with the program. Limits, the time limit too, hold meanwhile as before. Refused by planes without
+    /// `Feature::OutputWait`.
+    pub fn wait_for_output(mut self, most: Duration) -> Self {
+        self.output_wait = most;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -185,6 +195,10 @@ impl Command {
             let id = self.vm.next_execution();
             let outcome = self.begin(id.clone()).await;
             telemetry::started(&vm, &id, outcome.as_ref().map(drop), began.elapsed());
+            if outcome.is_err() {
+                // What it was refused is remembered for a run that there will never be.
+                vm.desk.end(&id);
+            }
             outcome
         };
         told.instrument(span).await
@@ -214,8 +228,8 @@ impl Command {
         let queue = EventQueue::of(record, gate, turn);
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
-        let process_id = match vm.plane.start_execution(request, queue.clone()) {
-            Ok(started) => started.process_id,
+        let started = match vm.plane.start_execution(request, queue.clone()) {
+            Ok(started) => started,
             Err(error) => {
                 return Err(match queue.record() {
                     Some(record) => record.not_started(error).await,
@@ -231,21 +245,27 @@ impl Command {
         if vm.plane.describe().has(Feature::PolledEvents) {
             poller::start(&runtime, vm.plane.clone(), execution.clone(), queue.clone());
         }
-        Ok(Execution::new(vm, execution, queue, timer).with_process_id(process_id))
+        Ok(Execution::new(vm, execution, queue, timer).started(started))
     }
 
     /// What the kernel itself refuses, before a plane is asked; answers the rule that allows the program, where the kernel decided.
     pub(crate) fn check(&self) -> Result<Option<RuleRef>, KernelError> {
+        if !self.output_wait.is_zero() && !self.vm.plane.describe().has(Feature::OutputWait) {
+            return Err(cannot_wait().into());
+        }
         let rule = decide(&self.vm, &self.program, self.program_file)?;
         check_texts(&self.arguments, &self.environment).map(|()| rule)
     }
 
     /// What its plane is asked for.
     pub(crate) fn into_request(self, id: ExecutionId) -> StartExecutionRequest {
-        let Self { vm, program, arguments, environment, working_directory, terminal, program_file, .. } = self;
+        let Self {
+            vm, program, arguments, environment, working_directory, terminal, program_file, output_wait, ..
+        } = self;
         let mut request = StartExecutionRequest::new(vm.id.clone(), vm.context.clone(), id, program);
         request.arguments = arguments;
         request.program_file = program_file;
+        request.output_wait_ms = milliseconds(output_wait);
         request.environment.clone_from(&vm.compiled.environment);
         request.environment.extend(environment);
         request.working_directory = working_directory.unwrap_or_else(|| vm.start_directory.clone());
@@ -320,6 +340,16 @@ async fn ask_about(vm: &SharedVm, request: &StartExecutionRequest) -> Result<Opt
 fn cannot_hold() -> BridgeError {
     let message = "this plane cannot execute the very file that it has checked; run the program on one that can";
     BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
+}
+
+fn cannot_wait() -> BridgeError {
+    let message = "this plane cannot wait for what holds a program's output after its end; run it on one that can, or do not ask for it";
+    BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
+}
+
+/// Whole milliseconds, rounded up: less than one is still a wait.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn no_runtime() -> BridgeError {

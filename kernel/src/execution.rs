@@ -10,8 +10,9 @@ use crate::wall_timer::WallTimer;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionReport};
-use cofferdam_bridge::execution::{ExecutionRef, ExecutionSignal, TerminalSize};
+use cofferdam_bridge::execution::{ExecutionRef, ExecutionSignal, StartedExecution, TerminalSize};
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::published_port::PublishedPort;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -24,7 +25,7 @@ pub struct Execution {
     timer: Option<WallTimer>,
     report: Option<ExecutionReport>,
     audit_failure: Option<BridgeError>,
-    process_id: Option<u32>,
+    started: StartedExecution,
 }
 
 /// Acts on a run from elsewhere than its reader. Clones act on the same run; they keep neither it nor its VM alive.
@@ -43,17 +44,22 @@ impl Execution {
         timer: Option<WallTimer>,
     ) -> Self {
         let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
-        Self { vm, controller, queue, timer, report: None, audit_failure: None, process_id: None }
+        Self { vm, controller, queue, timer, report: None, audit_failure: None, started: StartedExecution::new(None) }
     }
 
-    pub(crate) fn with_process_id(mut self, process_id: Option<u32>) -> Self {
-        self.process_id = process_id;
+    pub(crate) fn started(mut self, started: StartedExecution) -> Self {
+        self.started = started;
         self
     }
 
     /// The host's number of its first process, where there is one. For display only.
     pub fn process_id(&self) -> Option<u32> {
-        self.process_id
+        self.started.process_id
+    }
+
+    /// Which of its ports the host's loopback has, and where.
+    pub fn published(&self) -> &[PublishedPort] {
+        &self.started.published
     }
 
     /// The next event; `None` after the last, which is `Exited`.

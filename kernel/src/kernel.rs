@@ -14,8 +14,9 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionBridge;
 use cofferdam_bridge::guard::MachineSource;
 use cofferdam_bridge::ids::{PromptId, VmId};
-use cofferdam_bridge::profile::{CallProfile, ExecutionProfile};
+use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, PublishRule};
 use cofferdam_bridge::prompt::{GrantStore, Prompt, PromptAnswer, Prompter};
+use cofferdam_bridge::sandbox_event::SandboxEvent;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -107,7 +108,7 @@ impl Kernel {
     /// # Errors
     /// `invalid_state` when it waits no longer; what kept a yes from being remembered, which then holds for this once.
     pub fn answer(&self, id: &PromptId, answer: PromptAnswer) -> Result<(), KernelError> {
-        Ok(self.desk.take(id, answer)?)
+        Ok(self.desk.take(id, answer, "host")?)
     }
 
     /// What each plane that runs programs says to `spec`, whether or not it accepts it. Changes nothing.
@@ -239,7 +240,7 @@ impl KernelBuilder {
             );
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
-        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit);
+        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit, self.recording.clone());
         let (planes, next_vm) = (self.planes.into(), Arc::new(AtomicU64::new(1)));
         let guard = Guard::new(self.limits, self.machine);
         Ok(Kernel { planes, next_vm, desk, guard, recording: self.recording })
@@ -259,7 +260,19 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
     });
-    [asks, calls].into_iter().flatten().collect()
+    [asks, calls, publishing(profile, descriptor)].into_iter().flatten().collect()
+}
+
+/// Ports of a run lie on the host's loopback by themselves only where the network is the host's, or nothing is isolated.
+fn publishing(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    let hosts = profile.network.mode == NetworkMode::Inherit || !descriptor.has(Feature::NetworkDeny);
+    let by_itself = |rule: &PublishRule| hosts && rule.host_port == Some(rule.port);
+    let rule = profile.network.publish.iter().find(|rule| !by_itself(rule))?;
+    (!descriptor.has(Feature::PublishedPorts)).then(|| {
+        let message = format!("this plane cannot publish port {} of a run on the host (network.listen)", rule.port);
+        let fix = "run on a plane that can, such as linux_native, or take it out of network.listen";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
+    })
 }
 
 /// Runs that are to reach each other need a plane that knows of it.
@@ -285,5 +298,10 @@ fn refused(profile: &ExecutionProfile, refusals: &[(String, Preflight)]) -> Brid
             }
         }
     }
-    BridgeError::new(code, message).with("policy", profile.name.as_str())
+    let error = BridgeError::new(code, message).with("policy", profile.name.as_str());
+    let backends: Vec<&str> = refusals.iter().map(|(plane, _)| plane.as_str()).collect();
+    match SandboxEvent::of_code(&profile.name, &backends.join(", "), code) {
+        Some(event) => event.told_by(error),
+        None => error,
+    }
 }

@@ -34,6 +34,7 @@ mod poller;
 mod prompt;
 mod queue;
 mod recording;
+mod refusals;
 pub mod session;
 mod telemetry;
 mod vm;

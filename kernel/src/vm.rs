@@ -179,7 +179,8 @@ impl SharedVm {
     /// How `execution` of this VM asks the host.
     pub(crate) fn asker(&self, execution: Option<ExecutionId>) -> Asker {
         let remember = self.compiled.profile.prompts.remember;
-        Asker { vm: self.id.clone(), execution, workspace: self.workspace.clone(), remember }
+        let (workspace, session) = (self.workspace.clone(), self.session.clone());
+        Asker { vm: self.id.clone(), execution, workspace, session, remember }
     }
 
     /// Asks the host on behalf of `execution`, and waits for the answer.
@@ -332,6 +333,6 @@ impl Vm {
     /// Takes one of these back, also while things run: the next request of its kind is asked about again. `false` when there is none of
     /// that id.
     pub fn revoke(&self, id: &GrantId) -> bool {
-        self.shared.desk.revoke(&self.shared.id, id)
+        self.shared.desk.revoke(&self.shared.asker(None), id)
     }
 }

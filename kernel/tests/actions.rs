@@ -2,20 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
 
+mod staged_plane;
+
 use cofferdam_bridge::audit::FigureSource;
-use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
-use cofferdam_bridge::enforcement::{Enforcement, Tier};
+use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionReport};
-use cofferdam_bridge::execution::{
-    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
-    StartExecutionRequest, StartedExecution,
-};
+use cofferdam_bridge::execution::StartExecutionRequest;
 use cofferdam_bridge::exit_cause::ExitCause;
-use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
-use cofferdam_bridge::profile::ExecutionProfile;
-use cofferdam_bridge::usage::Usage;
+use cofferdam_bridge::prompt::{Prompt, PromptAnswer, PromptReply, Prompter};
 use cofferdam_kernel::action::{
     Action, ActionOptions, Actions, JobKeeper, JobRecord, JobsInMemory, Place, Plan, StartedJob, Step, StepEnd,
 };
@@ -24,7 +19,8 @@ use cofferdam_kernel::{Kernel, Vm, VmSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use staged_plane::{Course, StagedPlane};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,59 +39,24 @@ impl Told {
 }
 
 /// A plane that runs nothing: `sleep` runs until it is killed, `false` ends with 1, all else with 0.
-struct Plane {
-    told: Told,
-    running: Mutex<HashMap<ExecutionId, Arc<dyn ExecutionEventSink>>>,
-}
-
-fn exited(cause: ExitCause) -> ExecutionEvent {
-    let mut usage = Usage::default();
-    usage.tasks = Some(2);
-    ExecutionEvent::Exited(Box::new(ExecutionReport::new(cause, usage, Enforcement::new(Tier::Full))))
-}
-
-impl BridgeTypes for Plane {
-    type Error = BridgeError;
-}
-
-impl ExecutionBridge for Plane {
-    fn describe(&self) -> PlaneDescriptor {
-        let mut descriptor = PlaneDescriptor::new("pretender", "0");
-        descriptor.features = vec![Feature::Commands, Feature::OverlayChanges];
-        descriptor
-    }
-    fn preflight(&self, _: &ExecutionProfile) -> Preflight {
-        Preflight::new(Enforcement::new(Tier::Full))
-    }
-    fn create_command_context(&self, _: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        Ok(CreatedContext::new(ContextId::new("context")))
-    }
-    fn start_execution(
-        &self,
-        request: StartExecutionRequest,
-        events: Arc<dyn ExecutionEventSink>,
-    ) -> Result<StartedExecution, BridgeError> {
-        self.told.add(format!("start {}", request.program));
-        match request.program.as_str() {
-            "sleep" => drop(self.running.lock().unwrap().insert(request.execution_id, events)),
-            program => drop(events.push(exited(ExitCause::Exited { code: i32::from(program == "false") }))),
-        }
-        Ok(StartedExecution::new(None))
-    }
-    fn write_stdin(&self, _: &ExecutionRef, _: &[u8]) -> Result<(), BridgeError> {
-        Ok(())
-    }
-    fn close_stdin(&self, _: &ExecutionRef) -> Result<(), BridgeError> {
-        Ok(())
-    }
-    fn kill_execution(&self, execution: &ExecutionRef, _: ExecutionSignal) -> Result<(), BridgeError> {
-        if let Some(sink) = self.running.lock().unwrap().remove(&execution.execution_id) {
-            self.told.add("kill");
-            sink.push(exited(ExitCause::Killed));
-        }
-        Ok(())
-    }
-    fn forget_vm(&self, _: &VmId) {}
+fn plane(told: &Told) -> StagedPlane {
+    let (starts, kills) = (told.clone(), told.clone());
+    let stage = move |request: &StartExecutionRequest, _: &_| {
+        starts.add(format!("start {}", request.program));
+        Ok(match request.program.as_str() {
+            "sleep" => Course::Runs,
+            program => Course::Ends(ExitCause::Exited { code: i32::from(program == "false") }),
+        })
+    };
+    let report = |cause| {
+        let mut report = staged_plane::bare_report(cause);
+        report.usage.tasks = Some(2);
+        report
+    };
+    StagedPlane::new(stage)
+        .with(&[Feature::OverlayChanges, Feature::NetworkAllowlist])
+        .reporting(report)
+        .telling_kills(move || kills.add("kill"))
 }
 
 impl FigureSource for Told {
@@ -135,6 +96,8 @@ struct Programs {
     #[serde(default)]
     reads: Option<String>,
     #[serde(default)]
+    connects: Option<String>,
+    #[serde(default)]
     padding: String,
 }
 
@@ -159,8 +122,12 @@ impl Action for Each {
     }
     fn plan(&self, asked: &Programs, place: &Place) -> Result<Plan, BridgeError> {
         let plan = asked.programs.iter().fold(Plan::default(), |plan, program| plan.then(Step::program(program)));
-        Ok(match &asked.reads {
+        let plan = match &asked.reads {
             Some(path) => plan.reads(place.resolve(path)?),
+            None => plan,
+        };
+        Ok(match &asked.connects {
+            Some(host) => plan.connects(host, 443),
             None => plan,
         })
     }
@@ -171,8 +138,7 @@ impl Action for Each {
 
 fn vm(told: &Told, lines: &str) -> Vm {
     let policy = Policy::parse(&format!("version = 1\n{lines}"), "test", &NoFiles).unwrap();
-    let plane = Plane { told: told.clone(), running: Mutex::default() };
-    Kernel::builder(plane)
+    Kernel::builder(plane(told))
         .figures(told.clone())
         .build()
         .unwrap()
@@ -301,4 +267,86 @@ fn a_name_is_taken_once_and_is_a_name() {
     for name in ["", "One", "a b", "../x"] {
         assert_eq!(one.clone().register(Named(name)).unwrap_err().code, ErrorCode::RequestInvalid, "{name}");
     }
+}
+
+/// A host that keeps what it is asked, and answers later.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Vec<(Prompt, PromptReply)>>>);
+
+impl Prompter for Later {
+    fn ask(&self, prompt: Prompt, reply: PromptReply) {
+        self.0.lock().unwrap().push((prompt, reply));
+    }
+}
+
+/// A VM whose policy says to ask about one host, and whoever is asked.
+fn asking(told: &Told) -> (Vm, Later) {
+    let host = Later::default();
+    let lines = "[network]\nmode = \"allowlist\"\nallow = [\"free.example:443\"]\n[prompt]\nnetwork = [\"asked.example:443\"]\n";
+    let policy = Policy::parse(&format!("version = 1\n{lines}"), "test", &NoFiles).unwrap();
+    let kernel = Kernel::builder(plane(told)).prompter(host.clone()).prompt_limit(Duration::from_secs(60)).build();
+    (kernel.unwrap().create_vm(VmSpec::new(policy).workspace("/w")).unwrap(), host)
+}
+
+fn connecting(host: &str) -> Value {
+    json!({ "programs": ["a"], "connects": host })
+}
+
+#[tokio::test(start_paused = true)]
+async fn r10_what_the_policy_says_to_ask_is_asked_and_holds_up_that_action_alone() {
+    let told = Told::default();
+    let ((vm, host), actions, options) = (asking(&told), actions(&told, false), ActionOptions::new());
+    for (answer, code) in [(PromptAnswer::once(), None), (PromptAnswer::Deny, Some(ErrorCode::DeniedByPolicy))] {
+        let (one, other) = (connecting("asked.example"), connecting("free.example"));
+        let asked = actions.run(&vm, "each", &one, &options);
+        let answering = async {
+            while host.0.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            // While one waits, another is asked nothing and goes through.
+            assert!(actions.run(&vm, "each", &other, &options).await.unwrap().success);
+            assert_eq!(told.take().iter().filter(|one| *one == "start a").count(), 1);
+            let (prompt, reply) = host.0.lock().unwrap().pop().unwrap();
+            assert_eq!(prompt.question.subject, "asked.example:443");
+            reply.answer(answer).unwrap();
+        };
+        let (result, ()) = tokio::join!(asked, answering);
+        let result = result.unwrap();
+        assert_eq!((result.success, result.error.as_ref().map(|error| error.code)), (code.is_none(), code));
+        assert_eq!(told.take().contains(&"start a".to_owned()), code.is_none());
+        if let Some(error) = result.error {
+            let denial = error.denial().unwrap();
+            assert_eq!(denial.note.as_deref(), Some("the host was asked and said no"));
+            assert!(denial.rule.unwrap().text.contains("asked.example"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_an_action_that_nobody_answers_ends_with_its_time_and_takes_its_question_back() {
+    let told = Told::default();
+    let ((vm, host), actions) = (asking(&told), actions(&told, false));
+    for (timeout, elapsed) in [(5_u64, 5_000), (100, 60_000)] {
+        let options = ActionOptions::new().timeout(Duration::from_secs(timeout));
+        let result = actions.run(&vm, "each", &connecting("asked.example"), &options).await.unwrap();
+        let error = result.error.unwrap();
+        assert_eq!((error.code, result.elapsed_ms), (ErrorCode::DeniedByPolicy, elapsed));
+        assert!(error.denial().unwrap().note.unwrap().contains("did not answer in time"));
+        assert!(host.0.lock().unwrap().drain(..).all(|(_, reply)| !reply.is_wanted()));
+        assert!(!told.take().iter().any(|one| one.starts_with("start ")), "nothing was run");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_asked_about_an_action_that_is_refused_anyway_and_a_dry_run_asks_nothing() {
+    let told = Told::default();
+    let ((vm, host), actions) = (asking(&told), actions(&told, false));
+    let arguments = json!({ "programs": ["a"], "connects": "asked.example", "reads": "/elsewhere" });
+    let result = actions.run(&vm, "each", &arguments, &ActionOptions::new()).await.unwrap();
+    assert_eq!(result.error.unwrap().denial().unwrap().access, "filesystem.read");
+    let dry = actions.dry_run(&vm, "each", &connecting("asked.example")).unwrap();
+    assert!(dry.would_run && dry.would_ask && dry.refusal.is_none(), "{dry:?}");
+    assert!(!actions.dry_run(&vm, "each", &connecting("free.example")).unwrap().would_ask);
+    assert!(!actions.dry_run(&vm, "each", &connecting("other.example")).unwrap().would_run);
+    assert!(host.0.lock().unwrap().is_empty());
 }

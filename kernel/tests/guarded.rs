@@ -2,75 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an unexpected error must fail loudly")]
 
-use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
-use cofferdam_bridge::enforcement::{Enforcement, Tier};
-use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionReport};
-use cofferdam_bridge::execution::{
-    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
-    StartExecutionRequest, StartedExecution,
-};
+mod staged_plane;
+
+use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::guard::{MachineFigures, MachineSource};
-use cofferdam_bridge::ids::{ContextId, VmId};
-use cofferdam_bridge::profile::ExecutionProfile;
-use cofferdam_bridge::usage::Usage;
 use cofferdam_kernel::policy::Policy;
 use cofferdam_kernel::{GuardLimits, Kernel, VmSpec};
+use staged_plane::{Course, StagedPlane};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A plane whose runs end when they are told to; it counts those that were started.
-#[derive(Clone, Default)]
-struct Counting(Arc<Mutex<Vec<Arc<dyn ExecutionEventSink>>>>);
-
-impl BridgeTypes for Counting {
-    type Error = BridgeError;
-}
-
-impl ExecutionBridge for Counting {
-    fn describe(&self) -> PlaneDescriptor {
-        let mut descriptor = PlaneDescriptor::new("counting", "0");
-        descriptor.features = vec![Feature::Commands, Feature::CommandRules, Feature::CallProfiles];
-        descriptor
-    }
-    fn preflight(&self, _: &ExecutionProfile) -> Preflight {
-        Preflight::new(Enforcement::new(Tier::Full))
-    }
-    fn create_command_context(&self, _: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        Ok(CreatedContext::new(ContextId::new("context")))
-    }
-    fn start_execution(
-        &self,
-        _: StartExecutionRequest,
-        events: Arc<dyn ExecutionEventSink>,
-    ) -> Result<StartedExecution, BridgeError> {
-        self.0.lock().unwrap().push(events);
-        Ok(StartedExecution::new(None))
-    }
-    fn write_stdin(&self, _: &ExecutionRef, _: &[u8]) -> Result<(), BridgeError> {
-        Ok(())
-    }
-    fn close_stdin(&self, _: &ExecutionRef) -> Result<(), BridgeError> {
-        Ok(())
-    }
-    fn kill_execution(&self, _: &ExecutionRef, _: ExecutionSignal) -> Result<(), BridgeError> {
-        Ok(())
-    }
-    fn forget_vm(&self, _: &VmId) {}
-}
-
-impl Counting {
-    fn started(&self) -> usize {
-        self.0.lock().unwrap().len()
-    }
-
-    fn end(&self, at: usize) {
-        let cause = ExitCause::Exited { code: 0 };
-        let report = ExecutionReport::new(cause, Usage::default(), Enforcement::new(Tier::Full));
-        let sink = self.0.lock().unwrap()[at].clone();
-        sink.push(ExecutionEvent::Exited(Box::new(report)));
-    }
+/// A plane whose runs end when the test says so, and by no signal.
+fn plane() -> StagedPlane {
+    StagedPlane::new(|_, _| Ok(Course::Runs)).with(&[Feature::CommandRules, Feature::CallProfiles]).deaf()
 }
 
 /// A machine of which a test says how busy it is.
@@ -89,7 +34,7 @@ fn spec() -> VmSpec {
 
 #[tokio::test(start_paused = true)]
 async fn r2_a_run_has_its_turn_until_it_has_ended() {
-    let plane = Counting::default();
+    let plane = plane();
     let limits = GuardLimits::default().most_running(1).longest_wait(Duration::from_secs(5));
     let kernel = Kernel::builder(plane.clone()).guard(limits).build().unwrap();
     let vm = kernel.create_vm(spec()).unwrap();
@@ -99,14 +44,14 @@ async fn r2_a_run_has_its_turn_until_it_has_ended() {
     // Whoever drops a run has it killed; its turn ends with the run and not before.
     drop(first);
     assert!(vm.command("two").spawn().await.is_err());
-    plane.end(0);
+    plane.end_oldest(ExitCause::Exited { code: 0 });
     vm.command("two").spawn().await.unwrap();
     assert_eq!(plane.started(), 2);
 }
 
 #[tokio::test]
 async fn r2_a_busy_machine_starts_nothing_and_says_which_figure() {
-    let (plane, machine) = (Counting::default(), Machine::default());
+    let (plane, machine) = (plane(), Machine::default());
     let builder = Kernel::builder(plane.clone()).guard(GuardLimits::for_service()).machine(machine.clone());
     let vm = builder.build().unwrap().create_vm(spec()).unwrap();
     vm.command("one").spawn().await.unwrap();
@@ -125,7 +70,7 @@ async fn r2_a_busy_machine_starts_nothing_and_says_which_figure() {
 
 #[tokio::test]
 async fn r3_arguments_above_a_mebibyte_are_refused_before_anything_starts() {
-    let plane = Counting::default();
+    let plane = plane();
     let vm = Kernel::builder(plane.clone()).build().unwrap().create_vm(spec()).unwrap();
     let error = vm.command("one").arg("x".repeat(1 << 20)).spawn().await.unwrap_err();
     assert_eq!((error.code().as_str(), plane.started()), ("resource_limit_exceeded", 0));

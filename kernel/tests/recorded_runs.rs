@@ -2,113 +2,56 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod staged_plane;
+
 use cofferdam_bridge::audit::{AuditStore, FigureSource};
-use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
-use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
+use cofferdam_bridge::enforcement::Mechanism;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionReport};
-use cofferdam_bridge::execution::{
-    BridgeTypes, CreateCommandContextRequest, CreatedContext, ExecutionBridge, ExecutionRef, ExecutionSignal,
-    StartExecutionRequest, StartedExecution,
-};
+use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::execution::StartExecutionRequest;
 use cofferdam_bridge::exit_cause::ExitCause;
-use cofferdam_bridge::ids::{ContextId, ExecutionId, VmId};
 use cofferdam_bridge::in_memory::{DiskFault, ManualClock, MemoryAudit};
-use cofferdam_bridge::profile::ExecutionProfile;
-use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::{Denial, Verdict};
 use cofferdam_kernel::audit::{ArgumentRecording, AuditSettings, Event, Reader, Record, Recorder, Verifier};
 use cofferdam_kernel::policy::{NoFiles, Policy};
 use cofferdam_kernel::{Kernel, KernelBuilder, Vm, VmSpec};
-use std::collections::{BTreeMap, HashMap};
+use staged_plane::{Course, StagedPlane};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Sinks of what runs, by execution.
-type Sinks = HashMap<ExecutionId, Arc<dyn ExecutionEventSink>>;
-
 /// A plane that runs nothing, and looks at the log when it is asked to start something.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Witness {
+    plane: StagedPlane,
     store: MemoryAudit,
-    running: Arc<Mutex<Sinks>>,
     /// What would be left of the log if the power failed at the moment of each start.
     seen: Arc<Mutex<Vec<String>>>,
-    polled: bool,
 }
 
 fn report(cause: ExitCause) -> ExecutionReport {
-    let mut report = ExecutionReport::new(cause, Usage::default(), Enforcement::new(Tier::Full));
+    let mut report = staged_plane::bare_report(cause);
     report.usage.tasks = Some(3);
     report.denials.push(Denial::new("filesystem.write", "/srv/secret"));
     report
 }
 
-impl Witness {
-    fn end(&self, id: &ExecutionId, cause: ExitCause) {
-        let sink = self.running.lock().unwrap().remove(id);
-        if let Some(sink) = sink {
-            sink.push(ExecutionEvent::Exited(Box::new(report(cause))));
-        }
-    }
-}
-
-impl BridgeTypes for Witness {
-    type Error = BridgeError;
-}
-
-impl ExecutionBridge for Witness {
-    fn describe(&self) -> PlaneDescriptor {
-        let mut descriptor = PlaneDescriptor::new("witness", "0");
-        descriptor.features = vec![Feature::Commands];
-        descriptor.features.extend(self.polled.then_some(Feature::PolledEvents));
-        descriptor
-    }
-    fn preflight(&self, _: &ExecutionProfile) -> Preflight {
-        let mut enforcement = Enforcement::new(Tier::Full);
-        enforcement.mechanisms.push(MechanismReport::held(Mechanism::Seccomp));
-        Preflight::new(enforcement)
-    }
-    fn create_command_context(&self, _: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
-        Ok(CreatedContext::new(ContextId::new("context")))
-    }
-    fn start_execution(
-        &self,
-        request: StartExecutionRequest,
-        events: Arc<dyn ExecutionEventSink>,
-    ) -> Result<StartedExecution, BridgeError> {
-        // What is not made sure of by now was written too late.
-        self.store.lose_power();
-        self.seen
-            .lock()
-            .unwrap()
-            .push(String::from_utf8(self.store.contents().into_values().flatten().collect()).unwrap());
-        if request.program == "missing" {
-            return Err(BridgeError::new(ErrorCode::ProgramNotFound, "there is no such program"));
-        }
-        self.running.lock().unwrap().insert(request.execution_id.clone(), events);
-        if request.program != "endless" {
-            self.end(&request.execution_id, ExitCause::Exited { code: 3 });
-        }
-        Ok(StartedExecution::new(None))
-    }
-    fn write_stdin(&self, _: &ExecutionRef, _: &[u8]) -> Result<(), BridgeError> {
-        Ok(())
-    }
-    fn close_stdin(&self, _: &ExecutionRef) -> Result<(), BridgeError> {
-        Ok(())
-    }
-    fn kill_execution(&self, execution: &ExecutionRef, _: ExecutionSignal) -> Result<(), BridgeError> {
-        self.end(&execution.execution_id, ExitCause::Killed);
-        Ok(())
-    }
-    fn poll_execution_event(&self, _: &ExecutionRef) -> Result<Option<ExecutionEvent>, BridgeError> {
-        Ok(None)
-    }
-    fn forget_vm(&self, _: &VmId) {
-        let ids: Vec<_> = self.running.lock().unwrap().keys().cloned().collect();
-        ids.iter().for_each(|id| self.end(id, ExitCause::Killed));
+impl Default for Witness {
+    fn default() -> Self {
+        let (store, seen) = (MemoryAudit::new(), Arc::new(Mutex::new(Vec::new())));
+        let (own, told) = (store.clone(), seen.clone());
+        let stage = move |request: &StartExecutionRequest, _: &_| {
+            // What is not made sure of by now was written too late.
+            own.lose_power();
+            told.lock().unwrap().push(String::from_utf8(own.contents().into_values().flatten().collect()).unwrap());
+            match request.program.as_str() {
+                "missing" => Err(BridgeError::new(ErrorCode::ProgramNotFound, "there is no such program")),
+                "endless" => Ok(Course::Runs),
+                _ => Ok(Course::Ends(ExitCause::Exited { code: 3 })),
+            }
+        };
+        Self { plane: StagedPlane::new(stage).reporting(report), store, seen }
     }
 }
 
@@ -117,7 +60,7 @@ fn recorder(store: &MemoryAudit, arguments: ArgumentRecording) -> Recorder {
 }
 
 fn kernel(plane: &Witness) -> KernelBuilder {
-    Kernel::builder(plane.clone()).audit(recorder(&plane.store, ArgumentRecording::Counted))
+    Kernel::builder(plane.plane.clone()).audit(recorder(&plane.store, ArgumentRecording::Counted))
 }
 
 fn vm(kernel: KernelBuilder) -> Vm {
@@ -285,7 +228,7 @@ async fn a_plane_that_loses_a_run_leaves_a_record_that_says_so() {
     let plane = Witness::default();
     let vm = vm(kernel(&plane));
     let run = vm.command("endless").spawn().await.unwrap();
-    plane.running.lock().unwrap().clear();
+    plane.plane.lose_all();
     drop((run, vm));
     let records = records(&plane.store);
     let Event::Failed(ended) = &records[2].event else { unreachable!("{records:?}") };
@@ -309,7 +252,7 @@ async fn a_run_that_its_time_limit_ends_is_recorded_with_that_cause() {
 async fn arguments_are_shown_only_where_the_host_asks_for_it_and_redacted_then() {
     let plane = Witness::default();
     let recorder = recorder(&plane.store, ArgumentRecording::Redacted);
-    let vm = vm(Kernel::builder(plane.clone()).audit(recorder));
+    let vm = vm(Kernel::builder(plane.plane.clone()).audit(recorder));
     vm.command("/usr/bin/tool").args(["build", "--token", "S3CRETCANARY"]).output().await.unwrap();
     let records = records(&plane.store);
     let Event::Started(started) = &records[1].event else { unreachable!() };
@@ -345,7 +288,7 @@ fn br_15_the_log_is_out_of_reach_of_what_it_is_about() {
     use cofferdam_kernel::policy::Access;
     let build = |lines: &str| {
         let recorder = Recorder::open(Placed(MemoryAudit::new()), ManualClock::default(), AuditSettings::new());
-        let kernel = Kernel::builder(Witness::default()).audit(recorder).build().unwrap();
+        let kernel = Kernel::builder(Witness::default().plane).audit(recorder).build().unwrap();
         let policy = Policy::parse(&format!("version = 1\n[filesystem]\n{lines}\n"), "test", &NoFiles).unwrap();
         kernel.create_vm(VmSpec::new(policy))
     };

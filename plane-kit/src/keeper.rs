@@ -7,6 +7,7 @@
 //! Two ways out stay, since nothing is isolated: a program may kill the keeper itself (the program then dies with it, what it
 //! started may not), and may ask a service of the machine to start something for it.
 
+use crate::keeper_ahead::Ahead;
 use crate::keeper_format::{command, message, step};
 pub use crate::keeper_plan::{ProgramPlan, ResourceLimit};
 use crate::keeper_spawn::spawn;
@@ -21,6 +22,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 static BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keeper"));
@@ -38,6 +40,7 @@ pub const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Keeper {
     file: OwnedFd,
+    ahead: Mutex<Option<Ahead>>,
 }
 
 /// What a keeper tells.
@@ -48,6 +51,8 @@ pub enum Told {
     Stopped(i32),
     /// The program goes on.
     Continued,
+    /// The program has ended, and what it started goes on (`ProgramPlan::output_wait`) until it is killed or has ended, too.
+    Left,
     /// The program ended with this wait status, and nothing of what it started is left.
     Ended(i32),
     /// The keeper was killed, and tells nothing any more. What the program started may be left.
@@ -60,6 +65,7 @@ pub struct Kept {
     keeper: Option<Process>,
     control: OwnedFd,
     program_id: u32,
+    used: OnceLock<Resources>,
 }
 
 /// Acts on what runs under a keeper, from any thread. Safe after its end, when it does nothing.
@@ -89,7 +95,27 @@ impl Keeper {
             .with("step", "keeper")
             .with("io_error", error.kind().to_string())
         })?;
-        Ok(Self { file })
+        Ok(Self { file, ahead: Mutex::default() })
+    }
+
+    /// Prepares the process that keeps the next program, unless one is prepared already. What a program inherits from its host (resource limits,
+    /// cgroup, file mode mask, namespaces) is then what the host had now, but for its users and groups: when those have changed, what was
+    /// prepared is not used. It ends with this, or with the host. Where none can be had, the next start makes its own, and tells why not.
+    pub fn prepare(&self) {
+        let mut ahead = self.ahead();
+        if ahead.is_none() {
+            *ahead = control_socket().and_then(|(ours, its)| Ahead::start(self.file.as_fd(), ours, its.as_fd())).ok();
+        }
+    }
+
+    /// The process id of the keeper that is prepared, for /proc.
+    pub fn prepared_id(&self) -> Option<i32> {
+        self.ahead().as_ref().and_then(Ahead::pid)
+    }
+
+    /// A panicking thread leaves nothing half-done behind this lock, so a poisoned one is as good.
+    fn ahead(&self) -> MutexGuard<'_, Option<Ahead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a program with `streams` as its descriptors 0 to 2, and nothing else of the host's.
@@ -108,7 +134,7 @@ impl Keeper {
             .collect();
         let (keeper, control) = self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
         match first_word(keeper.as_fd(), control.as_fd()) {
-            Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id }),
+            Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id, used: OnceLock::new() }),
             Err((step, errno)) => {
                 // It has failed and ends, or it hangs: then it hears of this as soon as it can hear, and until then nothing runs.
                 command_to(keeper.as_fd(), control.as_fd(), command::KILL, 0);
@@ -127,9 +153,12 @@ impl Keeper {
         held: &[BorrowedFd<'_>],
     ) -> io::Result<(Process, OwnedFd)> {
         let plan = in_memory(c"cofferdam-plan", plan)?;
-        let kind = (AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
-        let (ours, its) = socketpair(kind.0, kind.1, None, kind.2)?;
-        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), plan.as_fd(), held)?, ours))
+        let ahead = self.ahead().take();
+        if let Some(prepared) = ahead.and_then(|ahead| ahead.go(streams, plan.as_fd(), held)) {
+            return Ok(prepared);
+        }
+        let (ours, its) = control_socket()?;
+        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), Some(plan.as_fd()), held)?, ours))
     }
 }
 
@@ -160,19 +189,28 @@ impl Kept {
 
     /// What the keeper tells, if it tells anything now.
     pub fn told(&self) -> Option<Told> {
-        let words = match receive(self.control.as_fd()) {
-            Ok(words) => words,
+        let word = match receive(self.control.as_fd()) {
+            Ok(word) => word,
             Err(Errno::EAGAIN | Errno::EINTR) => return None,
             Err(_) => return Some(Told::Gone),
         };
+        let Some(Word { words, used }) = word else { return Some(Told::Gone) };
         match words {
-            Some([message::STOPPED, signal, ..]) => Some(Told::Stopped(signal.cast_signed())),
-            Some([message::CONTINUED, ..]) => Some(Told::Continued),
-            Some([message::ENDED, status, ..]) => Some(Told::Ended(status.cast_signed())),
+            [message::STOPPED, signal, ..] => Some(Told::Stopped(signal.cast_signed())),
+            [message::CONTINUED, ..] => Some(Told::Continued),
+            [message::LEFT, ..] => Some(Told::Left),
+            [message::ENDED, status, ..] => {
+                let _ = self.used.set(used);
+                Some(Told::Ended(status.cast_signed()))
+            }
             // A start that took too long and failed after all is no run, and the keeper is about to end.
-            Some(_) => None,
-            None => Some(Told::Gone),
+            _ => None,
         }
+    }
+
+    /// What all together used, once [`Told::Ended`] was told. The keeper itself may take a moment more, which [`Self::reap`] waits for.
+    pub fn used(&self) -> Option<Resources> {
+        self.used.get().copied()
     }
 
     /// Ends what is left, waits for that, and answers what all together used.
@@ -232,6 +270,11 @@ fn command_to(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, kind: u32, value:
     let _ = send(control.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | flags);
 }
 
+/// Our end and the keeper's.
+fn control_socket() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
 /// A file in memory that cannot be changed any more.
 fn in_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
@@ -241,8 +284,14 @@ fn in_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// What a keeper sends.
+struct Word {
+    words: [u32; 4],
+    used: Resources,
+}
+
 /// One message, if one is there; `Ok(None)` at the end.
-fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<[u32; 4]>> {
+fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<Word>> {
     let mut bytes = [0; message::LENGTH];
     let got = match recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
         // A keeper that ended with a command unread: the kernel says so once, before the words that it had sent (unix(7)).
@@ -256,7 +305,11 @@ fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<[u32; 4]>> {
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
         *word = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
     }
-    Ok(Some(words))
+    let [user_us, system_us, peak_bytes] = [16, 24, 32].map(|at| {
+        let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
+        word.map_or(0, |word| u64::from_le_bytes(*word))
+    });
+    Ok(Some(Word { words, used: Resources { user_us, system_us, peak_bytes } }))
 }
 
 /// The program's process id, or where its start failed and with which error.
@@ -269,7 +322,7 @@ fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>) -> Result<u32, (u
             let _ = signal(keeper, libc::SIGCONT);
             continue;
         }
-        match receive(control) {
+        match receive(control).map(|word| word.map(|word| word.words)) {
             Ok(Some([message::STARTING, program, ..])) => program_id = Some(program),
             Ok(Some([message::STARTED, ..])) => break,
             Ok(Some([message::FAILED, _, errno, step])) => return Err((step, errno.cast_signed())),

@@ -18,6 +18,8 @@ pub enum ResourceLimit {
     FileBytes(u64),
     /// Open descriptors.
     OpenFiles(u64),
+    /// Processes and threads of the user, counted together; root is not bound.
+    UserTasks(u64),
 }
 
 impl ResourceLimit {
@@ -27,6 +29,7 @@ impl ResourceLimit {
             Self::CpuSeconds(value) => (0, value),
             Self::FileBytes(value) => (1, value),
             Self::DataBytes(value) => (2, value),
+            Self::UserTasks(value) => (6, value),
             Self::OpenFiles(value) => (7, value),
         }
     }
@@ -48,6 +51,8 @@ pub struct ProgramPlan {
     pub terminal: bool,
     /// What each of its processes may use.
     pub limits: Vec<ResourceLimit>,
+    /// Whether what it started may go on after its end, which is told then ([`Told::Left`](crate::keeper::Told::Left)).
+    pub output_wait: bool,
 }
 
 /// Arguments and values stay out of logs.
@@ -72,6 +77,9 @@ impl ProgramPlan {
     pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut flags = if self.terminal { flag::TERMINAL } else { 0 };
+        if self.output_wait {
+            flags |= flag::OUTPUT_WAIT;
+        }
         if let Some(held) = &self.held {
             let scripts = u32::try_from(held.scripts().count()).ok()?;
             flags |= flag::HELD | scripts << flag::SCRIPTS_SHIFT;

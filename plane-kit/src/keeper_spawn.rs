@@ -25,15 +25,16 @@ struct Child {
     errno: i32,
 }
 
-/// Starts `keeper` with `streams` as descriptors 0 to 2, and `control`, `plan` and what is `held` after them.
+/// Starts `keeper` with `streams` as descriptors 0 to 2, and `control`, `plan` and what is `held` after them. One without a plan waits for
+/// all of them on its control socket, and has nothing held.
 pub(crate) fn spawn(
     keeper: BorrowedFd<'_>,
     streams: [BorrowedFd<'_>; 3],
     control: BorrowedFd<'_>,
-    plan: BorrowedFd<'_>,
+    plan: Option<BorrowedFd<'_>>,
     held: &[BorrowedFd<'_>],
 ) -> io::Result<Process> {
-    let handed = streams.into_iter().chain([control, plan]).chain(held.iter().copied());
+    let handed = streams.into_iter().chain([control]).chain(plan).chain(held.iter().copied());
     let mut places = [-1; MOST_PLACES];
     let mut count = 0;
     for (place, descriptor) in places.iter_mut().zip(handed) {

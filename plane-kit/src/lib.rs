@@ -40,6 +40,8 @@ pub mod keeper;
 #[cfg(not(target_os = "linux"))]
 #[path = "apple/keeper.rs"]
 pub mod keeper;
+#[cfg(target_os = "linux")]
+mod keeper_ahead;
 #[path = "../keeper/src/format.rs"]
 #[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]
 mod keeper_format;
@@ -56,6 +58,7 @@ pub mod kept_run;
 mod listening;
 #[cfg(feature = "network")]
 pub mod network;
+pub mod output_wait;
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(not(target_os = "linux"))]

@@ -120,6 +120,13 @@ impl ProcessTree {
         parts.map(|pid| stored(&self.proc.join(pid.to_string()))).fold(0, u64::saturating_add)
     }
 
+    /// The processes that count: number, number of the parent, and name, which a process may choose itself.
+    pub fn named(&self) -> Vec<(u32, u32, String)> {
+        let listed = self.listed();
+        let own = listed.iter().filter(|(pid, _)| matches!(self.part(**pid, &listed), Part::Counted));
+        own.map(|(pid, stat)| (*pid, stat.parent, stat.name.clone())).collect()
+    }
+
     /// The processes that count.
     pub(crate) fn members(&self) -> Vec<u32> {
         let listed = self.listed();
@@ -196,6 +203,7 @@ fn stat(entry: fs::DirEntry) -> Option<(u32, Stat)> {
 /// The fields of proc_pid_stat(5) that are needed.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
+    name: String,
     parent: u32,
     own_ticks: u64,
     waited_ticks: u64,
@@ -205,11 +213,13 @@ struct Stat {
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
         // The program's name stands in parentheses and may hold anything, so counting starts after the last one.
-        let (_, rest) = text.rsplit_once(')')?;
+        let (head, rest) = text.rsplit_once(')')?;
+        let (_, name) = head.split_once('(')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
         // utime is field 14 of the whole line, the 12th after the name.
         Some(Self {
+            name: name.to_owned(),
             parent: u32::try_from(number(1)?).ok()?,
             own_ticks: number(11)?.saturating_add(number(12)?),
             waited_ticks: number(13)?.saturating_add(number(14)?),
@@ -225,7 +235,10 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let text = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 3 4 5 6 20 0 2 0 100 1000 10";
-        assert_eq!(Stat::parse(text), Some(Stat { parent: 1, own_ticks: 7, waited_ticks: 11, threads: 2 }));
+        assert_eq!(
+            Stat::parse(text),
+            Some(Stat { name: "a) b (c".to_owned(), parent: 1, own_ticks: 7, waited_ticks: 11, threads: 2 })
+        );
     }
 
     #[test]

@@ -18,7 +18,16 @@ fn shell(line: &str) -> ProgramPlan {
     let arguments = ["sh", "-c", line].map(str::to_owned).to_vec();
     let variables = vec!["PATH=/usr/bin:/bin".to_owned()];
     let (program, directory) = (PathBuf::from("/bin/sh"), PathBuf::from("/"));
-    ProgramPlan { program, held: None, arguments, variables, directory, terminal: false, limits: Vec::new() }
+    ProgramPlan {
+        program,
+        held: None,
+        arguments,
+        variables,
+        directory,
+        terminal: false,
+        limits: Vec::new(),
+        output_wait: false,
+    }
 }
 
 /// Starts `line` with its output in a pipe.
@@ -59,6 +68,23 @@ fn c3_a_daemon_that_left_group_and_session_is_gone_when_the_end_is_told() {
     assert_eq!(end_of(&kept), Told::Ended(7 << 8));
     assert!(!there(&daemon), "the daemon outlived its program");
     kept.reap();
+}
+
+#[test]
+fn what_all_used_is_told_with_the_end_as_the_kernel_tells_it_afterwards() {
+    // A child that burns and is waited for, and one that is ended with the rest.
+    let burn = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done";
+    let (kept, mut output) = start(&format!("({burn}); sleep 1000 & echo done"));
+    assert_eq!(line(&mut output), "done");
+    assert_eq!(kept.used(), None, "nothing is told before the end");
+    assert_eq!(end_of(&kept), Told::Ended(0));
+    let told = kept.used().unwrap();
+    let counted = kept.reap();
+    assert!(told.user_us + told.system_us > 0 && told.peak_bytes > 0, "{told:?}");
+    // The keeper itself goes on for a moment after its word.
+    let (told_us, counted_us) = (told.user_us + told.system_us, counted.user_us + counted.system_us);
+    assert!(told_us <= counted_us && counted_us < told_us + 100_000, "{told:?} {counted:?}");
+    assert_eq!(told.peak_bytes, counted.peak_bytes);
 }
 
 #[test]

@@ -147,6 +147,11 @@ impl Context {
         self.namespaces & libc::CLONE_NEWNET != 0
     }
 
+    /// Whether each of its runs has ports of its own published.
+    pub(crate) fn publishes_alone(&self) -> bool {
+        self.has_own_network() && !self.profile.network.publish.is_empty()
+    }
+
     /// The same with a network that all its runs share.
     pub(crate) fn meeting_in(mut self, network: Arc<SharedNetwork>) -> Self {
         self.namespaces &= !libc::CLONE_NEWNET;
@@ -314,6 +319,9 @@ impl Context {
     ) {
         let mut arguments = vec![request.program.clone()];
         arguments.extend_from_slice(&request.arguments);
+        if request.output_wait_ms > 0 {
+            flags |= run::OUTPUT_WAIT;
+        }
         if let Program::Held(held) = program {
             flags |= run::HELD;
             arguments = held.arguments(request.program.clone(), request.arguments.clone(), hold::SCRIPT_FD);

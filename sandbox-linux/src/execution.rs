@@ -78,6 +78,12 @@ impl Shared {
         *lock(&self.control) = None;
     }
 
+    /// Ends what goes on after the program's end.
+    pub(crate) fn finish(&self) {
+        // A launcher that does not hear it has ended.
+        let _ = self.tell(command::FINISH, 0);
+    }
+
     /// Delivers a signal.
     pub(crate) fn deliver(&self, wanted: ExecutionSignal) -> Result<(), BridgeError> {
         let (kind, number) = match wanted {
@@ -100,10 +106,14 @@ impl Shared {
                 ));
             }
         };
+        self.tell(kind, number)
+    }
+
+    fn tell(&self, kind: u32, value: i32) -> Result<(), BridgeError> {
         let mut bytes = [0; command::LENGTH];
         let (head, tail) = bytes.split_at_mut(4);
         head.copy_from_slice(&kind.to_le_bytes());
-        tail.copy_from_slice(&number.to_le_bytes());
+        tail.copy_from_slice(&value.to_le_bytes());
         let control = lock(&self.control);
         let Some(control) = control.as_ref() else { return Ok(()) };
         match nix::sys::socket::send(control.as_raw_fd(), &bytes, nix::sys::socket::MsgFlags::MSG_NOSIGNAL) {

@@ -25,6 +25,7 @@ mod execution;
 )]
 mod format;
 mod handles;
+mod inner_sockets;
 mod launcher;
 mod limit_watch;
 mod mountinfo;
@@ -35,6 +36,7 @@ mod plane;
 mod pool;
 mod preflight;
 mod prepared;
+mod processes_seen;
 mod program;
 mod seccomp;
 mod shared_network;

@@ -8,9 +8,11 @@ use crate::cgroup::Cgroup;
 use crate::changes::DiskUse;
 use crate::disk_watch::DiskWatch;
 use crate::plan::limits::hard_stop;
+use crate::processes_seen::ProcessesSeen;
 use crate::tree_usage::{TreeProbe, TreeUsage};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::{LimitName, Limits};
+use cofferdam_bridge::own_process::OwnProcess;
 use std::time::{Duration, Instant};
 
 /// Shortest and longest time between two looks.
@@ -43,6 +45,7 @@ pub(crate) struct LimitWatch {
     limits: Limits,
     cgroup: Option<Cgroup>,
     probe: Option<TreeProbe>,
+    seen: ProcessesSeen,
     disk: DiskWatch,
     started: Instant,
     next: Option<Instant>,
@@ -69,14 +72,16 @@ impl LimitWatch {
             || limits.processes.is_some()
             || disk.watches();
         let next = looks.then_some(started + OFTEN);
-        Self { limits, cgroup, probe, disk, layer, started, next, pause: OFTEN, peak: 0 }
+        let seen = ProcessesSeen::new(started);
+        Self { limits, cgroup, probe, seen, disk, layer, started, next, pause: OFTEN, peak: 0 }
     }
 
     /// How long nothing needs to be looked at; `None`: for ever.
     pub(crate) fn next_look(&self, now: Instant) -> Option<Duration> {
         let wall = self.deadline();
         let layer = self.layer.as_ref().map(DiskUse::next);
-        [self.next, wall, layer].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
+        let seen = self.probe.as_ref().map(|_| self.seen.next());
+        [self.next, wall, layer, seen].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -89,8 +94,16 @@ impl LimitWatch {
         counted.or((self.peak > 0).then_some(self.peak))
     }
 
+    /// The processes that it saw.
+    pub(crate) fn processes(&self) -> Vec<OwnProcess> {
+        self.seen.told()
+    }
+
     /// Looks at what is due; answers the limit that was passed.
     pub(crate) fn look(&mut self, now: Instant) -> Option<Struck> {
+        if let Some(probe) = &self.probe {
+            self.seen.look(now, || probe.named());
+        }
         if self.deadline().is_some_and(|deadline| now >= deadline) {
             let observed = u64::try_from(now.duration_since(self.started).as_millis()).unwrap_or(u64::MAX);
             let value = self.limits.wall_ms?;

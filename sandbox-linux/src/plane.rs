@@ -10,9 +10,10 @@ use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
 use crate::execution::Shared;
 use crate::handles::share;
+use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{OneNetwork, Outside};
+use crate::network::{OneNetwork, Outside, bound};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -40,6 +41,7 @@ use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::rehearsal::Rehearsal;
 use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
+use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -63,6 +65,8 @@ struct Begun {
     counting: Counting,
     broker: Option<Broker>,
     recording: Option<Recording>,
+    /// The way into its network, where ports of it are published.
+    door: Option<Door>,
 }
 
 /// What runs, by id, with the VM that it belongs to.
@@ -173,6 +177,9 @@ impl LinuxPlane {
         loop {
             let parked = self.park(context, request.streams)?;
             let confined = parked.is_confined();
+            // Now: a program may have ended before anybody looks.
+            let door = parked.pid().filter(|_| context.publishes_alone()).map(Door::of_process).transpose();
+            let door = door.map_err(|error| no_streams(&error))?;
             let recording = self.record(context, &request.program, parked.pid())?;
             let plan = match parked.temporary() {
                 _ if confined => context.rest(request, program),
@@ -196,7 +203,7 @@ impl LinuxPlane {
             let outcome = start(parked, plan, streams, callbacks);
             self.pool.iter().for_each(Pool::started);
             match outcome {
-                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording }),
+                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording, door }),
                 Err(NotStarted { unread: true, .. }) if confined => {}
                 Err(NotStarted { error, .. }) => return Err(error),
             }
@@ -225,16 +232,19 @@ impl LinuxPlane {
         let program = Program::of(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
+        let ports = bound(context)?;
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { mut running, counting, broker, recording } =
+        let Begun { mut running, counting, broker, recording, door } =
             self.begin(context, request, &program, streams.guest(), &events)?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
-        let network = OneNetwork::of(context, sockets, &self.outside, running.process.pid());
+        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, running.process.pid());
         let network = network.map_err(|error| no_streams(&error))?;
+        let mut answer = StartedExecution::new(process_id);
+        answer.published = network.ports();
         let (mut input, mut outputs) = streams.into_ours();
         if let (Streams::Terminal { .. }, Some(terminal)) = (request.streams, &running.terminal) {
             let (typed, shown) = ends(terminal).map_err(|error| no_streams(&error))?;
@@ -269,15 +279,14 @@ impl LinuxPlane {
                 if let Some(broker) = broker {
                     broker.finish(report);
                 }
-                if let Some(network) = network {
-                    network.finish(report);
-                }
+                network.finish(report);
                 if let Some(recording) = recording {
                     recording.finish(report);
                 }
                 lock(&executions).remove(&id);
             }),
             alone,
+            output_wait: OutputWait::new(request.output_wait_ms),
             account: None,
         };
         let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(stack);
@@ -291,7 +300,7 @@ impl LinuxPlane {
             lock(&self.executions).remove(&request.execution_id);
             return Err(no_streams(&error));
         }
-        Ok(StartedExecution::new(process_id))
+        Ok(answer)
     }
 }
 
@@ -318,7 +327,9 @@ impl ExecutionBridge for LinuxPlane {
             Feature::OverlayChanges,
             Feature::SharedNetwork,
             Feature::ListeningPorts,
+            Feature::PublishedPorts,
             Feature::HeldPrograms,
+            Feature::OutputWait,
         ];
         descriptor.limits = vec![
             LimitName::Wall,

@@ -165,6 +165,10 @@ impl Offer {
                 missing.push(Shortfall::blocking(None, why, None));
             }
         }
+        if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
+            let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
+            missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
+        }
         for mut shortfall in missing {
             let tolerated =
                 shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));

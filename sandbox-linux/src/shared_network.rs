@@ -6,8 +6,9 @@
 //! capability over the network that it lives in, and all else (files, processes, memory, sockets of the file system) stays its own.
 
 use crate::format::message;
+use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
-use crate::network::{Network, Outside, Sockets};
+use crate::network::{Bound, Network, Outside, Published, Sockets};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
@@ -17,6 +18,7 @@ use cofferdam_bridge::profile::NetworkProfile;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The namespaces to join.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub(crate) struct SharedNetwork {
     network: OwnedFd,
     /// What answers there, where the policy names hosts.
     names: Option<Network>,
+    /// Its ports that the host's loopback has, from the first run on.
+    published: OnceLock<Option<Published>>,
+    /// Runs that begin at once publish once.
+    publishing: Mutex<()>,
 }
 
 impl SharedNetwork {
@@ -52,12 +58,35 @@ impl SharedNetwork {
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
         let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets)).transpose();
-        Ok(Self { user: open("user")?, network: open("net")?, names: names.map_err(spawn_failed)? })
+        Ok(Self {
+            user: open("user")?,
+            network: open("net")?,
+            names: names.map_err(spawn_failed)?,
+            published: OnceLock::new(),
+            publishing: Mutex::default(),
+        })
     }
 
     /// What answers there, where the policy names hosts.
     pub(crate) fn names(&self) -> Option<&Network> {
         self.names.as_ref()
+    }
+
+    /// What the host's loopback has of it: bound when the first run begins, and from then on for as long as the network lasts.
+    pub(crate) fn published(&self, profile: &NetworkProfile) -> Result<Option<&Published>, BridgeError> {
+        let _turn = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(published) = self.published.get() {
+            return Ok(published.as_ref());
+        }
+        let bound = Bound::new(profile)?;
+        let served = bound.serve(|| Door::of(self.user(), self.network()));
+        let served = served.map_err(|error| step_report::spawn_failed(&error))?;
+        Ok(self.published.get_or_init(|| served).as_ref())
+    }
+
+    /// The same, once a run has begun.
+    pub(crate) fn already_published(&self) -> Option<&Published> {
+        self.published.get()?.as_ref()
     }
 
     /// The user namespace that owns the network.

@@ -90,14 +90,14 @@ pub(crate) fn spawn(
 }
 
 /// A stack for a child that borrows our memory.
-struct Stack(Vec<MaybeUninit<u8>>);
+pub(crate) struct Stack(Vec<MaybeUninit<u8>>);
 
 impl Stack {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Vec::with_capacity(STACK_BYTES))
     }
 
-    fn top(&mut self) -> *mut libc::c_void {
+    pub(crate) fn top(&mut self) -> *mut libc::c_void {
         // SAFETY: the stack's end is within its allocation.
         unsafe { self.0.as_mut_ptr().add(STACK_BYTES) }.cast()
     }

@@ -17,6 +17,7 @@ use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
 use cofferdam_plane_kit::exit_status::cause_of;
+use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::process::Process;
 use cofferdam_plane_kit::wakeup::{Wakeup, readable};
 use std::os::fd::AsFd;
@@ -37,6 +38,7 @@ pub(crate) struct Supervision {
     pub(crate) finish: Box<dyn FnOnce(&mut ExecutionReport) + Send>,
     /// The launcher is the first process of a pid namespace: when it tells the program's end, everything else has ended.
     pub(crate) alone: bool,
+    pub(crate) output_wait: OutputWait,
     /// What it told with that end.
     pub(crate) account: Option<Account>,
 }
@@ -76,6 +78,7 @@ impl Supervision {
         let cause = limits.classify(cause, &account);
         let usage = usage(&outputs, &limits, account, started);
         let mut report = ExecutionReport::new(cause, usage, enforcement);
+        report.processes = limits.processes();
         finish(&mut report);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
         drop(remaining.map(Process::reap));
@@ -92,7 +95,8 @@ impl Supervision {
         let wakeup = Wakeup::new()?;
         let mut cause = None;
         loop {
-            let wait = self.limits.next_look(Instant::now());
+            let now = Instant::now();
+            let wait = [self.limits.next_look(now), self.output_wait.remaining(now)].into_iter().flatten().min();
             self.wait(&wakeup, wait)?;
             if let Some(struck) = self.advance(wakeup.waker())? {
                 self.shared.kill();
@@ -107,6 +111,11 @@ impl Supervision {
             if let Some(ended) = self.control()? {
                 let cause = cause.unwrap_or(ended);
                 return self.drain(cause, &wakeup);
+            }
+            let released = self.outputs.iter().all(CapturedOutput::finished);
+            // Where the host ends it, the output is released by that.
+            if !self.shared.was_killed() && self.output_wait.is_over(Instant::now(), released) {
+                self.shared.finish();
             }
         }
     }
@@ -152,6 +161,10 @@ impl Supervision {
                 ExecutionEvent::Stopped { signal: i32::try_from(message.value()).unwrap_or(libc::SIGSTOP) }
             }
             message::CONTINUED => ExecutionEvent::Continued,
+            message::LEFT => {
+                self.output_wait.begin(Instant::now());
+                return Ok(None);
+            }
             _ => return Ok(None),
         };
         // A stop that finds the queue full is told late rather than never: the queue has room again after at most one read.

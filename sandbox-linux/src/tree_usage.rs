@@ -61,6 +61,11 @@ impl TreeProbe {
         }
     }
 
+    /// Number, parent and name of each of its processes.
+    pub(crate) fn named(&self) -> Vec<(u32, u32, String)> {
+        self.processes.named()
+    }
+
     /// Bytes that its processes were to write to storage.
     pub(crate) fn stored_bytes(&self) -> u64 {
         self.processes.stored_bytes()

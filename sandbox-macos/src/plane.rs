@@ -112,6 +112,7 @@ impl MacosPlane {
             directory,
             terminal: matches!(request.streams, Streams::Terminal { .. }),
             limits: resource_limits::of(&profile.limits),
+            output_wait: request.output_wait_ms > 0,
         };
         Ok((found, plan))
     }
@@ -125,6 +126,7 @@ impl MacosPlane {
         let execution = ExecutionRef::new(request.vm_id.clone(), request.execution_id.clone());
         let folder = (profile.filesystem.temporary == Temporary::Private).then(PrivateFolder::make);
         let folder = folder.transpose().map_err(|error| no_folder(&error))?;
+        let output_wait_ms = request.output_wait_ms;
         let own_terminal = matches!(request.streams, Streams::Terminal { .. });
         let streams = StandardStreams::open(request.streams, &profile.limits).map_err(|error| no_resources(&error))?;
         // Its own alone: what the host's has is the host's.
@@ -145,7 +147,7 @@ impl MacosPlane {
             }
             drop(folder);
         });
-        self.runs.start(KeptStart { execution, plan, streams, limits, enforcement, finish }, sink)
+        self.runs.start(KeptStart { execution, plan, streams, limits, output_wait_ms, enforcement, finish }, sink)
     }
 }
 
@@ -167,6 +169,7 @@ impl ExecutionBridge for MacosPlane {
             Feature::NetworkDeny,
             Feature::NetworkAllowlist,
             Feature::CommandRules,
+            Feature::OutputWait,
         ];
         descriptor.limits = vec![
             LimitName::Wall,

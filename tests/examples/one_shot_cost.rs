@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! one_shot_cost start ROUNDS PROGRAM ARGUMENTS…   µs from request to parsed answer: tokio::process, the kernel
+//! one_shot_cost prepared ROUNDS PROGRAM ARGUMENTS…   the same, by a plane that holds a keeper ready
 //! one_shot_cost capture ROUNDS                    MB/s of a GiB of output: `cat | wc -c`, the kernel
 //! ```
 //!
@@ -35,23 +36,28 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let line = match arguments.as_slice() {
-        [mode, rounds, program @ ..] if mode == "start" => runtime.block_on(start(rounds.parse()?, program))?,
+        [mode, rounds, program @ ..] if mode == "start" => runtime.block_on(start(false, rounds.parse()?, program))?,
+        [mode, rounds, program @ ..] if mode == "prepared" => {
+            runtime.block_on(start(true, rounds.parse()?, program))?
+        }
         [mode, rounds] if mode == "capture" => runtime.block_on(capture(rounds.parse()?))?,
-        _ => return Err("one_shot_cost start ROUNDS PROGRAM… | capture ROUNDS".into()),
+        _ => return Err("one_shot_cost start|prepared ROUNDS PROGRAM… | capture ROUNDS".into()),
     };
     writeln!(std::io::stdout(), "{line}")?;
     Ok(())
 }
 
-fn vm() -> Outcome<Vm> {
+fn vm(prepared: bool) -> Outcome<Vm> {
     let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
+    let plane = HostPlane::new(access)?;
+    let plane = if prepared { plane.prepared() } else { plane };
     let policy = Policy::parse(POLICY, "benchmark", &NoFiles)?;
-    Ok(Kernel::builder(HostPlane::new(access)?).build()?.create_vm(VmSpec::new(policy))?)
+    Ok(Kernel::builder(plane).build()?.create_vm(VmSpec::new(policy))?)
 }
 
-async fn start(rounds: usize, program: &[String]) -> Outcome<String> {
+async fn start(prepared: bool, rounds: usize, program: &[String]) -> Outcome<String> {
     let (path, rest) = program.split_first().ok_or("no program is named")?;
-    let vm = vm()?;
+    let vm = vm(prepared)?;
     let input = json!({ "numbers": [1, 2, 3] });
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for round in 0..rounds + WARM_UP {
@@ -91,7 +97,7 @@ async fn capture(rounds: usize) -> Outcome<String> {
     let file = scratch.join("piece");
     std::fs::write(&file, vec![b'x'; PIECE])?;
     let files = vec![file.to_string_lossy().into_owned(); PIECES];
-    let vm = vm()?;
+    let vm = vm(false)?;
     let total = PIECE * PIECES;
     let (mut piped, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..rounds {

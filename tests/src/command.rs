@@ -74,14 +74,21 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// As [`run`], where no namespace can be made: in a user namespace of the test's own that allows no further ones.
-pub fn run_without_namespaces(workspace: &Path, options: &[&str], program: &[&str]) -> Command {
+/// As [`cofferdam`], where no namespace can be made: in a user namespace of the test's own that allows no further ones.
+pub fn cofferdam_without_namespaces() -> Command {
     const REFUSE: &str = "echo 0 > /proc/sys/user/max_user_namespaces || exit 77; \
                           exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"";
     let mut command = Command::new("unshare");
     command.env("COFFERDAM_AUDIT", audit_place());
     command.args(["--map-current-user", "--keep-caps", "sh", "-c", REFUSE, "sh"]);
-    command.arg(binary()).arg("run").arg("--workspace").arg(workspace).args(explained(options)).args(options);
+    command.arg(binary());
+    command
+}
+
+/// As [`run`], where no namespace can be made.
+pub fn run_without_namespaces(workspace: &Path, options: &[&str], program: &[&str]) -> Command {
+    let mut command = cofferdam_without_namespaces();
+    command.arg("run").arg("--workspace").arg(workspace).args(explained(options)).args(options);
     command.arg("--").args(program).current_dir(workspace);
     command
 }

@@ -6,7 +6,7 @@ use cofferdam_bridge::exec::RunProgram;
 use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::policy::{NoFiles, Policy};
 use cofferdam_kernel::{Kernel, Vm, VmSpec};
-use cofferdam_sandbox_linux::LinuxPlane;
+use cofferdam_sandbox_linux::{LinuxPlane, PoolOptions};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -16,12 +16,19 @@ use std::path::PathBuf;
 pub enum PlaneKind {
     /// The Linux sandbox.
     Linux,
+    /// The same, by launchers that wait.
+    Pooled,
     /// Plain processes.
     Host,
+    /// The same, under keepers that wait.
+    Prepared,
 }
 
 /// Both.
 pub const PLANES: [PlaneKind; 2] = [PlaneKind::Linux, PlaneKind::Host];
+
+/// Both, each in both ways to start.
+pub const WAYS: [PlaneKind; 4] = [PlaneKind::Linux, PlaneKind::Pooled, PlaneKind::Host, PlaneKind::Prepared];
 
 /// A folder of programs that may be run, and may not be changed, beside things that may not be run.
 #[derive(Debug)]
@@ -95,9 +102,14 @@ impl Programs {
     pub fn vm(&self, plane: PlaneKind) -> Vm {
         let builder = match plane {
             PlaneKind::Linux => Kernel::builder(LinuxPlane::new().expect("the Linux plane")),
-            PlaneKind::Host => {
+            PlaneKind::Pooled => {
+                let plane = LinuxPlane::new().and_then(|plane| plane.pooled(PoolOptions::new(2)));
+                Kernel::builder(plane.expect("a Linux plane with a pool"))
+            }
+            PlaneKind::Host | PlaneKind::Prepared => {
                 let access = danger::i_know_programs_run_unisolated().even_under_policies_that_require_isolation();
-                Kernel::builder(HostPlane::new(access).expect("the host plane"))
+                let host = HostPlane::new(access).expect("the host plane");
+                Kernel::builder(if plane == PlaneKind::Prepared { host.prepared() } else { host })
             }
         };
         let policy = Policy::parse(&self.policy(), "test", &NoFiles).expect("the test's policy");

@@ -4,7 +4,7 @@ use crate::scratch::Scratch;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::prompt::{Prompt, PromptAnswer, PromptReply, Prompter};
 use cofferdam_kernel::policy::{NoFiles, Policy};
-use cofferdam_kernel::{Command, Kernel, KernelError, Output, Vm, VmSpec};
+use cofferdam_kernel::{Command, Kernel, KernelBuilder, KernelError, Output, Vm, VmSpec};
 use cofferdam_sandbox_linux::LinuxPlane;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -39,8 +39,20 @@ impl Prompted {
     ///
     /// # Panics
     /// When the policy or the VM cannot be had.
-    #[expect(clippy::expect_used, reason = "a test without its VM must fail loudly")]
     pub fn new(lines: &str) -> Self {
+        Self::built(lines, |_, kernel| kernel, |policy| policy)
+    }
+
+    /// The same, with more said of the kernel, by the place that holds all, and of the policy.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    #[expect(clippy::expect_used, reason = "a test without its VM must fail loudly")]
+    pub fn built(
+        lines: &str,
+        kernel: impl FnOnce(&Scratch, KernelBuilder) -> KernelBuilder,
+        policy: impl FnOnce(Policy) -> Policy,
+    ) -> Self {
         // Not where the run's private temporary folder would be, all of which may be executed.
         let place = Scratch::beneath(std::path::Path::new("/var/tmp"));
         place.write("work/own", "own");
@@ -50,10 +62,10 @@ impl Prompted {
         let root = place.path().canonicalize().expect("the folder is there");
         let lines = lines.replace("{place}", &root.to_string_lossy());
         let text = format!("version = 1\nextends = \"dev\"\n[isolation]\nrequire = \"landlock\"\n{lines}");
-        let policy = Policy::parse(&text, "test", &NoFiles).expect("a policy");
+        let policy = policy(Policy::parse(&text, "test", &NoFiles).expect("a policy"));
         let (sender, questions) = channel();
-        let kernel = Kernel::builder(LinuxPlane::new().expect("a plane")).prompter(Told(sender));
-        let kernel = kernel.prompt_limit(PATIENCE * 2).build().expect("a kernel");
+        let builder = Kernel::builder(LinuxPlane::new().expect("a plane")).prompter(Told(sender));
+        let kernel = kernel(&place, builder.prompt_limit(PATIENCE * 2)).build().expect("a kernel");
         let workspace = root.join("work");
         let vm = kernel.create_vm(VmSpec::new(policy).workspace(workspace.to_string_lossy())).expect("a VM");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

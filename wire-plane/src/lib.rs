@@ -11,8 +11,12 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod complaints;
 mod connection;
 mod contexts;
+mod ending;
+mod greeting;
+mod inbox;
 mod outlet;
 mod plane;
 mod plane_command;
@@ -20,6 +24,7 @@ mod process;
 mod pump;
 mod serve;
 mod source;
+mod turn;
 mod writer;
 
 pub use plane::WirePlane;

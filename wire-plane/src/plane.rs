@@ -179,7 +179,7 @@ fn no_execution() -> BridgeError {
     BridgeError::new(ErrorCode::UnknownExecution, "this execution was never started here, or its end was already told")
 }
 
-fn about(execution: &ExecutionRef, name: &str, value: Data) -> Data {
+fn about(execution: &ExecutionRef, name: &'static str, value: Data) -> Data {
     Data::map([("execution", to_data(execution)), (name, value)])
 }
 

@@ -1,5 +1,6 @@
 //! The process of a plane, and everything that it started.
 
+use crate::complaints::Complaints;
 use crate::plane_command::PlaneCommand;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -14,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub(crate) struct PlaneProcess {
     control: KeptControl,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<(Kept, Complaints)>>,
 }
 
 impl PlaneProcess {
@@ -31,18 +32,22 @@ impl PlaneProcess {
             terminal: false,
             limits: Vec::new(),
             held: None,
+            output_wait: false,
         };
-        let kept = Keeper::new()?.start(&plan, [its.as_fd(), its.as_fd(), io::stderr().as_fd()])?;
+        let (said, saying) = io::pipe().map_err(|error| no_resources(&error))?;
+        let complaints = Complaints::carry(said, command.listener()).map_err(|error| no_resources(&error))?;
+        let kept = Keeper::new()?.start(&plan, [its.as_fd(), its.as_fd(), saying.as_fd()])?;
         let control = kept.control().map_err(|error| no_resources(&error))?;
-        Ok((Self { control, kept: Mutex::new(Some(kept)) }, ours))
+        Ok((Self { control, kept: Mutex::new(Some((kept, complaints))) }, ours))
     }
 
     /// Ends it and everything that it started, and waits until that is so.
     pub(crate) fn end(&self) {
         self.control.kill();
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(kept) = kept {
+        if let Some((kept, complaints)) = kept {
             kept.reap();
+            complaints.end();
         }
     }
 }

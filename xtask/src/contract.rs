@@ -8,7 +8,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         [what] if what == "generate" => schemas(&[]),
         [what] if what == "check" => check(),
         [what] if what == "freeze" => schemas(&["--freeze"]),
-        _ => Err("cargo xtask contract generate|check|freeze".to_owned()),
+        [what, option, version] if what == "freeze" && option == "--release" => {
+            schemas(&["--freeze", "--release", version])
+        }
+        _ => Err("cargo xtask contract generate|check|freeze [--release VERSION]".to_owned()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::job_files::JobFile;
 use crate::kept_changes;
 use crate::kernel_parts::KernelParts;
 use crate::report::human;
+use crate::terminal::questions::Questions;
 use crate::{escape, exit_code, policy_file};
 use clap::Args;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -47,7 +48,7 @@ pub(crate) struct Run {
     /// Keep what it changes in the workspace apart, to be shown, committed or discarded by `cofferdam changes`.
     #[arg(long)]
     overlay: bool,
-    /// End it after so many milliseconds.
+    /// End it after so many milliseconds. Whatever it waits for counts, an answer at the terminal, too.
     #[arg(long, value_name = "MS", default_value_t = 30_000)]
     timeout_ms: u64,
     /// The session that its job joins, whether or not it succeeds.
@@ -57,6 +58,9 @@ pub(crate) struct Run {
     /// discarded.
     #[arg(long)]
     dry_run: bool,
+    /// Ask nothing: what the policy says to ask is refused, unless it was granted for always.
+    #[arg(long)]
+    no_prompt: bool,
     /// Run it without a record in the audit log.
     #[arg(long)]
     no_audit: bool,
@@ -84,7 +88,9 @@ impl Run {
         }
         let at_rest = self.dry_run && !self.overlay;
         let recording = if at_rest || self.no_audit { Recording::Off } else { Recording::Usual };
-        let parts = KernelParts::new(self.plane.clone()).recording(recording);
+        // Its programs have pipes for streams, and no descriptor of the terminal that is asked on.
+        let questions = if at_rest || self.no_prompt { None } else { Questions::possible(true) };
+        let parts = KernelParts::new(self.plane.clone()).recording(recording).asking(questions);
         let kernel = if at_rest { parts.at_rest() } else { parts }.kernel()?;
         let places = Places::find(self.workspace.as_deref())?;
         let vm = compose::vm(&kernel, self.policy()?, &places, Explain::Known)?;

@@ -51,6 +51,9 @@ pub(crate) struct Run {
     /// Let it connect to this host and port, by name, such as api.example.com:443 or *.example.org:443.
     #[arg(long, value_name = "HOST:PORT")]
     allow_net: Vec<String>,
+    /// Let this machine reach a port that the program listens on: the same at 127.0.0.1, another, or any that is free (*).
+    #[arg(long, value_name = "[HOSTPORT:]PORT")]
+    listen: Vec<String>,
     /// Let this name lead to that address, for names that only tests have. Whether it may be dialled is for the policy to say.
     #[arg(long, value_name = "NAME[:PORT]=ADDRESS[:PORT]")]
     resolve: Vec<String>,
@@ -255,7 +258,12 @@ impl Run {
 
     fn tell(&self, vm: &Vm, report: &ExecutionReport, captured: &Captured, asked: &[Told]) -> Result<(), Failure> {
         if self.json {
-            return super::print(&json::of_report(&self.identity(&vm.plane().name), report, captured, asked));
+            return super::print(&json::of_report(
+                &self.identity(&vm.plane().name),
+                report,
+                captured,
+                (asked, vm.sandbox_events(report)),
+            ));
         }
         human::print(report, self.explain);
         Ok(())
@@ -306,6 +314,19 @@ impl Run {
         Ok(command.stdin(input).stdout(output).stderr(output))
     }
 
+    /// What the options say about the network.
+    fn network(&self) -> Option<Value> {
+        let mut network = Map::new();
+        if !self.allow_net.is_empty() {
+            network.insert("mode".to_owned(), json!("allowlist"));
+            network.insert("allow".to_owned(), json!(self.allow_net));
+        }
+        if !self.listen.is_empty() {
+            network.insert("listen".to_owned(), json!(self.listen));
+        }
+        (!network.is_empty()).then_some(Value::Object(network))
+    }
+
     /// The policy with what the options say. Options are the host's own words, so they may widen it.
     fn narrowed(&self, policy: Policy) -> Result<Policy, Failure> {
         let mut limits = Map::new();
@@ -320,7 +341,7 @@ impl Run {
         }
         let isolation = self.isolation.map(|tier| json!({ "require": tier.name() }));
         let calls = self.calls.map(|calls| json!({ "calls": calls.name() }));
-        let network = (!self.allow_net.is_empty()).then(|| json!({ "mode": "allowlist", "allow": self.allow_net }));
+        let network = self.network();
         let sections = [("isolation", isolation), ("commands", calls), ("network", network)];
         let unchanged = sections.iter().all(|(_, section)| section.is_none()) && !self.overlay;
         if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && unchanged {

@@ -45,10 +45,7 @@ impl Run {
     /// The run's policy; where it is to be run and forgotten, without a network, whose other end would not forget.
     fn dry_policy(&self) -> Result<Policy, Failure> {
         let policy = self.narrowed(crate::policy_file::find(self.policy_name())?)?;
-        if !self.overlay {
-            return Ok(policy);
-        }
-        Ok(policy.with_lines(r#"{"version": 1, "network": {"mode": "deny"}}"#, "dry run")?)
+        Ok(if self.overlay { policy.without_network() } else { policy })
     }
 
     /// What the arguments name that is there: the program may look at it. The kernel itself looks at no files.

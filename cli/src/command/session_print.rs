@@ -31,7 +31,8 @@ pub(super) fn line(report: &CommandReport) -> String {
         CommandState::Running => {
             let pid = report.pid.map(|pid| format!(" as process {pid}")).unwrap_or_default();
             let ready = if report.ready { "ready" } else { "not ready yet" };
-            format!("running{pid} for {} ms, {ready}", report.uptime_ms)
+            let at = report.published.iter().map(human::published).collect::<String>();
+            format!("running{pid} for {} ms, {ready}{at}", report.uptime_ms)
         }
         CommandState::Restarting => format!("{}, about to be started again", ended(report)),
         CommandState::Ended => ended(report),

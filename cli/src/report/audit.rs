@@ -3,6 +3,7 @@
 use crate::escape::{json, shown};
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::prompt::Remember;
 use cofferdam_bridge::verdict::{RuleRef, Verdict};
 use cofferdam_kernel::audit::{Event, ReadRecord, Record, Verified};
 use schemars::schema_for;
@@ -113,20 +114,40 @@ fn what(event: &Event) -> String {
             format!("{said} {} of {}{}", shown(&decided.access), shown(&decided.subject), by(decided.rule.as_ref()))
         }
         Event::Prompted(asked) => {
-            format!("{} {} of {}", shown(&asked.prompt), shown(&asked.access), shown(&asked.subject))
+            let by = by(asked.rule.as_ref());
+            format!("{} {} of {}{by}", shown(&asked.prompt), shown(&asked.access), shown(&asked.subject))
         }
         Event::Answered(answered) => {
-            format!("{} {} by {}", shown(&answered.prompt), verdict(answered.verdict), shown(&answered.by))
+            let lasts = answered.lasts.map(|lasts| format!(", {}", lasting(lasts))).unwrap_or_default();
+            format!(
+                "{} {} {} of {} by {} after {} ms{lasts}",
+                shown(&answered.prompt),
+                verdict(answered.verdict),
+                shown(&answered.access),
+                shown(&answered.subject),
+                shown(&answered.by),
+                answered.waited_ms
+            )
         }
         Event::Granted(grant) => format!(
-            "{} {} {} of {}, {}",
+            "{} for {} of {}, {}",
             shown(&grant.grant),
-            verdict(grant.verdict),
             shown(&grant.access),
             shown(&grant.subject),
-            shown(&grant.lasts)
+            lasting(grant.lasts)
         ),
-        Event::Revoked(grant) => format!("{}: {}", shown(&grant.grant), shown(&grant.why)),
+        Event::GrantUsed(used) => {
+            format!("{} for {} of {}", shown(&used.grant), shown(&used.access), shown(&used.subject))
+        }
+        Event::Revoked(grant) => {
+            format!(
+                "{} for {} of {}: {}",
+                shown(&grant.grant),
+                shown(&grant.access),
+                shown(&grant.subject),
+                shown(&grant.why)
+            )
+        }
         Event::Guard(seen) => {
             format!("{}: {} of {}, {}", shown(&seen.figure), seen.observed, seen.limit, shown(&seen.outcome))
         }
@@ -153,6 +174,15 @@ fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Allow => "allow",
         Verdict::Deny => "deny",
         Verdict::Prompt => "prompt",
+        _ => "?",
+    }
+}
+
+fn lasting(lasts: Remember) -> &'static str {
+    match lasts {
+        Remember::Once => "once",
+        Remember::Session => "for the session",
+        Remember::Always => "until revoked or expired",
         _ => "?",
     }
 }

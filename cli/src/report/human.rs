@@ -6,6 +6,7 @@ use crate::escape::{sentences, shown};
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::LimitName;
+use cofferdam_bridge::published_port::PublishedPort;
 use cofferdam_bridge::verdict::Denial;
 use std::io::{IsTerminal, Write};
 
@@ -14,9 +15,14 @@ pub(crate) fn print(report: &ExecutionReport, explained: bool) {
     print_lines(&lines(report, explained));
 }
 
+/// Where a port of a run is, to stand behind what else is told of the run.
+pub(crate) fn published(port: &PublishedPort) -> String {
+    format!(", port {} at 127.0.0.1:{}", port.port, port.host_port)
+}
+
 /// Prints one line about a danger, before the run.
 pub(crate) fn warn(sentence: &str) {
-    print_lines(&[format!("cofferdam: warning: {sentence}")]);
+    print_lines(&[format!("cofferdam: warning: {}", sentences(sentence))]);
 }
 
 /// Prints one line about something that was found.

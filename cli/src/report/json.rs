@@ -10,7 +10,10 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ChangeSummary, ExecutionReport};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::host_traffic::HostTraffic;
+use cofferdam_bridge::own_process::OwnProcess;
 use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion};
+use cofferdam_bridge::published_port::PublishedPort;
+use cofferdam_bridge::sandbox_event::SandboxEvent;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::Denial;
 use schemars::{JsonSchema, schema_for};
@@ -66,6 +69,12 @@ struct RunResult<'a> {
     /// What was asked at the terminal, and what it came to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     prompts: Vec<Asked<'a>>,
+    /// What the sandbox refused or ended the run for, in the words that hosts match on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sandbox_events: Vec<SandboxEvent>,
+    /// Its own processes, those that lived long enough to be seen; `usage.tasks` tells how many there were in all.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    processes: &'a [OwnProcess],
     /// Files that other tools may execute later.
     executable_later: &'a [String],
     /// What the run changed, where changes are kept apart and there are some.
@@ -74,6 +83,9 @@ struct RunResult<'a> {
     /// What the run did over the network, by host and port, where the policy names hosts.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     network: &'a [HostTraffic],
+    /// Its ports that the host's loopback had, and what came there.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    published: &'a [PublishedPort],
     /// The sequence number of its start in the audit log, where it is recorded: `cofferdam audit show` shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_sequence: Option<u64>,
@@ -111,9 +123,12 @@ impl<'a> RunResult<'a> {
             enforcement: None,
             denials: Vec::new(),
             prompts: Vec::new(),
+            sandbox_events: Vec::new(),
+            processes: &[],
             executable_later: &[],
             changes: None,
             network: &[],
+            published: &[],
             audit_sequence: None,
             error: None,
         }
@@ -132,7 +147,7 @@ pub(crate) fn of_report(
     identity: &Identity<'_>,
     report: &ExecutionReport,
     captured: &Captured,
-    asked: &[Told],
+    (asked, sandbox_events): (&[Told], Vec<SandboxEvent>),
 ) -> String {
     let mut result = RunResult::new(identity, exit_code::of_cause(&report.cause));
     (result.stdout, result.stdout_base64) = text(&captured.stdout);
@@ -143,9 +158,12 @@ pub(crate) fn of_report(
     result.denials.clone_from(&report.denials);
     result.prompts =
         asked.iter().map(|told| Asked { question: &told.prompt.question, outcome: told.outcome }).collect();
+    result.sandbox_events = sandbox_events;
+    result.processes = &report.processes;
     result.executable_later = &report.executable_later;
     result.changes = report.changes.as_ref();
     result.network = &report.network;
+    result.published = &report.published;
     result.audit_sequence = captured.audit_sequence;
     result.line()
 }

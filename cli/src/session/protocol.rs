@@ -2,6 +2,7 @@
 
 use crate::base64;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::published_port::PublishedPort;
 use cofferdam_kernel::session::{CommandFailure, CommandState, CommandStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -143,6 +144,9 @@ pub(crate) struct CommandReport {
     pub(crate) pid: Option<u32>,
     pub(crate) running: bool,
     pub(crate) ready: bool,
+    /// Which ports of its network the host's loopback has, and where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) published: Vec<PublishedPort>,
     pub(crate) exit_code: Option<i32>,
     pub(crate) exit_signal: Option<i32>,
     pub(crate) ended_by: Option<String>,
@@ -166,6 +170,7 @@ impl CommandReport {
             pid: status.pid,
             running,
             ready: status.ready,
+            published: status.published,
             exit_code: status.exit_code,
             exit_signal: status.exit_signal,
             ended_by: status.ended_by,

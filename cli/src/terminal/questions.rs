@@ -172,6 +172,10 @@ impl Prompter for Questions {
         }
     }
 
+    fn name(&self) -> &str {
+        "terminal"
+    }
+
     fn settled(&self, id: &PromptId, outcome: PromptOutcome) {
         if let Some(told) = lock(&self.0.told).iter_mut().find(|told| told.prompt.id == *id) {
             told.outcome = Some(outcome);

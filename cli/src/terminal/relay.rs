@@ -4,6 +4,7 @@ use super::questions::Questions;
 use super::raw::{self, RawTerminal};
 use super::signals::{Received, Signals};
 use crate::failure::{Failure, io};
+use crate::report::human;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionReport};
 use cofferdam_bridge::execution::ExecutionSignal;
@@ -67,6 +68,9 @@ pub(crate) async fn run_asking(
     let mut signals = Signals::take().map_err(|error| io("signals cannot be handed on", &error))?;
     let command = if mode == Mode::Terminal { command.terminal(raw::size()) } else { command };
     let execution = command.spawn().await?;
+    for port in execution.published() {
+        human::note(&format!("port {} of the run is at 127.0.0.1:{}", port.port, port.host_port));
+    }
     let controller = execution.controller();
     let terminal = match mode {
         Mode::Terminal => {

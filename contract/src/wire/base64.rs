@@ -17,17 +17,26 @@ const VALUES: [u8; 256] = {
 
 /// Encodes bytes, with padding.
 pub(super) fn encode(bytes: &[u8]) -> String {
-    let letter = |value: u32| char::from(ALPHABET.get((value & 63) as usize).copied().unwrap_or(b'='));
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| group.get(at).copied().map_or(0, u32::from);
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        text.push(letter(bits >> 18));
-        text.push(letter(bits >> 12));
-        text.push(if group.len() > 1 { letter(bits >> 6) } else { '=' });
-        text.push(if group.len() > 2 { letter(bits) } else { '=' });
+    let letter = |value: u32| ALPHABET.get((value & 63) as usize).copied().unwrap_or(b'=');
+    let mut text = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    let (groups, rest) = bytes.as_chunks::<3>();
+    for [one, two, three] in groups {
+        let bits = u32::from(*one) << 16 | u32::from(*two) << 8 | u32::from(*three);
+        text.extend_from_slice(&[letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), letter(bits)]);
     }
-    text
+    match rest {
+        [one] => {
+            let bits = u32::from(*one) << 16;
+            text.extend_from_slice(&[letter(bits >> 18), letter(bits >> 12), b'=', b'=']);
+        }
+        [one, two] => {
+            let bits = u32::from(*one) << 16 | u32::from(*two) << 8;
+            text.extend_from_slice(&[letter(bits >> 18), letter(bits >> 12), letter(bits >> 6), b'=']);
+        }
+        _ => {}
+    }
+    // The alphabet is ASCII.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Decodes; `None` for what is not exactly one encoding of some bytes.
@@ -37,27 +46,41 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let padding = text.iter().rev().take(2).take_while(|letter| **letter == b'=').count();
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let letters = text.get(..text.len() - padding)?;
-    for group in letters.chunks(4) {
-        let mut bits = 0_u32;
-        for at in 0..4 {
-            let value = group.get(at).map_or(0, |letter| VALUES.get(usize::from(*letter)).copied().unwrap_or(NONE));
-            if value == NONE {
-                return None;
-            }
-            bits = bits << 6 | u32::from(value);
-        }
-        let whole = bits.to_be_bytes();
-        let length = group.len() - 1;
-        let (kept, rest) = whole.get(1..)?.split_at_checked(length)?;
-        // What stands behind the last byte must be nothing, so that each text means other bytes.
-        if length == 0 || rest.iter().any(|byte| *byte != 0) {
+    let (groups, rest) = letters.as_chunks::<4>();
+    let mut bytes = Vec::with_capacity(letters.len() / 4 * 3 + 2);
+    for group in groups {
+        let values = group.map(|letter| VALUES.get(usize::from(letter)).copied().unwrap_or(NONE));
+        let bits = values.iter().fold(0_u32, |bits, value| bits << 6 | u32::from(value & 63));
+        // No letter has a value beyond 63.
+        if values.iter().fold(0, |all, value| all | value) > 63 {
             return None;
         }
-        bytes.extend_from_slice(kept);
+        let [_, one, two, three] = bits.to_be_bytes();
+        bytes.extend_from_slice(&[one, two, three]);
     }
+    last(rest, &mut bytes)?;
     Some(bytes)
+}
+
+/// The one or two bytes that two or three letters before padding mean.
+fn last(letters: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
+    let mut bits = 0_u32;
+    for at in 0..4 {
+        let value = letters.get(at).map_or(0, |letter| VALUES.get(usize::from(*letter)).copied().unwrap_or(NONE));
+        if value == NONE {
+            return None;
+        }
+        bits = bits << 6 | u32::from(value);
+    }
+    let whole = bits.to_be_bytes();
+    let (kept, rest) = whole.get(1..)?.split_at_checked(letters.len().saturating_sub(1))?;
+    // What stands behind the last byte must be nothing, so that each text means other bytes.
+    if letters.len() == 1 || rest.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    bytes.extend_from_slice(kept);
+    Some(())
 }
 
 #[cfg(test)]

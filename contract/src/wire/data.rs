@@ -1,6 +1,7 @@
 //! A value that crosses the wire, whatever the encoding.
 
 use super::base64;
+use super::name::Name;
 use serde_json::{Map, Number, Value};
 
 /// A value. JSON has no bytes of its own: there they stand as base64 text, and who expects bytes reads either.
@@ -24,13 +25,13 @@ pub enum Data {
     /// Values in order.
     List(Vec<Self>),
     /// Values by name, in the order in which they came; no name stands twice.
-    Map(Vec<(String, Self)>),
+    Map(Vec<(Name, Self)>),
 }
 
 impl Data {
     /// A map.
-    pub fn map<const N: usize>(entries: [(&str, Self); N]) -> Self {
-        Self::Map(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    pub fn map<const N: usize>(entries: [(&'static str, Self); N]) -> Self {
+        Self::Map(entries.into_iter().map(|(name, value)| (Name::fixed(name), value)).collect())
     }
 
     /// Text.
@@ -41,7 +42,7 @@ impl Data {
     /// The value of that name in a map.
     pub fn get(&self, name: &str) -> Option<&Self> {
         match self {
-            Self::Map(entries) => entries.iter().find(|(own, _)| own == name).map(|(_, value)| value),
+            Self::Map(entries) => entries.iter().find(|(own, _)| **own == *name).map(|(_, value)| value),
             _ => None,
         }
     }
@@ -49,7 +50,7 @@ impl Data {
     /// The value of that name, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
         match self {
-            Self::Map(entries) => entries.iter_mut().find(|(own, _)| own == name).map(|(_, value)| value),
+            Self::Map(entries) => entries.iter_mut().find(|(own, _)| **own == *name).map(|(_, value)| value),
             _ => None,
         }
     }
@@ -58,7 +59,7 @@ impl Data {
     pub fn take(&mut self, name: &str) -> Option<Self> {
         match self {
             Self::Map(entries) => {
-                let at = entries.iter().position(|(own, _)| own == name)?;
+                let at = entries.iter().position(|(own, _)| **own == *name)?;
                 Some(entries.swap_remove(at).1)
             }
             _ => None,
@@ -101,9 +102,9 @@ impl Data {
             Self::Text(text) => Value::String(text),
             Self::Bytes(bytes) => Value::String(base64::encode(&bytes)),
             Self::List(values) => values.into_iter().map(Self::into_json).collect(),
-            Self::Map(entries) => {
-                Value::Object(entries.into_iter().map(|(name, value)| (name, value.into_json())).collect::<Map<_, _>>())
-            }
+            Self::Map(entries) => Value::Object(
+                entries.into_iter().map(|(name, value)| (name.into(), value.into_json())).collect::<Map<_, _>>(),
+            ),
         }
     }
 }
@@ -117,7 +118,7 @@ impl From<Value> for Data {
             Value::String(text) => Self::Text(text),
             Value::Array(values) => Self::List(values.into_iter().map(Self::from).collect()),
             Value::Object(entries) => {
-                Self::Map(entries.into_iter().map(|(name, value)| (name, Self::from(value))).collect())
+                Self::Map(entries.into_iter().map(|(name, value)| (name.into(), Self::from(value))).collect())
             }
         }
     }
@@ -153,7 +154,7 @@ impl serde::Serialize for Data {
             Self::Text(text) => serializer.serialize_str(text),
             Self::Bytes(bytes) => serializer.serialize_str(&base64::encode(bytes)),
             Self::List(values) => serializer.collect_seq(values),
-            Self::Map(entries) => serializer.collect_map(entries.iter().map(|(name, value)| (name, value))),
+            Self::Map(entries) => serializer.collect_map(entries.iter().map(|(name, value)| (&**name, value))),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::data::Data;
 use super::fault::WireFault;
+use super::name::Name;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use std::cell::Cell;
@@ -101,9 +102,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Data, A::Error> {
         let inner = self.deeper().ok_or_else(|| A::Error::custom("too deep"))?;
-        let mut entries: Vec<(String, Data)> = Vec::new();
+        let mut entries: Vec<(Name, Data)> = Vec::new();
         let mut seen = Names::default();
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(name) = map.next_key_seed(NameSeed)? {
             if !seen.first(&name, &entries) {
                 self.fault.set(WireFault::DuplicateKey);
                 return Err(A::Error::custom("a name stands twice"));
@@ -115,18 +116,41 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
+/// A name, which is seldom worth memory of its own.
+struct NameSeed;
+
+impl<'de> DeserializeSeed<'de> for NameSeed {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        Ok(Name::from(name))
+    }
+}
+
 /// The names of a map so far. A large map must not cost the square of its size.
 #[derive(Default)]
 pub(super) struct Names(HashSet<String>);
 
 impl Names {
     /// Whether `name` is none of those that `entries` holds.
-    pub(super) fn first(&mut self, name: &str, entries: &[(String, Data)]) -> bool {
+    pub(super) fn first(&mut self, name: &str, entries: &[(Name, Data)]) -> bool {
         if entries.len() < SMALL {
-            return entries.iter().all(|(own, _)| own != name);
+            return entries.iter().all(|(own, _)| **own != *name);
         }
         if self.0.is_empty() {
-            self.0.extend(entries.iter().map(|(own, _)| own.clone()));
+            self.0.extend(entries.iter().map(|(own, _)| own.to_string()));
         }
         self.0.insert(name.to_owned())
     }

@@ -148,6 +148,11 @@ impl KernelSession {
         Some(Message::Notification { method: method::CANCEL.to_owned(), params }.into_data())
     }
 
+    /// A call was not sent: no answer comes.
+    pub fn unsent(&mut self, id: u64) {
+        self.pending.remove(&id);
+    }
+
     /// Takes one message of the plane. After a fault the session has ended.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use super::data::Data;
 use super::fault::WireFault;
+use super::name::Name;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 
@@ -90,8 +91,9 @@ impl Message {
 
     /// As data that can be encoded.
     pub fn into_data(self) -> Data {
-        let mut entries = vec![("jsonrpc".to_owned(), Data::text("2.0"))];
-        let mut add = |name: &str, value: Data| entries.push((name.to_owned(), value));
+        let mut entries = Vec::with_capacity(4);
+        let mut add = |name: &'static str, value: Data| entries.push((Name::fixed(name), value));
+        add("jsonrpc", Data::text("2.0"));
         match self {
             Self::Request { id, method, params } => {
                 add("id", Data::Unsigned(id));

@@ -21,5 +21,8 @@ pub mod json;
 pub mod kernel_session;
 pub mod message;
 pub mod method;
+mod name;
 pub mod plane_session;
 pub mod typed;
+
+pub use name::Name;

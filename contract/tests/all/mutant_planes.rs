@@ -20,6 +20,11 @@ fn assert_caught(plane: &dyn Fn() -> Plane, group: Group, faults: &[Fault]) {
 }
 
 #[test]
+fn b7_there_are_forty_mutants_of_planes_alone() {
+    assert!(Fault::ConnectsEverything as usize + 1 >= 40);
+}
+
+#[test]
 fn b7_mutants_that_misdescribe_themselves_are_caught() {
     use Fault::*;
     let faults = [

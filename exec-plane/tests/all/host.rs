@@ -38,7 +38,7 @@ impl ExecutionEventSink for Queue {
 pub(crate) struct Host {
     pub(crate) plane: HostPlane,
     pub(crate) vm_id: VmId,
-    context: ContextId,
+    pub(crate) context: ContextId,
 }
 
 /// A run, its events, and what was printed so far.

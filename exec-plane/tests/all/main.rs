@@ -8,5 +8,6 @@ mod c4_output;
 mod c9_ends;
 mod host;
 mod limits;
+mod prepared;
 mod refusals;
 mod terminal;

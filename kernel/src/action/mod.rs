@@ -56,6 +56,7 @@ mod define;
 mod job;
 mod outcome;
 mod perform;
+mod permission;
 mod registry;
 mod rehearse;
 mod step;

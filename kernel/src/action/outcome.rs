@@ -5,6 +5,7 @@ use crate::audit::Figures;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::event::ChangeSummary;
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::own_process::OwnProcess;
 use cofferdam_bridge::usage::Usage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,9 @@ pub struct OwnProcesses {
     /// Processes and threads that it started, as the plane counted them; absent where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
+    /// Those among them that lived long enough to be seen, program by program; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<OwnProcess>,
     /// How many are left: none, for an execution ends with everything in it.
     pub left: u64,
 }

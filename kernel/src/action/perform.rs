@@ -5,20 +5,18 @@ use super::define::Place;
 use super::job::{JobRecord, StartedJob};
 use super::outcome::{ActionResult, OwnProcesses, StepReport, Telemetry};
 use super::registry::{Actions, Registered};
-use super::step::{Runs, Step, StepEnd};
-use super::{LONGEST_ARGUMENTS, USUAL_TIMEOUT};
+use super::step::{Plan, Runs, Step, StepEnd};
+use super::{LONGEST_ARGUMENTS, USUAL_TIMEOUT, permission};
 use crate::command::Command;
 use crate::error::KernelError;
-use crate::policy::Access;
 use crate::telemetry;
 use crate::vm::Vm;
-use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::StreamMode;
 use cofferdam_bridge::exit_cause::ExitCause;
-use cofferdam_bridge::profile::{Changes, NetworkMode};
-use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
+use cofferdam_bridge::own_process::OwnProcess;
+use cofferdam_bridge::profile::Changes;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -114,6 +112,7 @@ impl Actions {
         }
         telemetry::action_ended(&record);
         recording.action_ended(vm.id(), &record, ends.len(), &telemetry.after).await?;
+        let seen = ends.iter().flat_map(|end| &end.report.processes).take(OwnProcess::MOST).cloned().collect();
         let started = ends.iter().map(|end| end.report.usage.tasks).try_fold(0, |sum, tasks| Some(sum + tasks?));
         Ok(ActionResult {
             job_id: record.job.job_id,
@@ -124,7 +123,7 @@ impl Actions {
             error,
             steps: ends.iter().map(StepReport::of).collect(),
             telemetry,
-            processes: OwnProcesses { started, left: 0 },
+            processes: OwnProcesses { started, seen, left: 0 },
             elapsed_ms,
             log_sequence,
         })
@@ -152,22 +151,25 @@ impl Actions {
         progress: &mut Progress,
     ) -> Result<(), BridgeError> {
         let prepared = action.prepare(arguments, &Place::new(vm.start_directory()))?;
-        let accesses = prepared.plan.accesses;
-        permitted(vm, &accesses).map_err(|error| error.error().clone())?;
-        if prepared.plan.steps.len() > 1 && vm.profile().filesystem.changes == Changes::Overlay {
+        let Plan { accesses, mut steps } = prepared.plan;
+        permission::obtain(vm, &accesses, deadline).await?;
+        permission::ask_once(vm, &mut steps);
+        if steps.len() > 1 && vm.profile().filesystem.changes == Changes::Overlay {
             let message = "the action runs several programs, and where changes are kept apart none would see what the one before changed; \
                            make one program of them, or let changes be direct";
             return Err(BridgeError::new(ErrorCode::UnsupportedOperation, message));
         }
-        for step in &prepared.plan.steps {
+        for step in &steps {
             let end = self.take(vm, step, deadline).await.map_err(|error| error.error().clone())?;
-            let failure = failure_of(step, &end);
+            let failure = failure_of(step, &end).map(|error| vm.telling(&end.report.cause, error));
             progress.ends.push(end);
             if let Some(error) = failure {
                 return Err(error);
             }
         }
-        progress.output = Some((prepared.conclude)(&progress.ends).map_err(|error| explained(vm, &accesses, error))?);
+        let explained = |error| permission::explained(vm, &accesses, &progress.ends, error);
+        let output = (prepared.conclude)(&progress.ends).map_err(explained)?;
+        progress.output = Some(output);
         Ok(())
     }
 
@@ -239,42 +241,6 @@ fn too_long(error: &BridgeError) -> u64 {
     error.details.get("observed_bytes").and_then(Value::as_u64).unwrap_or(u64::MAX)
 }
 
-/// Asks the policy about everything that an action says it will do, before any of it is done. What the plane sees better than anybody
-/// outside (where links lead) is left to a plane that holds the rules on files.
-pub(super) fn permitted(vm: &Vm, accesses: &[Access]) -> Result<(), KernelError> {
-    let holds_files = vm.plane().has(Feature::FilesystemRules);
-    for access in accesses {
-        let decision = vm.decide(access)?;
-        telemetry::decided(access, &decision);
-        let on_file = matches!(access, Access::Read(_) | Access::Write(_));
-        if decision.verdict == Verdict::Allow || (on_file && holds_files && decision.rule.is_none()) {
-            continue;
-        }
-        let error = refused(access, decision.rule, decision.remedy);
-        return Err(match access {
-            Access::Connect(..) => error.with("reason", network_reason(vm)),
-            _ => error,
-        }
-        .into());
-    }
-    Ok(())
-}
-
-/// Why an address is refused, by the names that planes use, too.
-fn network_reason(vm: &Vm) -> &'static str {
-    match vm.profile().network.mode {
-        NetworkMode::Allowlist => "network_allowlist_blocked",
-        _ => "network_blocked",
-    }
-}
-
-fn refused(access: &Access, rule: Option<RuleRef>, remedy: Option<String>) -> BridgeError {
-    let (name, subject) = access.told();
-    let mut denial = Denial::new(name, subject);
-    (denial.rule, denial.remedy) = (rule, remedy);
-    BridgeError::denied(&denial)
-}
-
 /// Why a step failed, if it did.
 fn failure_of(step: &Step, end: &StepEnd) -> Option<BridgeError> {
     let program = &end.program;
@@ -301,16 +267,4 @@ fn failure_of(step: &Step, end: &StepEnd) -> Option<BridgeError> {
             Some(BridgeError::new(cause.code().unwrap_or(ErrorCode::ActionFailed), message))
         }
     }
-}
-
-/// `error`, with the policy's refusal where the sandbox hides or holds what the action asked for.
-fn explained(vm: &Vm, accesses: &[Access], error: BridgeError) -> BridgeError {
-    if !matches!(error.code, ErrorCode::NotFound | ErrorCode::IoFailed) {
-        return error;
-    }
-    let denied = accesses.iter().find_map(|access| {
-        let decision = vm.decide(access).ok()?;
-        (decision.verdict != Verdict::Allow).then(|| refused(access, decision.rule, decision.remedy))
-    });
-    denied.unwrap_or(error)
 }

@@ -1,6 +1,7 @@
 //! A dry run of an action: what it would ask for, and what the policy says to that.
 
 use super::define::Place;
+use super::permission::{self, Beforehand};
 use super::registry::Actions;
 use crate::dry_run::{Decided, DryRun, decide_all};
 use crate::error::KernelError;
@@ -8,6 +9,7 @@ use crate::vm::Vm;
 use cofferdam_bridge::descriptor::Preflight;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::verdict::Verdict;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +22,9 @@ pub struct ActionDryRun {
     pub action: String,
     /// Whether it would be run.
     pub would_run: bool,
+    /// Whether the host would be asked on the way, whose no would refuse it: `decisions` tells about what.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub would_ask: bool,
     /// Why it would not be: its arguments do not fit, the policy refuses, a program is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<BridgeError>,
@@ -59,6 +64,7 @@ impl Actions {
         let mut told = ActionDryRun {
             action: name.to_owned(),
             would_run: false,
+            would_ask: false,
             refusal: None,
             decisions: Vec::new(),
             steps: Vec::new(),
@@ -75,7 +81,12 @@ impl Actions {
             }
         };
         told.decisions = decide_all(vm.shared(), &plan.accesses)?;
-        told.refusal = super::perform::permitted(vm, &plan.accesses).err().map(|error| error.error().clone());
+        for access in &plan.accesses {
+            if let Beforehand::Refused(error) = permission::beforehand(vm, access)? {
+                told.refusal.get_or_insert(error);
+            }
+        }
+        told.would_ask = told.refusal.is_none() && told.decisions.iter().any(|one| one.verdict == Verdict::Prompt);
         for step in &plan.steps {
             let DryRun { refusal, program, .. } = match self.command(vm, step) {
                 Ok((command, _)) => command.dry_run(&[])?,

@@ -5,11 +5,13 @@
 
 use super::action_event::{ActionEnded, ActionStarted};
 use super::own_event::{Checkpoint, Recovered, Retired, SegmentBegin, SegmentEnd};
+use super::prompt_event::{Answered, GrantUsed, Granted, Prompted, Revoked};
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ChangeSummary;
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::Limits;
+use cofferdam_bridge::own_process::OwnProcess;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::{Denial, RuleRef, Verdict};
 use schemars::JsonSchema;
@@ -43,6 +45,8 @@ pub enum Event {
     Answered(Box<Answered>),
     /// An answer is remembered.
     Granted(Box<Granted>),
+    /// What is remembered allowed something.
+    GrantUsed(Box<GrantUsed>),
     /// What was remembered is no longer.
     Revoked(Box<Revoked>),
     /// A threshold of the guard was passed, in either direction, or made a request wait or fail.
@@ -90,6 +94,7 @@ impl Event {
             Self::Prompted(_) => "prompted",
             Self::Answered(_) => "answered",
             Self::Granted(_) => "granted",
+            Self::GrantUsed(_) => "grant_used",
             Self::Revoked(_) => "revoked",
             Self::Guard(_) => "guard",
             Self::ChangesCommitting(_) => "changes_committing",
@@ -163,6 +168,9 @@ pub struct Ended {
     pub cause: ExitCause,
     /// What it used: `tasks` are exactly its own processes and threads.
     pub usage: Usage,
+    /// Those among its own processes that lived long enough to be seen; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<OwnProcess>,
     /// What held.
     pub enforcement: Enforcement,
     /// How many distinct accesses were refused on the way. Each of the first 64 has a record of its own, of kind `decision`.
@@ -211,69 +219,6 @@ pub struct Decided {
     /// How often, where that was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
-}
-
-/// Somebody is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[non_exhaustive]
-pub struct Prompted {
-    /// The prompt's id, by which its answer names it.
-    pub prompt: String,
-    /// What is asked for.
-    pub access: String,
-    /// Of what.
-    pub subject: String,
-    /// The rule that wants somebody to be asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RuleRef>,
-    /// How long is waited, in milliseconds; then it is refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-}
-
-/// A prompt came to its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[non_exhaustive]
-pub struct Answered {
-    /// The prompt's id.
-    pub prompt: String,
-    /// How.
-    pub verdict: Verdict,
-    /// By whom or what: `host`, `terminal`, `timeout`, `cancelled`, `grant` …
-    pub by: String,
-    /// For how long it holds: `once`, `session`, `always` …
-    pub lasts: String,
-    /// How many waiting requests it answered.
-    pub requests: u64,
-}
-
-/// An answer is remembered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[non_exhaustive]
-pub struct Granted {
-    /// The grant's id.
-    pub grant: String,
-    /// What it answers from now on.
-    pub verdict: Verdict,
-    /// To what is asked for.
-    pub access: String,
-    /// Of what.
-    pub subject: String,
-    /// For how long: `session`, `always` …
-    pub lasts: String,
-    /// Until when, in RFC 3339; absent where it does not expire.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
-}
-
-/// What was remembered is no longer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[non_exhaustive]
-pub struct Revoked {
-    /// The grant's id.
-    pub grant: String,
-    /// Why: `revoked`, `expired` …
-    pub why: String,
 }
 
 /// What the guard saw and did.

@@ -62,7 +62,7 @@ impl Event {
             Self::Refused(_) => Some(Verdict::Deny),
             Self::Prompted(_) => Some(Verdict::Prompt),
             Self::Answered(answered) => Some(answered.verdict),
-            Self::Granted(granted) => Some(granted.verdict),
+            Self::Granted(_) | Self::GrantUsed(_) => Some(Verdict::Allow),
             _ => None,
         }
     }
@@ -79,7 +79,10 @@ impl Event {
                 std::iter::once(refused.subject.as_str()).chain(denied).collect()
             }
             Self::Prompted(prompted) => vec![&prompted.subject],
+            Self::Answered(answered) => vec![&answered.subject],
             Self::Granted(granted) => vec![&granted.subject],
+            Self::GrantUsed(used) => vec![&used.subject],
+            Self::Revoked(revoked) => vec![&revoked.subject],
             Self::ChangesCommitting(touched) | Self::ChangesCommitted(touched) | Self::ChangesDiscarded(touched) => {
                 vec![&touched.workspace]
             }

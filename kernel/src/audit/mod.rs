@@ -13,6 +13,7 @@ mod hexadecimal;
 mod instant;
 mod log;
 mod own_event;
+mod prompt_event;
 mod reader;
 mod record;
 mod recorder;
@@ -24,14 +25,12 @@ mod ticket;
 mod verify;
 
 pub use action_event::{ActionEnded, ActionStarted};
-pub use event::{
-    Answered, ChangesTouched, Decided, Ended, Event, Figures, Granted, Guarded, Note, Prompted, RecordedArguments,
-    Refused, Revoked, Started,
-};
+pub use event::{ChangesTouched, Decided, Ended, Event, Figures, Guarded, Note, RecordedArguments, Refused, Started};
 pub use fault::{Fault, FaultKind};
 pub use filter::Filter;
 pub use instant::format_time;
 pub use own_event::{Checkpoint, FORMAT, Recovered, Retired, SegmentBegin, SegmentEnd, Signature};
+pub use prompt_event::{Answered, GrantUsed, Granted, Prompted, Revoked};
 pub use reader::{ReadRecord, Reader};
 pub use record::{About, LONGEST_LINE, ORIGIN, Record};
 pub use recorder::{Durability, Recorder};

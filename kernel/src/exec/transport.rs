@@ -18,7 +18,8 @@ impl Vm {
     ///
     /// The program must lie beneath a prefix of the policy's `commands.allow` once all links are followed, and so must the interpreter
     /// that a script names; the file that was checked is the one that runs. It starts with the policy's environment and the request's
-    /// variables, and nothing else. The answer comes when the program has ended, and all that it started with it.
+    /// variables, and nothing else. The answer comes when the program has ended, and all that it started with it, or has let go of its output,
+    /// for as long as `output_wait_ms` says.
     ///
     /// ```
     /// # use cofferdam_bridge::{error::BridgeError, exec::RunProgram, execution::ExecutionBridge};
@@ -48,7 +49,8 @@ impl Vm {
             .args(request.argv)
             .held()
             .stdin(StreamMode::Piped)
-            .timeout(Duration::from_millis(request.timeout_ms));
+            .timeout(Duration::from_millis(request.timeout_ms))
+            .wait_for_output(Duration::from_millis(request.output_wait_ms));
         for (name, value) in request.env {
             command = command.env(name, value);
         }

@@ -3,9 +3,9 @@
 use super::builtin::{PROTECTED, SECRETS};
 use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
-use super::overwritten;
 use super::tree::invalid;
 use super::validated::Policy;
+use super::{listen_rule, overwritten};
 use cofferdam_bridge::decide::{CommandRules, FilesystemRules};
 use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
@@ -291,7 +291,7 @@ fn network(profile: &mut ExecutionProfile, layer: &Document) {
     for (host, entry) in &layer.network_allow {
         profile.network.allow.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
     }
-    profile.network.listen.extend_from_slice(&layer.listen);
+    listen_rule::publish(&mut profile.network, &layer.listen);
     if let Some(tls) = layer.tls {
         profile.network.tls = tls;
     }

@@ -1,5 +1,6 @@
 //! A policy file, read and checked on its own: keys, types, units. What it extends is not looked at here.
 
+use super::listen_rule::{ListenRule, listen_rule};
 use super::network_rule::{HostRule, host_rule};
 use super::quantity;
 use super::tree::{Kind, Node, Place, invalid, read};
@@ -33,7 +34,7 @@ pub(super) struct Document {
     pub(super) changes: Option<Changes>,
     pub(super) network_mode: Option<NetworkMode>,
     pub(super) network_allow: Vec<(HostRule, Entry)>,
-    pub(super) listen: Vec<u16>,
+    pub(super) listen: Vec<(ListenRule, Entry)>,
     pub(super) tls: Option<TlsCheck>,
     pub(super) commands_allow: Vec<Entry>,
     pub(super) commands_deny: Vec<Entry>,
@@ -135,14 +136,16 @@ impl Document {
                     }
                 }
                 "listen" => {
-                    for item in items(node, &self.source)? {
-                        let port = if let Kind::Whole(port) = item.kind { u16::try_from(port).ok() } else { None };
-                        let port = port.filter(|port| *port > 0);
-                        self.listen.push(
-                            port.ok_or_else(|| {
-                                invalid(&self.source, item.place, "a port is a number from 1 to 65535")
-                            })?,
-                        );
+                    for mut item in items(node, &self.source)? {
+                        // The same port outside is a number, others are text.
+                        item.kind = match item.kind {
+                            Kind::Whole(port) => Kind::Text(port.to_string()),
+                            Kind::Text(text) => Kind::Text(text),
+                            other => Kind::Text(other.name().to_owned()),
+                        };
+                        let entry = self.entry(item, "network.listen")?;
+                        let rule = listen_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
+                        self.listen.push((rule, entry));
                     }
                 }
                 other => return Err(unknown(&self.source, place, other, &NETWORK)),

@@ -1,6 +1,7 @@
 //! Rules that can never match, refused when a policy is loaded: whoever wrote them thinks that something holds which does not.
 
 use super::document::{Document, Entry};
+use super::listen_rule;
 use super::tree::invalid;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::NetworkMode;
@@ -33,6 +34,7 @@ pub(super) fn check(layers: &[Document]) -> Result<(), BridgeError> {
 
 fn network(layers: &[Document]) -> Result<(), BridgeError> {
     let mode = layers.iter().rev().find_map(|layer| layer.network_mode).unwrap_or(NetworkMode::Deny);
+    listen_rule::check(layers, mode)?;
     if mode == NetworkMode::Allowlist {
         return Ok(());
     }

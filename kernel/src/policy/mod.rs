@@ -10,6 +10,7 @@ pub(crate) mod document;
 mod entry;
 mod lesson;
 mod lint;
+mod listen_rule;
 mod network_rule;
 mod overwritten;
 pub(crate) mod quantity;

@@ -89,6 +89,14 @@ struct Filesystem {
 #[derive(JsonSchema)]
 struct HostEntry(#[schemars(regex(pattern = r":(\*|[0-9]+(-[0-9]+)?)$"))] String);
 
+/// A port that the host's loopback has under the same number, or `host:port`, or `*:port` for any of the host's that is free.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum ListenEntry {
+    Port(#[schemars(range(min = 1, max = 65535))] u16),
+    At(#[schemars(regex(pattern = r"^((\*|[0-9]+):)?[0-9]+$"))] String),
+}
+
 #[derive(Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Network {
@@ -98,9 +106,9 @@ struct Network {
     /// What may be connected to, in the mode `allowlist`.
     #[schemars(default)]
     allow: Vec<HostEntry>,
-    /// Ports that may be listened on.
-    #[schemars(default, inner(range(min = 1, max = 65535)))]
-    listen: Vec<u16>,
+    /// Ports of the run that the host's loopback has, too.
+    #[schemars(default)]
+    listen: Vec<ListenEntry>,
     /// What is looked at of connections to port 443 of a name: that TLS asks for that name, that it asks for no other, or nothing.
     #[schemars(default)]
     tls: Option<TlsCheck>,

@@ -7,6 +7,7 @@ use super::tree::invalid;
 use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
+use cofferdam_bridge::profile::NetworkMode;
 
 /// Where files that policies name come from. The kernel reads no files itself.
 pub trait PolicySource {
@@ -145,6 +146,18 @@ impl Policy {
         self.layers.push(document);
         self.check()?;
         Ok(self)
+    }
+
+    /// The same without a network: nothing is reached, asked about or published.
+    #[must_use]
+    pub fn without_network(mut self) -> Self {
+        for layer in &mut self.layers {
+            layer.network_mode = Some(NetworkMode::Deny);
+            layer.network_allow.clear();
+            layer.prompt_network.clear();
+            layer.listen.clear();
+        }
+        self
     }
 
     /// The policy's name: a built-in's, or the file it came from.

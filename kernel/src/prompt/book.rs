@@ -16,6 +16,9 @@ const MOST_WAITERS: usize = 1024;
 /// Refused questions that are remembered of one execution. Whatever it asks beyond that is refused.
 const MOST_REFUSED: usize = 4096;
 
+/// Questions that one execution may put in all, whatever becomes of them: each has its place in the log, and the log's room is everybody's.
+pub(super) const MOST_OF_AN_EXECUTION: usize = 8192;
+
 /// The same question: whoever asks it again gets the same answer.
 type Key = (VmId, PromptAccess, String);
 
@@ -27,6 +30,7 @@ pub(super) struct Book {
     of_vm: HashMap<VmId, usize>,
     /// What was refused, so that an execution that asks on and on is not put to the host on and on.
     refused: HashMap<ExecutionId, HashSet<(PromptAccess, String)>>,
+    put: HashMap<ExecutionId, usize>,
     last_prompt: u64,
     last_waiter: u64,
 }
@@ -86,11 +90,15 @@ impl Book {
             waiting.waiters.push(waiter);
             return Asked::Joined { prompt: waiting.prompt.clone(), place };
         }
-        let count = self.of_vm.entry(vm.clone()).or_default();
-        if self.prompts.len() >= MOST || *count >= MOST_OF_A_VM {
+        let put = execution.and_then(|execution| self.put.get(execution)).copied().unwrap_or(0);
+        let count = self.of_vm.get(vm).copied().unwrap_or(0);
+        if self.prompts.len() >= MOST || count >= MOST_OF_A_VM || put >= MOST_OF_AN_EXECUTION {
             return Asked::Settled(PromptOutcome::QueueFull, waiter.call);
         }
-        *count += 1;
+        if let Some(execution) = execution {
+            self.put.insert(execution.clone(), put + 1);
+        }
+        self.of_vm.insert(vm.clone(), count + 1);
         self.last_prompt += 1;
         let number = self.last_prompt;
         let mut prompt = Prompt::new(id(number), vm.clone(), question, remember, limit_ms);
@@ -125,9 +133,10 @@ impl Book {
         Some((waiter, last.then(|| self.remove(place.prompt)).flatten().map(|waiting| waiting.prompt)))
     }
 
-    /// Takes all back that waits for `execution`, and forgets what it was refused.
+    /// Takes all back that waits for `execution`, and forgets what it asked and was refused.
     pub(super) fn end(&mut self, execution: &ExecutionId) -> (Vec<Waiter>, Vec<Prompt>) {
         self.refused.remove(execution);
+        self.put.remove(execution);
         let own = |waiter: &Waiter| waiter.execution.as_ref() == Some(execution);
         let places: Vec<Place> = self
             .prompts

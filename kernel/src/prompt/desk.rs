@@ -2,6 +2,8 @@
 
 use super::book::{Asked, Book, Place, Waiting};
 use super::session_grants::Grants;
+use super::uses::Uses;
+use crate::recording::{Asking, Recording, Settled};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::ids::{ExecutionId, GrantId, PromptId, VmId};
@@ -15,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -22,16 +25,33 @@ pub(crate) struct Asker {
     pub(crate) vm: VmId,
     pub(crate) execution: Option<ExecutionId>,
     pub(crate) workspace: Option<String>,
+    /// The session that records name.
+    pub(crate) session: Option<String>,
     /// The longest that an answer may hold.
     pub(crate) remember: Remember,
+}
+
+impl Asker {
+    fn asking(&self) -> Asking<'_> {
+        Asking { vm: &self.vm, session: self.session.as_deref(), execution: self.execution.as_ref() }
+    }
+}
+
+/// What is known of a question that waits, beside what the host is told.
+struct Pending {
+    timer: AbortHandle,
+    asker: Asker,
+    since: Instant,
 }
 
 /// The questions of one kernel.
 pub(crate) struct PromptDesk {
     me: Weak<Self>,
     book: Mutex<Book>,
-    timers: Mutex<HashMap<PromptId, (AbortHandle, Option<String>)>>,
+    pending: Mutex<HashMap<PromptId, Pending>>,
     grants: Grants,
+    uses: Uses,
+    recording: Recording,
     prompter: Option<Arc<dyn Prompter>>,
     to_put: Mutex<ToPut>,
     limit: Duration,
@@ -51,17 +71,20 @@ impl fmt::Debug for PromptDesk {
 }
 
 impl PromptDesk {
-    /// A desk that asks `prompter`, waits for `limit`, and keeps what holds for always in `store`.
+    /// A desk that asks `prompter`, waits for `limit`, keeps what holds for always in `store`, and has all of it recorded.
     pub(crate) fn new(
         prompter: Option<Arc<dyn Prompter>>,
         store: Option<Arc<dyn GrantStore>>,
         limit: Duration,
+        recording: Recording,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             book: Mutex::default(),
-            timers: Mutex::default(),
+            pending: Mutex::default(),
             grants: Grants::new(store),
+            uses: Uses::default(),
+            recording,
             prompter,
             to_put: Mutex::default(),
             limit,
@@ -77,8 +100,9 @@ impl PromptDesk {
         announce: impl FnOnce(&Prompt),
         waiter: PromptWaiter,
     ) -> PromptTicket {
-        if self.grants.cover(&asker.vm, asker.workspace.as_deref(), question.access, &question.subject) {
-            waiter(PromptOutcome::Granted);
+        let (access, subject) = (question.access, question.subject.as_str());
+        if let Some(grant) = self.grants.covering(&asker.vm, asker.workspace.as_deref(), access, subject) {
+            waiter(self.used(asker, &grant, &question));
             return PromptTicket::settled();
         }
         if self.prompter.is_none() {
@@ -99,8 +123,9 @@ impl PromptDesk {
             }
             Asked::Put { prompt, place } => {
                 announce(&prompt);
-                // Before anybody can settle it: whoever does stops the timer.
-                self.time(runtime, &prompt.id, asker.workspace.clone());
+                // Before anybody can settle it: whoever does stops the timer, and is recorded behind the question.
+                self.time(runtime, &prompt.id, asker.clone());
+                self.recording.prompted(asker.asking(), &prompt);
                 drop(book);
                 self.put(runtime, prompt);
                 self.ticket(place)
@@ -113,38 +138,41 @@ impl PromptDesk {
         lock(&self.book).prompts().cloned().collect()
     }
 
-    /// Takes an answer. It is remembered before anybody who waited goes on.
-    pub(crate) fn take(&self, id: &PromptId, answer: PromptAnswer) -> Result<(), BridgeError> {
+    /// Takes an answer, which `by` gives. It is on record and remembered before anybody who waited goes on.
+    pub(crate) fn take(&self, id: &PromptId, answer: PromptAnswer, by: &str) -> Result<(), BridgeError> {
         let (outcome, remember, expires) = match answer {
             PromptAnswer::Allow { remember, expires_ms } => (PromptOutcome::Allowed, remember, expires_ms),
             // An answer of a kind that is not known here is a no.
             _ => (PromptOutcome::Denied, Remember::Once, None),
         };
-        let workspace = lock(&self.timers).get(id).and_then(|(_, workspace)| workspace.clone());
         let Some(waiting) = lock(&self.book).settle(id, outcome) else { return Err(too_late(id)) };
+        let pending = self.close(id);
         let remember = remember.min(waiting.prompt.remember);
+        if let Err(error) = self.record(pending.as_ref(), &waiting, outcome, (by, Some(remember))) {
+            self.tell(waiting, PromptOutcome::Unrecorded);
+            return Err(error);
+        }
         let prompt = waiting.prompt.clone();
         let kept = match outcome {
-            PromptOutcome::Allowed => {
-                self.grants.remember(&prompt, workspace.as_deref(), remember, expires.map(Duration::from_millis))
-            }
-            _ => Ok(()),
+            PromptOutcome::Allowed => self.keep(pending.as_ref(), &prompt, (remember, expires)),
+            _ => Ok(false),
         };
         self.tell(waiting, outcome);
-        if outcome == PromptOutcome::Allowed && remember > Remember::Once && kept.is_ok() {
-            self.settle_granted(&prompt.vm_id, workspace.as_deref());
+        if let Ok(true) = kept {
+            self.settle_granted(&prompt.vm_id, pending.as_ref().and_then(|pending| pending.asker.workspace.as_deref()));
         }
-        kept
+        kept.map(drop)
     }
 
     /// Takes all back that waits for an execution that has ended.
     pub(crate) fn end(&self, execution: &ExecutionId) {
+        self.uses.forget(execution);
         let (waiters, prompts) = lock(&self.book).end(execution);
         for waiter in waiters {
             (waiter.call)(PromptOutcome::Cancelled);
         }
         for prompt in prompts {
-            self.settled(&prompt.id, PromptOutcome::Cancelled);
+            self.cancelled(&prompt);
         }
     }
 
@@ -154,7 +182,7 @@ impl PromptDesk {
         let own: Vec<PromptId> =
             lock(&self.book).prompts().filter(|one| one.vm_id == *vm).map(|one| one.id.clone()).collect();
         for id in own {
-            self.settle(&id, PromptOutcome::Cancelled);
+            self.settle(&id, PromptOutcome::Cancelled, "cancelled");
         }
     }
 
@@ -163,33 +191,94 @@ impl PromptDesk {
         self.grants.of(vm)
     }
 
-    /// Revokes a grant of a VM.
-    pub(crate) fn revoke(&self, vm: &VmId, id: &GrantId) -> bool {
-        self.grants.revoke(vm, id)
+    /// Revokes a grant of `asker`'s VM.
+    pub(crate) fn revoke(&self, asker: &Asker, id: &GrantId) -> bool {
+        let revoked = self.grants.revoke(&asker.vm, id);
+        if let Some(grant) = &revoked {
+            self.recording.revoked(asker.asking(), grant, "revoked");
+        }
+        revoked.is_some()
     }
 
-    fn settle(&self, id: &PromptId, outcome: PromptOutcome) {
-        let waiting = lock(&self.book).settle(id, outcome);
-        if let Some(waiting) = waiting {
-            self.tell(waiting, outcome);
+    /// What comes of a question that `grant` covers. Each run has the first use of each grant on record.
+    fn used(&self, asker: &Asker, grant: &Grant, question: &PromptQuestion) -> PromptOutcome {
+        if !self.uses.is_first(asker.execution.as_ref(), &grant.id) {
+            return PromptOutcome::Granted;
         }
+        match self.recording.grant_used(asker.asking(), grant, question) {
+            Ok(()) => {
+                self.uses.note(asker.execution.as_ref(), &grant.id);
+                PromptOutcome::Granted
+            }
+            Err(_) => PromptOutcome::Unrecorded,
+        }
+    }
+
+    /// Remembers a yes; answers whether it is remembered. What cannot be recorded is not.
+    fn keep(
+        &self,
+        pending: Option<&Pending>,
+        prompt: &Prompt,
+        (remember, expires_ms): (Remember, Option<u64>),
+    ) -> Result<bool, BridgeError> {
+        let Some(Pending { asker, .. }) = pending else { return Ok(false) };
+        let expires = expires_ms.map(Duration::from_millis);
+        let Some(grant) = self.grants.remember(prompt, asker.workspace.as_deref(), remember, expires)? else {
+            return Ok(false);
+        };
+        if let Err(error) = self.recording.granted(asker.asking(), prompt, &grant, (remember, expires_ms)) {
+            self.grants.unmake(&asker.vm, &grant)?;
+            self.recording.revoked(asker.asking(), &grant, "unrecorded");
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// Settles a question that nobody answered, by `by`.
+    fn settle(&self, id: &PromptId, outcome: PromptOutcome, by: &str) {
+        let Some(waiting) = lock(&self.book).settle(id, outcome) else { return };
+        let pending = self.close(id);
+        let recorded = self.record(pending.as_ref(), &waiting, outcome, (by, None));
+        self.tell(waiting, if recorded.is_ok() { outcome } else { PromptOutcome::Unrecorded });
+    }
+
+    /// Nobody waits for the answer to `prompt` any more.
+    fn cancelled(&self, prompt: &Prompt) {
+        let waiting = Waiting { prompt: prompt.clone(), waiters: Vec::new() };
+        // What was taken back is no yes, whether or not that is recorded.
+        let _ = self.record(self.close(&prompt.id).as_ref(), &waiting, PromptOutcome::Cancelled, ("cancelled", None));
+        self.tell(waiting, PromptOutcome::Cancelled);
+    }
+
+    /// Stops the time of a question that waits no longer, and answers what was known of it.
+    fn close(&self, id: &PromptId) -> Option<Pending> {
+        let pending = lock(&self.pending).remove(id)?;
+        pending.timer.abort();
+        Some(pending)
+    }
+
+    fn record(
+        &self,
+        pending: Option<&Pending>,
+        waiting: &Waiting,
+        outcome: PromptOutcome,
+        (by, lasts): (&str, Option<Remember>),
+    ) -> Result<(), BridgeError> {
+        let Some(Pending { asker, since, .. }) = pending else { return Ok(()) };
+        // The last one who took its question back is not among those who wait.
+        let requests = waiting.waiters.len().max(1);
+        let settled = Settled { outcome, by, lasts, waited: since.elapsed(), requests };
+        self.recording.answered(asker.asking(), &waiting.prompt, &settled)
     }
 
     /// Calls everybody who waited. No lock is held: they may ask again.
     fn tell(&self, waiting: Waiting, outcome: PromptOutcome) {
-        self.settled(&waiting.prompt.id, outcome);
+        lock(&self.to_put).prompts.retain(|prompt| prompt.id != waiting.prompt.id);
+        if let Some(prompter) = &self.prompter {
+            prompter.settled(&waiting.prompt.id, outcome);
+        }
         for waiter in waiting.waiters {
             (waiter.call)(outcome);
-        }
-    }
-
-    fn settled(&self, id: &PromptId, outcome: PromptOutcome) {
-        if let Some((timer, _)) = lock(&self.timers).remove(id) {
-            timer.abort();
-        }
-        lock(&self.to_put).prompts.retain(|prompt| prompt.id != *id);
-        if let Some(prompter) = &self.prompter {
-            prompter.settled(id, outcome);
         }
     }
 
@@ -198,8 +287,8 @@ impl PromptDesk {
         let waiting: Vec<Prompt> = lock(&self.book).prompts().filter(|one| one.vm_id == *vm).cloned().collect();
         for prompt in waiting {
             let question = &prompt.question;
-            if self.grants.cover(vm, workspace, question.access, &question.subject) {
-                self.settle(&prompt.id, PromptOutcome::Granted);
+            if self.grants.covering(vm, workspace, question.access, &question.subject).is_some() {
+                self.settle(&prompt.id, PromptOutcome::Granted, "grant");
             }
         }
     }
@@ -212,20 +301,21 @@ impl PromptDesk {
             let Some((waiter, prompt)) = taken else { return };
             (waiter.call)(PromptOutcome::Cancelled);
             if let Some(prompt) = prompt {
-                desk.settled(&prompt.id, PromptOutcome::Cancelled);
+                desk.cancelled(&prompt);
             }
         })
     }
 
-    fn time(&self, runtime: &Handle, id: &PromptId, workspace: Option<String>) {
+    fn time(&self, runtime: &Handle, id: &PromptId, asker: Asker) {
         let (desk, own, limit) = (self.me.clone(), id.clone(), self.limit);
         let timer = runtime.spawn(async move {
             tokio::time::sleep(limit).await;
             if let Some(desk) = desk.upgrade() {
-                desk.settle(&own, PromptOutcome::TimedOut);
+                desk.settle(&own, PromptOutcome::TimedOut, "time_limit");
             }
         });
-        lock(&self.timers).insert(id.clone(), (timer.abort_handle(), workspace));
+        let pending = Pending { timer: timer.abort_handle(), asker, since: Instant::now() };
+        lock(&self.pending).insert(id.clone(), pending);
     }
 
     fn put(&self, runtime: &Handle, prompt: Prompt) {
@@ -276,7 +366,7 @@ impl Drop for Idle<'_> {
 
 impl AnswerSink for PromptDesk {
     fn answer(&self, id: &PromptId, answer: PromptAnswer) -> Result<(), BridgeError> {
-        self.take(id, answer)
+        self.take(id, answer, self.prompter.as_ref().map_or("host", |prompter| prompter.name()))
     }
 
     fn waits(&self, id: &PromptId) -> bool {

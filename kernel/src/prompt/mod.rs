@@ -6,6 +6,7 @@ mod gate;
 mod session_grants;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 pub(crate) use desk::{Asker, PromptDesk};
 pub(crate) use gate::Gate;

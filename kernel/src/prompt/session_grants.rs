@@ -28,22 +28,26 @@ impl Grants {
         Self { sessions: Mutex::default(), store }
     }
 
-    /// Whether a grant that holds now covers a request. A store that cannot be read grants nothing.
-    pub(super) fn cover(&self, vm: &VmId, workspace: Option<&str>, access: PromptAccess, subject: &str) -> bool {
+    /// The grant that holds now and covers a request. A store that cannot be read grants nothing.
+    pub(super) fn covering(
+        &self,
+        vm: &VmId,
+        workspace: Option<&str>,
+        access: PromptAccess,
+        subject: &str,
+    ) -> Option<Grant> {
         let now = Instant::now();
-        let holds = |(grant, end): &(Grant, Option<Instant>)| {
+        let holds = |(grant, end): &&(Grant, Option<Instant>)| {
             end.is_none_or(|end| now < end) && grant.covers(access, subject, workspace)
         };
-        if self.lock().0.get(vm).is_some_and(|session| session.iter().any(holds)) {
-            return true;
-        }
-        let stored = self.store.as_ref().map(|store| store.grants());
-        stored.is_some_and(|stored| {
-            stored.is_ok_and(|stored| stored.iter().any(|grant| grant.covers(access, subject, workspace)))
+        let own = self.lock().0.get(vm).and_then(|session| session.iter().find(holds).map(|(grant, _)| grant.clone()));
+        own.or_else(|| {
+            let stored = self.store.as_ref()?.grants().ok()?;
+            stored.into_iter().find(|grant| grant.covers(access, subject, workspace))
         })
     }
 
-    /// Remembers a yes to `prompt` in a VM of `workspace`.
+    /// Remembers a yes to `prompt` in a VM of `workspace`; answers what it is remembered as, where it is.
     ///
     /// # Errors
     /// What kept it from being remembered for always; it is not then.
@@ -53,7 +57,7 @@ impl Grants {
         workspace: Option<&str>,
         remember: Remember,
         expires: Option<Duration>,
-    ) -> Result<(), BridgeError> {
+    ) -> Result<Option<Grant>, BridgeError> {
         let grant = |id: String| {
             Grant::new(
                 GrantId::new(id),
@@ -70,10 +74,11 @@ impl Grants {
                 let session = sessions.0.entry(prompt.vm_id.clone()).or_default();
                 let now = Instant::now();
                 session.retain(|(_, end)| end.is_none_or(|end| now < end));
-                if session.len() < MOST_OF_A_VM {
-                    session.push((grant, expires.and_then(|time| now.checked_add(time))));
+                if session.len() >= MOST_OF_A_VM {
+                    return Ok(None);
                 }
-                Ok(())
+                session.push((grant.clone(), expires.and_then(|time| now.checked_add(time))));
+                Ok(Some(grant))
             }
             Remember::Always => {
                 let store = self.store.as_ref().ok_or_else(|| {
@@ -83,9 +88,9 @@ impl Grants {
                 })?;
                 let expires = expires.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
                 // The store gives it a name of its own.
-                store.add(grant(String::new()), expires).map(drop)
+                store.add(grant(String::new()), expires).map(Some)
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
@@ -96,13 +101,23 @@ impl Grants {
         self.lock().0.get(vm).map(|session| session.iter().filter_map(holds).collect()).unwrap_or_default()
     }
 
-    /// Takes a grant of a VM back; `false` when there is none of that id.
-    pub(super) fn revoke(&self, vm: &VmId, id: &GrantId) -> bool {
+    /// Takes a grant of a VM back, and answers it; none when there is none of that id.
+    pub(super) fn revoke(&self, vm: &VmId, id: &GrantId) -> Option<Grant> {
         let mut sessions = self.lock();
-        let Some(session) = sessions.0.get_mut(vm) else { return false };
-        let before = session.len();
-        session.retain(|(grant, _)| grant.id != *id);
-        session.len() < before
+        let session = sessions.0.get_mut(vm)?;
+        let at = session.iter().position(|(grant, _)| grant.id == *id)?;
+        Some(session.remove(at).0)
+    }
+
+    /// Takes back what was just remembered, wherever that is.
+    ///
+    /// # Errors
+    /// What keeps the store from forgetting it.
+    pub(super) fn unmake(&self, vm: &VmId, grant: &Grant) -> Result<(), BridgeError> {
+        match (self.revoke(vm, &grant.id), &self.store) {
+            (None, Some(store)) => store.revoke(&grant.id).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets what was granted to a VM.

@@ -2,6 +2,7 @@
 
 use super::book::{MOST, MOST_OF_A_VM};
 use super::{Asker, PromptDesk};
+use crate::recording::Recording;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::ids::{ExecutionId, GrantId, PromptId, VmId};
 use cofferdam_bridge::prompt::{
@@ -55,12 +56,12 @@ fn runtime() -> Runtime {
 }
 
 fn desk(prompter: &Later, store: &Kept) -> Arc<PromptDesk> {
-    PromptDesk::new(Some(Arc::new(prompter.clone())), Some(Arc::new(store.clone())), LIMIT)
+    PromptDesk::new(Some(Arc::new(prompter.clone())), Some(Arc::new(store.clone())), LIMIT, Recording::default())
 }
 
 fn asker(vm: usize, execution: usize, remember: Remember) -> Asker {
     let execution = Some(ExecutionId::new(format!("vm-{vm}-run-{execution}")));
-    Asker { vm: VmId::new(format!("vm-{vm}")), execution, workspace: Some("/w".to_owned()), remember }
+    Asker { vm: VmId::new(format!("vm-{vm}")), execution, workspace: Some("/w".to_owned()), session: None, remember }
 }
 
 fn question(subject: &str) -> PromptQuestion {
@@ -139,7 +140,7 @@ fn identical_questions_are_answered_together_and_those_of_another_vm_are_not_ide
             .map(|(number, vm, run)| outcomes.ask(&desk, number, &asker(vm, run, Remember::Once), "/p"))
             .into();
         let [first, second] = desk.prompts().try_into().unwrap();
-        desk.take(&first.id, PromptAnswer::session()).unwrap();
+        desk.take(&first.id, PromptAnswer::session(), "test").unwrap();
         // The policy lets nothing be remembered, so an answer for the session holds for those who waited.
         assert_eq!(
             [0, 1, 2, 3].map(|number| outcomes.of(number)),
@@ -147,7 +148,7 @@ fn identical_questions_are_answered_together_and_those_of_another_vm_are_not_ide
         );
         let _later = outcomes.ask(&desk, 4, &asker(1, 3, Remember::Once), "/p");
         assert_eq!((outcomes.of(4), desk.prompts().len()), (None, 2));
-        desk.take(&second.id, PromptAnswer::Deny).unwrap();
+        desk.take(&second.id, PromptAnswer::Deny, "test").unwrap();
         assert_eq!(outcomes.of(3), Some(PromptOutcome::Denied));
     });
 }
@@ -159,7 +160,7 @@ fn grants_hold_as_long_as_was_said_and_can_be_taken_back() {
     let vm = VmId::new("vm-1");
     let (own, always) = (asker(1, 1, Remember::Session), asker(1, 1, Remember::Always));
     runtime().block_on(async {
-        let answer = |answer| desk.take(&desk.prompts()[0].id, answer).unwrap();
+        let answer = |answer| desk.take(&desk.prompts()[0].id, answer, "test").unwrap();
         let _one = outcomes.ask(&desk, 0, &own, "/p/a");
         let _beneath = outcomes.ask(&desk, 1, &own, "/p/a/b");
         let ten = Some(10_000);
@@ -174,7 +175,7 @@ fn grants_hold_as_long_as_was_said_and_can_be_taken_back() {
         assert_eq!((outcomes.of(3), desk.grants(&vm).len()), (None, 0));
         answer(PromptAnswer::session());
         let grant = desk.grants(&vm).remove(0);
-        assert!(desk.revoke(&vm, &grant.id) && !desk.revoke(&vm, &grant.id));
+        assert!(desk.revoke(&own, &grant.id) && !desk.revoke(&own, &grant.id));
         let _revoked = outcomes.ask(&desk, 4, &always, "/p/a/c");
         assert_eq!(outcomes.of(4), None);
         answer(PromptAnswer::always());
@@ -211,7 +212,7 @@ fn one_vm_fills_its_own_queue_and_not_that_of_others() {
 
 #[test]
 fn nobody_to_ask_is_a_no_at_once() {
-    let desk = PromptDesk::new(None, None, LIMIT);
+    let desk = PromptDesk::new(None, None, LIMIT, Recording::default());
     runtime().block_on(async {
         let outcomes = Outcomes::default();
         let _ticket = outcomes.ask(&desk, 0, &asker(1, 1, Remember::Session), "/p");
@@ -313,7 +314,7 @@ proptest! {
                         let prompts = desk.prompts();
                         let Some(prompt) = prompts.get(prompt % prompts.len().max(1)) else { continue };
                         let answer = if allow { PromptAnswer::Allow { remember, expires_ms: None } } else { PromptAnswer::Deny };
-                        desk.take(&prompt.id, answer).unwrap();
+                        desk.take(&prompt.id, answer, "test").unwrap();
                         let vm: usize = prompt.vm_id.as_str().trim_start_matches("vm-").parse().unwrap();
                         let subject: usize = prompt.question.subject.trim_start_matches("/p/").parse().unwrap();
                         let outcome = if allow { PromptOutcome::Allowed } else { PromptOutcome::Denied };
@@ -351,7 +352,7 @@ proptest! {
                     Happens::Revoke { vm } => {
                         let id = VmId::new(format!("vm-{vm}"));
                         if let Some(grant) = desk.grants(&id).first() {
-                            assert!(desk.revoke(&id, &grant.id));
+                            assert!(desk.revoke(&asker(vm, 0, Remember::Session), &grant.id));
                             let at = oracle.grants.iter().position(|one| one.0 == vm).unwrap();
                             oracle.grants.remove(at);
                         }
@@ -373,6 +374,6 @@ fn a_number_that_was_never_given_is_no_prompt() {
     let (prompter, store) = (Later::default(), Kept::default());
     let desk = desk(&prompter, &store);
     for id in ["prompt-1", "", "prompt-x", "1"] {
-        assert!(desk.take(&PromptId::new(id), PromptAnswer::always()).is_err());
+        assert!(desk.take(&PromptId::new(id), PromptAnswer::always(), "test").is_err());
     }
 }

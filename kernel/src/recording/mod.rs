@@ -2,9 +2,11 @@
 
 mod action;
 mod argument;
+mod question;
 mod reach;
 mod run;
 
+pub(crate) use question::{Asking, Settled};
 pub(crate) use run::RunRecord;
 
 use crate::audit::{

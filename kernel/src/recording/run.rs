@@ -8,6 +8,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::own_process::OwnProcess;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_bridge::verdict::{Denial, Verdict};
 use std::fmt;
@@ -86,6 +87,7 @@ impl RunRecord {
             started: *started,
             cause,
             usage: report.usage.clone(),
+            processes: report.processes.iter().take(OwnProcess::MOST).cloned().collect(),
             enforcement: report.enforcement.clone(),
             denials: report.denials.len() as u64,
             executable_later: report.executable_later.len() as u64,

@@ -10,6 +10,7 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::published_port::PublishedPort;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -38,6 +39,7 @@ pub(super) struct State {
     pub(super) phase: CommandState,
     pub(super) pid: Option<u32>,
     pub(super) ready: bool,
+    pub(super) published: Vec<PublishedPort>,
     pub(super) began: Option<Instant>,
     pub(super) ran: Duration,
     pub(super) cause: Option<ExitCause>,
@@ -116,6 +118,7 @@ impl Persistent {
             state: state.phase,
             pid: state.pid,
             ready: state.ready,
+            published: state.published.clone(),
             exit_code: exit_code.filter(|_| !running),
             exit_signal: exit_signal.filter(|_| !running),
             ended_by: ended_by.filter(|_| !running),

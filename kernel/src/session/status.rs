@@ -1,5 +1,6 @@
 //! How a command of a session fares.
 
+use cofferdam_bridge::published_port::PublishedPort;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -30,6 +31,8 @@ pub struct CommandStatus {
     pub state: CommandState,
     /// The host's number of its first process, while it runs.
     pub pid: Option<u32>,
+    /// Which ports of its network the host's loopback has, and where, while it runs.
+    pub published: Vec<PublishedPort>,
     /// Whether it is ready to be used.
     pub ready: bool,
     /// The exit code of its last run that ended by itself.

@@ -23,9 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn begun(command: &Persistent, execution: &Execution) {
     let pid = execution.process_id();
     let controller = execution.controller();
+    let published = execution.published().to_vec();
     command.change(|state| {
         state.phase = CommandState::Running;
         state.pid = pid;
+        state.published = published;
         state.ready = command.kept.readiness.is_none();
         state.began = Some(Instant::now());
         state.controller = Some(controller);
@@ -81,6 +83,7 @@ fn end(state: &mut State, cause: ExitCause, pause: Option<Duration>) -> Option<D
     let pause = pause.filter(|_| !state.stopping);
     state.cause = Some(cause);
     (state.pid, state.ready, state.controller) = (None, false, None);
+    state.published.clear();
     match pause {
         Some(_) => state.phase = CommandState::Restarting,
         None => ended_for_good(state),

@@ -22,14 +22,17 @@ pub mod flag {
     pub const TERMINAL: u32 = 1;
     /// The program is held as descriptor, and its path is not used.
     pub const HELD: u32 = 2;
+    /// What the program started may go on when the program has ended, until it is killed by command or has ended, too.
+    pub const OUTPUT_WAIT: u32 = 4;
     /// How many scripts are held, in the bits from here on.
     pub const SCRIPTS_SHIFT: u32 = 8;
 }
 
-/// From keeper to host: four u32 (kind, value, error number, step).
+/// From keeper to host: four u32 (kind, value, error number, step), and three u64 that are zero in all but the last message (microseconds
+/// in user mode and in the kernel, peak resident bytes of the largest process; the keeper and all that it reaped).
 pub mod message {
     /// Bytes of a message.
-    pub const LENGTH: usize = 16;
+    pub const LENGTH: usize = 40;
     /// The program did not start; error number and step tell why. Nothing is left.
     pub const FAILED: u32 = 1;
     /// The program runs.
@@ -38,11 +41,13 @@ pub mod message {
     pub const STOPPED: u32 = 3;
     /// The program goes on.
     pub const CONTINUED: u32 = 4;
-    /// Nothing is left; the value is the program's wait status.
+    /// Nothing is left but the keeper, which ends; the value is the program's wait status, and what all used stands behind.
     pub const ENDED: u32 = 5;
     /// The program is about to be executed; the value is its process id. Told by its process itself, since a program may stop or
     /// kill the keeper before that has a word.
     pub const STARTING: u32 = 6;
+    /// The program has ended, and what it started goes on (`flag::OUTPUT_WAIT`); `ENDED` follows.
+    pub const LEFT: u32 = 7;
 }
 
 /// From host to keeper: two u32 (kind, value).

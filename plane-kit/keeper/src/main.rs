@@ -12,6 +12,8 @@
 #![no_main]
 #![no_builtins]
 
+mod account;
+mod ahead;
 mod format;
 mod plan_reader;
 #[path = "../../freestanding/raw_call.rs"]

@@ -15,11 +15,26 @@ pub fn part(result: isize, step: u32) -> Result<usize, Failure> {
     if (-4095..0).contains(&result) { Err(Failure { step, errno: -(result as i32) }) } else { Ok(result as usize) }
 }
 
+#[repr(C)]
+struct Message {
+    words: [u32; 4],
+    used: [u64; 3],
+}
+const _: () = assert!(size_of::<Message>() == message::LENGTH);
+
 /// Sends a message. When nobody is there to hear it, the closed socket tells so at the next look.
 pub fn send(kind: u32, value: u32, errno: i32, step: u32) {
-    let words = [kind, value, errno as u32, step];
-    // SAFETY: a message is 16 bytes; SIGPIPE is blocked.
-    unsafe { call!(nr::WRITE, CONTROL_FD, words.as_ptr(), message::LENGTH) };
+    write(&Message { words: [kind, value, errno as u32, step], used: [0; 3] });
+}
+
+/// Tells that nothing is left: the program's wait status, and what was used.
+pub fn ended(status: u32, used: [u64; 3]) {
+    write(&Message { words: [message::ENDED, status, 0, 0], used });
+}
+
+fn write(message: &Message) {
+    // SAFETY: the message lives until the call returns; SIGPIPE is blocked.
+    unsafe { call!(nr::WRITE, CONTROL_FD, core::ptr::from_ref(message), message::LENGTH) };
 }
 
 /// Reports a failure and ends.

@@ -1,5 +1,6 @@
 //! Prepares the keeper, and starts the program.
 
+use crate::ahead;
 use crate::format::{CONTROL_FD, MOST_SCRIPTS, PROGRAM_FD, SCRIPT_FD, command, flag, message, step};
 use crate::plan_reader::Cursor;
 use crate::raw_call::{call, nr, start_child};
@@ -35,6 +36,8 @@ pub struct Started {
     pub host: isize,
     /// Whether the session has a terminal.
     pub terminal: bool,
+    /// Whether what it started may go on after its end.
+    pub waits: bool,
     /// The list of our children in /proc.
     pub children: i32,
 }
@@ -63,6 +66,14 @@ static mut CHILD_STACK: Stack = Stack { _bytes: [0; 16 * 1024] };
 /// Prepares, reads the plan, and starts the program.
 pub fn start() -> Result<Started, Failure> {
     prepare()?;
+    // SAFETY: constant text. Our only thread is this one, so its list is that of the process.
+    let list = unsafe { call!(nr::OPENAT, AT_FDCWD, c"/proc/thread-self/children".as_ptr(), O_CLOEXEC) };
+    let list = part(list, step::CHILDREN)? as i32;
+    let children = ahead::out_of_the_way(list).map_err(|errno| Failure { step: step::CHILDREN, errno })?;
+    // SAFETY: no arguments.
+    part(unsafe { call!(nr::SETSID) }, step::SESSION)?;
+    // All until here is the same for every program.
+    ahead::wait()?;
     let mut plan = Cursor::open()?;
     let flags = plan.u32()?;
     let terminal = flags & flag::TERMINAL != 0;
@@ -77,10 +88,10 @@ pub fn start() -> Result<Started, Failure> {
     let directory = plan.text()?;
     let program = plan.text()?;
     let (arguments, variables) = (plan.texts()?, plan.texts()?);
-    // SAFETY: constant text. Our only thread is this one, so its list is that of the process.
-    let list = unsafe { call!(nr::OPENAT, AT_FDCWD, c"/proc/thread-self/children".as_ptr(), O_CLOEXEC) };
-    let children = part(list, step::CHILDREN)? as i32;
-    session(terminal)?;
+    if terminal {
+        // SAFETY: integers only. The session is ours alone.
+        part(unsafe { call!(nr::IOCTL, 0, TIOCSCTTY, 0) }, step::SESSION)?;
+    }
     let mut child =
         Child { directory, program, arguments, variables, limits, limit_count, terminal, held, errno: 0, step: 0 };
     let program = start_program(&mut child)?;
@@ -94,7 +105,7 @@ pub fn start() -> Result<Started, Failure> {
     }
     plan.close();
     send(message::STARTED, 0, 0, 0);
-    Ok(Started { program, host, terminal, children })
+    Ok(Started { program, host, terminal, waits: flags & flag::OUTPUT_WAIT != 0, children })
 }
 
 fn prepare() -> Result<(), Failure> {
@@ -113,18 +124,6 @@ fn prepare() -> Result<(), Failure> {
         crate::signal_scope::enter();
         // The program is not to trace us.
         part(call!(nr::PRCTL, PR_SET_DUMPABLE, 0), step::PREPARE)?;
-    }
-    Ok(())
-}
-
-/// A session of our own, with the terminal if there is one.
-fn session(terminal: bool) -> Result<(), Failure> {
-    // SAFETY: integers only.
-    unsafe {
-        part(call!(nr::SETSID), step::SESSION)?;
-        if terminal {
-            part(call!(nr::IOCTL, 0, TIOCSCTTY, 0), step::SESSION)?;
-        }
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use crate::format::{CONTROL_FD, command, message, step};
 use crate::raw_call::{call, nr};
-use crate::report::{Failure, end, fail, part, send};
+use crate::report::{Failure, end, ended, fail, part, send};
 use crate::start::Started;
-use crate::sweep;
+use crate::{account, sweep};
 
 const SIGTERM: usize = 15;
 const SIGCHLD: usize = 17;
@@ -25,11 +25,12 @@ const CLOCK_MONOTONIC: usize = 1;
 /// Between two sweeps of what does not die at once, such as a process that waits for a disk.
 const PAUSE: u64 = 5;
 
+/// As ppoll(2) takes it.
 #[repr(C)]
-struct PollFd {
-    descriptor: i32,
-    events: i16,
-    happened: i16,
+pub struct PollFd {
+    pub descriptor: i32,
+    pub events: i16,
+    pub happened: i16,
 }
 
 struct Watch<'a> {
@@ -56,12 +57,13 @@ pub fn watch(started: &Started) -> ! {
     loop {
         let mut empty = watch.reap();
         let mut busy = false;
-        if watch.ending {
+        // Whatever lost its parent became our child before that could be reaped, so no child means that nothing at all is left.
+        if watch.ending && !empty {
             busy = sweep::everything(started.children);
             empty = watch.reap();
         }
         if empty {
-            send(message::ENDED, watch.status.unwrap_or(0), 0, 0);
+            ended(watch.status.unwrap_or(0), account::used());
             end(0);
         }
         // What forks as fast as it can is not given a moment.
@@ -126,7 +128,11 @@ impl Watch<'_> {
                 send(message::STOPPED, (status >> 8) & 0xff, 0, 0);
             } else {
                 self.status = Some(status);
-                self.ending = true;
+                if self.started.waits {
+                    send(message::LEFT, 0, 0, 0);
+                } else {
+                    self.ending = true;
+                }
             }
         }
     }

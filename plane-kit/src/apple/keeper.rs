@@ -43,6 +43,8 @@ pub enum Told {
     Stopped(i32),
     /// The program goes on.
     Continued,
+    /// The program has ended, and what it started goes on (`ProgramPlan::output_wait`) until it is killed or has ended, too.
+    Left,
     /// The program ended with this wait status, and nothing of what it started is left.
     Ended(i32),
     /// The keeper was killed, and tells nothing any more. What the program started may be left.
@@ -80,6 +82,14 @@ impl Keeper {
         let program = std::env::current_exe().ok().and_then(|path| CString::new(path.as_os_str().as_bytes()).ok());
         let program = program.ok_or_else(|| unavailable("this program cannot be found; start it by its path"))?;
         Ok(Self { program })
+    }
+
+    /// Nothing is made ahead here: a keeper is the host's own program.
+    pub fn prepare(&self) {}
+
+    /// None is prepared.
+    pub fn prepared_id(&self) -> Option<i32> {
+        None
     }
 
     /// Starts a program with `streams` as its descriptors 0 to 2, and nothing else of the host's.
@@ -149,12 +159,18 @@ impl Kept {
         match self.words() {
             Ok(Some([message::STOPPED, signal, ..])) => Some(Told::Stopped(signal.cast_signed())),
             Ok(Some([message::CONTINUED, ..])) => Some(Told::Continued),
+            Ok(Some([message::LEFT, ..])) => Some(Told::Left),
             Ok(Some([message::ENDED, status, ..])) => Some(Told::Ended(status.cast_signed())),
             Ok(Some(_)) => None,
             Ok(None) => Some(Told::Gone),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
             Err(_) => Some(Told::Gone),
         }
+    }
+
+    /// What all together used is known when the keeper has been reaped.
+    pub fn used(&self) -> Option<Resources> {
+        None
     }
 
     /// Ends what is left, waits for that, and answers what all together used.

@@ -56,7 +56,7 @@ fn serve() -> ! {
     // SAFETY: whoever starts a keeper puts the control socket there, and nobody else in this process uses it.
     let mut control = UnixStream::from(unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
     let code = match start(&mut control) {
-        Ok(program) => Watch::new(control, program).map_or(1, Watch::run),
+        Ok((program, output_wait)) => Watch::new(control, program, output_wait).map_or(1, Watch::run),
         Err(failure) => {
             send(&control, message::FAILED, 0, failure.errno as u32, failure.step);
             1
@@ -66,7 +66,7 @@ fn serve() -> ! {
     unsafe { libc::_exit(code) }
 }
 
-fn start(control: &mut UnixStream) -> Result<Pid, Failure> {
+fn start(control: &mut UnixStream) -> Result<(Pid, bool), Failure> {
     fcntl(&*control, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(at(step::PREPARE))?;
     // So that a signal to the host's group does not end it, and its own group holds nobody else.
     setsid().map_err(at(step::SESSION))?;
@@ -95,7 +95,7 @@ fn start(control: &mut UnixStream) -> Result<Pid, Failure> {
     drop_streams();
     send(control, message::STARTING, program.as_raw().cast_unsigned(), 0, 0);
     send(control, message::STARTED, 0, 0, 0);
-    Ok(program)
+    Ok((program, plan.output_wait))
 }
 
 /// A pipe is to end when the program's end of it does.
@@ -156,6 +156,7 @@ fn limit(number: u32, value: u64) -> nix::Result<()> {
         0 => Resource::RLIMIT_CPU,
         1 => Resource::RLIMIT_FSIZE,
         2 => Resource::RLIMIT_DATA,
+        6 => Resource::RLIMIT_NPROC,
         7 => Resource::RLIMIT_NOFILE,
         _ => return Err(Errno::EINVAL),
     };

@@ -21,7 +21,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Tells the host something, as long as it is there.
 pub(crate) fn send(mut control: &UnixStream, kind: u32, value: u32, errno: u32, step: u32) {
-    let words = [kind, value, errno, step].map(u32::to_le_bytes).concat();
+    let mut words = [kind, value, errno, step].map(u32::to_le_bytes).concat();
+    // What was used is told by the kernel when the keeper is reaped.
+    words.resize(message::LENGTH, 0);
     // Nobody there: then the socket's end is what is acted on.
     let _ = control.write_all(&words);
 }
@@ -30,6 +32,8 @@ pub(crate) fn send(mut control: &UnixStream, kind: u32, value: u32, errno: u32, 
 pub(crate) struct Watch {
     control: UnixStream,
     program: Pid,
+    /// Whether what it started may go on after its end.
+    output_wait: bool,
     queue: Kqueue,
     tree: Descendants,
     /// Commands as far as they have arrived.
@@ -42,13 +46,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(control: UnixStream, program: Pid) -> io::Result<Self> {
+    pub(crate) fn new(control: UnixStream, program: Pid, output_wait: bool) -> io::Result<Self> {
         control.set_nonblocking(true)?;
         let own = member(getpid().as_raw()).ok_or(io::ErrorKind::NotFound)?;
         let queue = Kqueue::new()?;
         let watch = Self {
             control,
             program,
+            output_wait,
             queue,
             tree: Descendants::of(own.id),
             arrived: Vec::new(),
@@ -139,7 +144,11 @@ impl Watch {
 
     fn ended(&mut self, status: i32) {
         self.status = Some(status);
-        self.ending = true;
+        if self.output_wait {
+            send(&self.control, message::LEFT, 0, 0, 0);
+        } else {
+            self.ending = true;
+        }
     }
 
     fn commands(&mut self) {

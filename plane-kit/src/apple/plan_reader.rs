@@ -7,6 +7,8 @@ use std::ffi::CString;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeeperPlan {
     pub(crate) terminal: bool,
+    /// Whether what the program started may go on after its end.
+    pub(crate) output_wait: bool,
     /// Number (as Linux has it) and value.
     pub(crate) limits: Vec<(u32, u64)>,
     pub(crate) directory: CString,
@@ -31,7 +33,8 @@ pub(crate) fn read(mut bytes: &[u8]) -> Option<KeeperPlan> {
         // Nothing is executed by its descriptor here.
         return None;
     }
-    Some(KeeperPlan { terminal: flags & flag::TERMINAL != 0, limits, directory, program, arguments, variables })
+    let (terminal, output_wait) = (flags & flag::TERMINAL != 0, flags & flag::OUTPUT_WAIT != 0);
+    Some(KeeperPlan { terminal, output_wait, limits, directory, program, arguments, variables })
 }
 
 fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
@@ -75,6 +78,7 @@ mod tests {
             variables: vec!["PATH=/bin".to_owned()],
             directory: "/tmp".into(),
             terminal: true,
+            output_wait: true,
             limits: vec![ResourceLimit::CpuSeconds(3), ResourceLimit::OpenFiles(64)],
         }
     }
@@ -87,7 +91,7 @@ mod tests {
         assert_eq!(read.arguments, [c"sh".to_owned(), c"-c".to_owned(), c"true ü\n".to_owned()]);
         assert_eq!(read.variables, [c"PATH=/bin".to_owned()]);
         assert_eq!(read.limits, [(0, 3), (7, 64)]);
-        assert!(read.terminal);
+        assert!(read.terminal && read.output_wait);
     }
 
     #[test]

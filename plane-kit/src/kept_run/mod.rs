@@ -12,6 +12,7 @@ mod supervise;
 
 use crate::deadline::Deadline;
 use crate::keeper::{Keeper, ProgramPlan};
+use crate::output_wait::OutputWait;
 use crate::process_tree::ProcessTree;
 use crate::standard_streams::StandardStreams;
 use crate::wakeup::Wakeup;
@@ -24,7 +25,7 @@ use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::limits::Limits;
 use execution::Shared;
 use limit_watch::LimitWatch;
-use running::Running;
+use running::{Place, Running};
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -40,7 +41,9 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 /// All programs that one plane has running. Dropping it ends them, and waits until that is so.
 #[derive(Debug)]
 pub struct KeptRuns {
-    keeper: Keeper,
+    keeper: Arc<Keeper>,
+    /// Whether a keeper is held ready for the next run.
+    prepares: bool,
     running: Arc<Running>,
 }
 
@@ -57,6 +60,8 @@ pub struct KeptStart {
     pub streams: StandardStreams,
     /// What all of its processes together may use.
     pub limits: Limits,
+    /// How long what holds its output open may go on after its end, in milliseconds.
+    pub output_wait_ms: u64,
     /// What of its policy holds.
     pub enforcement: Enforcement,
     /// Called when nothing of it is left, with what is about to be told of its end; dropped uncalled where it did not start.
@@ -78,7 +83,13 @@ impl KeptRuns {
     /// # Errors
     /// As [`Keeper::new`].
     pub fn new() -> Result<Self, BridgeError> {
-        Ok(Self { keeper: Keeper::new()?, running: Arc::default() })
+        Ok(Self { keeper: Arc::new(Keeper::new()?), prepares: false, running: Arc::default() })
+    }
+
+    /// Holds a keeper ready from here on, where the system has keepers of their own ([`Keeper::prepare`]).
+    pub fn prepare(&mut self) {
+        self.keeper.prepare();
+        self.prepares = true;
     }
 
     /// Starts a program and a thread that stays with it.
@@ -86,7 +97,7 @@ impl KeptRuns {
     /// # Errors
     /// As [`Keeper::start`]; `spawn_failed` where descriptors or threads cannot be had.
     pub fn start(&self, start: KeptStart, sink: Arc<dyn ExecutionEventSink>) -> Result<StartedExecution, BridgeError> {
-        let KeptStart { execution, plan, streams, limits, enforcement, finish } = start;
+        let KeptStart { execution, plan, streams, limits, output_wait_ms, enforcement, finish } = start;
         let begun = Instant::now();
         let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
         let kept = self.keeper.start(&plan, streams.guest())?;
@@ -98,26 +109,26 @@ impl KeptRuns {
         let watch = LimitWatch::new(limits.clone(), tree, begun);
         let ExecutionRef { vm_id, execution_id, .. } = execution;
         self.running.add(execution_id.clone(), vm_id, shared.clone());
-        let (running, id) = (self.running.clone(), execution_id.clone());
         let supervision = Supervision {
             kept,
             outputs,
             sink,
             shared: shared.clone(),
             deadline: Deadline::new(begun, limits.wall_ms),
+            output_wait: OutputWait::new(output_wait_ms),
             limits: watch,
             enforcement,
             started: begun,
             wakeup,
-            finish: Box::new(move |report| {
-                finish(report);
-                running.remove(&id);
-            }),
+            finish,
+            place: Place { running: self.running.clone(), id: execution_id.clone() },
+            next: self.prepares.then(|| self.keeper.clone()),
         };
         let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
         if let Err(error) = thread.spawn(move || supervision.run()) {
             shared.kill();
             self.running.remove(&execution_id);
+            self.running.gone();
             return Err(no_resources(&error));
         }
         Ok(StartedExecution::new(Some(process_id)))

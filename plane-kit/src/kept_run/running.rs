@@ -6,6 +6,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionRef;
 use cofferdam_bridge::ids::{ExecutionId, VmId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,16 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Running {
     executions: Mutex<HashMap<ExecutionId, (VmId, Arc<Shared>)>>,
+    /// How many have ended whose keepers were not reaped yet. Taken only while `executions` is held.
+    leaving: AtomicUsize,
     ended: Condvar,
+}
+
+/// Where one execution stands among those that run.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) running: Arc<Running>,
+    pub(crate) id: ExecutionId,
 }
 
 impl Running {
@@ -22,9 +32,17 @@ impl Running {
         self.lock().insert(id, (vm_id, shared));
     }
 
-    /// It has ended, and nothing of it is left.
+    /// It has ended, and nothing of it is left but, perhaps, its keeper: [`Self::gone`] follows.
     pub(crate) fn remove(&self, id: &ExecutionId) {
-        self.lock().remove(id);
+        let mut executions = self.lock();
+        executions.remove(id);
+        self.leaving.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The keeper of one that was removed is gone, too.
+    pub(crate) fn gone(&self) {
+        let _executions = self.lock();
+        self.leaving.fetch_sub(1, Ordering::SeqCst);
         self.ended.notify_all();
     }
 
@@ -53,7 +71,9 @@ impl Running {
             shared.kill_for_host();
         }
         // Past that time something waits in the kernel; its keeper stays with it, and ends it when it can be ended.
-        let _ = self.ended.wait_timeout_while(executions, most, |executions| !executions.is_empty());
+        let _ = self.ended.wait_timeout_while(executions, most, |executions| {
+            !executions.is_empty() || self.leaving.load(Ordering::SeqCst) > 0
+        });
     }
 
     /// A panicking thread leaves nothing half-done behind this lock, so a poisoned one is as good.

@@ -6,9 +6,11 @@
 use crate::captured_output::{CapturedOutput, Moved};
 use crate::deadline::Deadline;
 use crate::exit_status::cause_of;
-use crate::keeper::{Kept, Told};
+use crate::keeper::{Keeper, Kept, Told};
 use crate::kept_run::execution::{Shared, Wish};
 use crate::kept_run::limit_watch::LimitWatch;
+use crate::kept_run::running::Place;
+use crate::output_wait::OutputWait;
 use crate::process::Resources;
 use crate::wakeup::Wakeup;
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism};
@@ -29,12 +31,17 @@ pub(crate) struct Supervision {
     pub(crate) sink: Arc<dyn ExecutionEventSink>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) deadline: Deadline,
+    pub(crate) output_wait: OutputWait,
     pub(crate) limits: LimitWatch,
     pub(crate) enforcement: Enforcement,
     pub(crate) started: Instant,
     pub(crate) wakeup: Wakeup,
     /// Called when nothing is left, before that is told.
     pub(crate) finish: super::Finish,
+    /// Left when nothing runs any more, before that is told.
+    pub(crate) place: Place,
+    /// What is to hold a keeper ready for the next run.
+    pub(crate) next: Option<Arc<Keeper>>,
 }
 
 /// What a program has to end in order when its time is over: not so long that the limit would be none.
@@ -53,14 +60,27 @@ impl Supervision {
             )
             .with("io_error", error.kind().to_string()),
         });
-        self.shared.kill();
-        let Self { kept, sink, shared, outputs, limits, enforcement, started, finish, .. } = self;
-        let resources = kept.reap();
+        let Self { kept, sink, shared, outputs, limits, enforcement, started, finish, place, next, .. } = self;
+        // A keeper that told the end has nothing left and told what was used, so nobody waits for its own end but this thread.
+        let (resources, kept) = match kept.used() {
+            Some(used) => (used, Some(kept)),
+            None => {
+                shared.kill();
+                (kept.reap(), None)
+            }
+        };
         shared.input.end();
         let usage = usage(&outputs, &limits, resources, started);
         let mut report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
         finish(&mut report);
+        place.running.remove(&place.id);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
+        drop(sink);
+        drop(kept);
+        if let Some(keeper) = next {
+            keeper.prepare();
+        }
+        place.running.gone();
     }
 
     fn until_ended(&mut self) -> io::Result<ExitCause> {
@@ -68,16 +88,19 @@ impl Supervision {
         loop {
             let now = Instant::now();
             let deadline = if cause.is_none() { self.deadline.remaining(now) } else { None };
-            let most = [deadline, self.limits.next_look(now)].into_iter().flatten().min();
+            let most =
+                [deadline, self.limits.next_look(now), self.output_wait.remaining(now)].into_iter().flatten().min();
             self.wait(most)?;
             if let Some(struck) = self.advance()? {
                 self.shared.kill();
                 cause.get_or_insert(struck);
             }
-            if cause.is_none() {
+            let told = self.kept.told();
+            // What has ended passes no limit any more, and nothing is there to be looked at.
+            if cause.is_none() && !matches!(told, Some(Told::Ended(_) | Told::Gone)) {
                 cause = self.past_limit(Instant::now());
             }
-            match self.kept.told() {
+            match told {
                 Some(Told::Ended(status)) => {
                     let ended = cause_of(status);
                     let cause = cause.unwrap_or_else(|| self.wished(ended));
@@ -89,7 +112,13 @@ impl Supervision {
                 }
                 Some(Told::Stopped(signal)) => self.tell(ExecutionEvent::Stopped { signal }),
                 Some(Told::Continued) => self.tell(ExecutionEvent::Continued),
+                Some(Told::Left) => self.output_wait.begin(Instant::now()),
                 _ => {}
+            }
+            // Where the host ends it, the output is released by that.
+            let released = self.outputs.iter().all(CapturedOutput::finished);
+            if self.shared.wish() == Wish::Nothing && self.output_wait.is_over(Instant::now(), released) {
+                self.shared.kill();
             }
         }
     }
@@ -108,6 +137,8 @@ impl Supervision {
     /// The cause as the host sees it: an end that it wished is told as such, one that came by itself before is not.
     fn wished(&self, ended: ExitCause) -> ExitCause {
         match (self.shared.wish(), &ended) {
+            // The program had ended, and what was to be waited for was not.
+            (Wish::Kill, _) if self.output_wait.is_cut_short() => ExitCause::Killed,
             (Wish::Stop, _) | (Wish::Kill, ExitCause::Signalled { signal: libc::SIGKILL, .. }) => ExitCause::Killed,
             _ => ended,
         }

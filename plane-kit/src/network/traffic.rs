@@ -42,6 +42,31 @@ impl Meter {
     pub fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
+
+    /// What was counted since it was last taken.
+    pub fn take(&self) -> Counts {
+        let read = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        Counts {
+            connections: read(&self.connections),
+            failed: read(&self.failed),
+            sent_bytes: read(&self.sent),
+            received_bytes: read(&self.received),
+        }
+    }
+}
+
+/// What a meter counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Connections that were carried.
+    pub connections: u64,
+    /// Those that came to nothing.
+    pub failed: u64,
+    /// Bytes from the run.
+    pub sent_bytes: u64,
+    /// Bytes to the run.
+    pub received_bytes: u64,
 }
 
 /// All counts and refusals of one run.
@@ -92,15 +117,13 @@ impl Traffic {
 
     /// What has happened since it was last taken.
     pub fn take(&mut self) -> (Vec<HostTraffic>, Vec<Denial>) {
-        let read = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
         let rest = ((OTHERS.to_owned(), 0), self.rest.clone());
         let told = self.meters.iter().map(|(key, meter)| (key.clone(), meter.clone())).chain([rest]);
         let told = told.map(|((host, port), meter)| {
             let mut traffic = HostTraffic::new(host, port);
-            traffic.connections = read(&meter.connections);
-            traffic.failed = read(&meter.failed);
-            traffic.sent_bytes = read(&meter.sent);
-            traffic.received_bytes = read(&meter.received);
+            let counts = meter.take();
+            (traffic.connections, traffic.failed) = (counts.connections, counts.failed);
+            (traffic.sent_bytes, traffic.received_bytes) = (counts.sent_bytes, counts.received_bytes);
             traffic
         });
         let happened = |one: &HostTraffic| one.connections + one.failed + one.sent_bytes + one.received_bytes > 0;

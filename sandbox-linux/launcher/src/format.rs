@@ -148,6 +148,8 @@ pub mod run {
     pub const NO_PID_NAMESPACE: u32 = 2;
     /// What `op::HOLD` holds is executed, whatever the path leads to.
     pub const HELD: u32 = 4;
+    /// What the program started may go on when the program has ended, until `command::FINISH`, or until it has ended, too.
+    pub const OUTPUT_WAIT: u32 = 8;
 }
 
 /// Flags of `op::PROVE`.
@@ -195,6 +197,8 @@ pub mod message {
     pub const SOCKET: u32 = 10;
     /// A socket that sees packets comes with this message.
     pub const PACKETS: u32 = 11;
+    /// The program has ended, and what it started goes on (`run::OUTPUT_WAIT`); `EXITED` follows.
+    pub const LEFT: u32 = 12;
 
     /// What stands where in `SOCKET`.
     pub mod socket {
@@ -233,4 +237,6 @@ pub mod command {
     pub const SIGNAL_PROGRAM: u32 = 1;
     /// Sends the signal `value` to the terminal's foreground group, or the program's group without a terminal.
     pub const SIGNAL_FOREGROUND: u32 = 2;
+    /// What goes on after the program's end is to end now.
+    pub const FINISH: u32 = 3;
 }

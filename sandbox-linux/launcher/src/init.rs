@@ -82,7 +82,11 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
     // The program has what it needs of the plan, and a launcher that waits shall hold little.
     state.memory.take().map(Memory::free);
     send(&Message::new(message::STARTED, pid as u64), -1);
-    watch(&Watched { program: pid, terminal: start.terminal, alone: !start.guarded }, &state.account)
+    let waits = flags & flag::OUTPUT_WAIT != 0;
+    watch(
+        &mut Watched { program: pid, terminal: start.terminal, alone: !start.guarded, waits, ended: None },
+        &state.account,
+    )
 }
 
 /// What is watched over.
@@ -91,6 +95,10 @@ struct Watched {
     terminal: i32,
     /// This process is the first of a pid namespace.
     alone: bool,
+    /// What the program started may go on after its end.
+    waits: bool,
+    /// The program's wait status, once it has ended and something goes on. From then on its number may be another's.
+    ended: Option<i32>,
 }
 
 /// Signals that the host ignores (Rust programs ignore SIGPIPE) would stay ignored across execve, for the program too. All are blocked
@@ -224,7 +232,7 @@ struct PollFd {
 }
 
 /// Waits for ends and commands until the program has ended or the supervisor is gone.
-fn watch(watched: &Watched, account: &Account) -> ! {
+fn watch(watched: &mut Watched, account: &Account) -> ! {
     let mask = CHILD_SIGNAL | GUARD_SIGNAL;
     // SAFETY: the mask is 8 bytes; every signal is blocked, so these stay pending for the descriptor.
     let children = unsafe { call!(nr::SIGNALFD4, -1_isize, &raw const mask, 8, SFD_NONBLOCK_CLOEXEC) };
@@ -251,36 +259,48 @@ fn watch(watched: &Watched, account: &Account) -> ! {
             report::end(1);
         }
         if waited[0].happened != 0 {
-            obey(watched.program, watched.terminal);
+            obey(watched, account);
         }
     }
 }
 
-/// Reaps all that ended. When it was the program, reports it and ends, and with us the whole namespace.
-fn reap(watched: &Watched, account: &Account) {
+/// Reaps all that ended. When it was the program, that is the end of all, unless what it started may go on.
+fn reap(watched: &mut Watched, account: &Account) {
     loop {
         let mut status = 0_i32;
         let how = WNOHANG | WUNTRACED | WCONTINUED | WALL;
         // SAFETY: the status lives until the call returns; no rusage is asked for.
         let pid = unsafe { call!(nr::WAIT4, -1_isize, &raw mut status, how, 0) };
         if pid <= 0 {
+            // Whatever has lost its parent is our child, so that without children nothing goes on.
+            if let (Some(status), Err(ECHILD)) = (watched.ended, check(pid)) {
+                finish(watched, status, account);
+            }
             return;
         }
-        if pid != watched.program {
+        if pid != watched.program || watched.ended.is_some() {
             continue;
         }
         if status == 0xffff {
             send(&Message::new(message::CONTINUED, 0), -1);
         } else if status & 0xff == 0x7f {
             send(&Message::new(message::STOPPED, ((status >> 8) & 0xff) as u64), -1);
+        } else if watched.waits {
+            watched.ended = Some(status);
+            send(&Message::new(message::LEFT, 0), -1);
         } else {
-            if watched.alone {
-                end_others();
-            }
-            send(&Message::exited(status, account), -1);
-            report::end(0);
+            finish(watched, status, account);
         }
     }
+}
+
+/// Reports the program's end and ends, and with us the whole namespace.
+fn finish(watched: &Watched, status: i32, account: &Account) -> ! {
+    if watched.alone {
+        end_others();
+    }
+    send(&Message::exited(status, account), -1);
+    report::end(0)
 }
 
 /// Ends every other process of the pid namespace, and reaps them all: what is told then, the kernel has counted to the end, and
@@ -299,7 +319,7 @@ fn end_others() {
 }
 
 /// Reads one command. A closed socket means that the supervisor is gone, and that everything ends.
-fn obey(program: isize, terminal: i32) {
+fn obey(watched: &Watched, account: &Account) {
     let mut words = [0_u32; 2];
     // SAFETY: a command is 8 bytes.
     let got = unsafe { call!(nr::READ, CONTROL_FD, words.as_mut_ptr(), command::LENGTH) };
@@ -308,13 +328,18 @@ fn obey(program: isize, terminal: i32) {
     }
     let [kind, signal] = words;
     let signal = (signal as usize).min(64);
-    let target = match kind {
-        command::SIGNAL_PROGRAM => program,
-        command::SIGNAL_FOREGROUND => -foreground(program, terminal),
+    let target = match (kind, watched.ended) {
+        (command::FINISH, Some(status)) => finish(watched, status, account),
+        // A number that may be another's by now is not signalled.
+        (_, Some(_)) => 0,
+        (command::SIGNAL_PROGRAM, None) => watched.program,
+        (command::SIGNAL_FOREGROUND, None) => -foreground(watched.program, watched.terminal),
         _ => return,
     };
-    // SAFETY: integers only; within this pid namespace, or the Landlock scope, only a process of the sandbox is reached.
-    unsafe { call!(nr::KILL, target, signal) };
+    if target != 0 {
+        // SAFETY: integers only; within this pid namespace, or the Landlock scope, only a process of the sandbox is reached.
+        unsafe { call!(nr::KILL, target, signal) };
+    }
     if signal == SIGKILL {
         report::end(0);
     }

@@ -10,9 +10,11 @@ mod one;
 mod outside;
 mod packets;
 mod ports;
+mod published;
 mod serve;
 
-pub(crate) use one::OneNetwork;
+pub(crate) use one::{OneNetwork, bound};
 pub(crate) use outside::Outside;
 pub(crate) use ports::{listen, ports};
+pub(crate) use published::{Bound, Published};
 pub(crate) use serve::{Network, Sockets};

@@ -156,7 +156,7 @@ fn r10_http_is_fetched_by_the_policy_s_rules_and_no_redirection_is_followed() {
     assert_eq!(count.load(SeqCst), 1);
     let result = act(scratch.path(), "http_fetch", &asked, &[]);
     assert_eq!(result["error"]["code"], "denied_by_policy", "{result}");
-    assert_eq!(result["error"]["details"]["reason"], "network_blocked", "{result}");
+    assert_eq!(result["error"]["details"]["reason_code"], "network_blocked", "{result}");
     assert_eq!(count.load(SeqCst), 1, "nobody was asked");
     let (target, reached) = server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let answer = format!(

@@ -38,6 +38,26 @@ fn r1_r4_r5_a_run_has_a_start_and_an_end_and_its_result_says_where() {
 }
 
 #[test]
+fn r5_the_run_s_own_processes_are_told_by_name_and_nobody_else_s() {
+    let own = Recorded::new();
+    // A process of the test's own that is not the run's, and as long.
+    let mut other = Command::new("sleep").arg("61").spawn().unwrap();
+    // Each look comes twice as late as the one before, so that one of them falls into the two seconds.
+    let line = "sleep 2 & (exec -a x sleep 2) & wait";
+    let output = own.command(&["run", "--json", "--workspace", ".", "--", "bash", "-c", line]).output().unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ended = own.records("completed").remove(0);
+    let told = ended["event"]["processes"].as_array().unwrap();
+    assert_eq!(&Value::from(told.clone()), &result["processes"], "the record tells what the result tells");
+    let names: Vec<_> = told.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!((names.iter().filter(|name| **name == "sleep").count(), names[0]), (2, "bash"), "{told:?}");
+    assert!(told[0].get("parent").is_none() && told[1]["parent"] == told[0]["pid"], "{told:?}");
+    assert!(told.len() as u64 <= ended["event"]["usage"]["tasks"].as_u64().unwrap(), "{ended}");
+}
+
+#[test]
 fn r3_refusals_are_recorded_with_their_rule_and_found_by_verdict_and_path() {
     let own = Recorded::new();
     let refused = own.command(&["run", "--json", "--", "/opt/nothing"]).output().unwrap();

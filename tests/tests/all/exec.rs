@@ -47,7 +47,7 @@ fn assert_gone(plane: PlaneKind, mark: &str) {
 fn x1_a_request_is_read_strictly_and_says_where_it_is_wrong() {
     let fine = json!({ "kind": "run_program_v1", "program_path": "/bin/x" });
     let read = RunProgram::from_value(fine.clone()).unwrap();
-    assert_eq!((read.timeout_ms, read.argv.len(), read.env.len()), (300_000, 0, 0));
+    assert_eq!((read.timeout_ms, read.argv.len(), read.env.len(), read.output_wait_ms), (300_000, 0, 0, 0));
     assert_eq!(read.stdin_json, Value::Null);
     let with = |name: &str, value: Value| {
         let mut request = fine.clone();
@@ -86,6 +86,9 @@ fn x1_a_request_is_read_strictly_and_says_where_it_is_wrong() {
         (with("timeout_ms", json!(-1)), "/timeout_ms"),
         (with("timeout_ms", json!(0)), "/timeout_ms"),
         (with("timeout", json!(5)), ""),
+        (with("output_wait_ms", json!("5")), "/output_wait_ms"),
+        (with("output_wait_ms", json!(null)), "/output_wait_ms"),
+        (with("output_wait_ms", json!(-1)), "/output_wait_ms"),
     ] {
         let error = RunProgram::from_value(request.clone()).unwrap_err();
         assert_eq!((error.code, error.category), (ErrorCode::ExecRequestInvalid, ErrorCategory::ParsingInput));

@@ -1,8 +1,10 @@
 //! Every end-to-end test, in one program.
 
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod actions;
+mod actions_asked;
 mod actions_programs;
 mod attacks;
 mod attacks_filesystem;
@@ -32,7 +34,9 @@ mod doctor;
 mod dry_run;
 mod every_call;
 mod exec;
+mod exec_held;
 mod exec_load;
+mod exec_output_wait;
 mod exec_race;
 mod exec_secrets;
 mod explain;
@@ -57,9 +61,12 @@ mod network_tls;
 mod pool;
 mod prompts;
 mod prompts_attacks;
+mod prompts_recorded;
 mod prompts_terminal;
+mod published;
 mod real_programs;
 mod refusals;
+mod refused_features;
 mod robustness;
 mod seccomp_profiles;
 mod session_containment;

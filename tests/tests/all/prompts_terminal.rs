@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A workspace, a file that is asked about, a policy that says so, and a state directory.
-struct Desk {
-    place: Scratch,
+pub(crate) struct Desk {
+    pub(crate) place: Scratch,
     remember: &'static str,
 }
 
 impl Desk {
-    fn new(remember: &'static str) -> Self {
+    pub(crate) fn new(remember: &'static str) -> Self {
         let place = Scratch::beneath(Path::new("/var/tmp"));
         place.write("work/own", "");
         place.write("asked/file", "old");
@@ -29,16 +29,16 @@ impl Desk {
         Self { place, remember }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.place.path().canonicalize().unwrap().join(name)
     }
 
-    fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         std::fs::read_to_string(self.place.join("asked/file")).unwrap()
     }
 
     /// The command that runs `script` under the policy, with options.
-    fn line(&self, options: &[&str], script: &str) -> Vec<String> {
+    pub(crate) fn line(&self, options: &[&str], script: &str) -> Vec<String> {
         let path = |name: &str| self.path(name).display().to_string();
         let state = format!("XDG_STATE_HOME={}", path("state"));
         let own = ["/usr/bin/env", &state, &binary().display().to_string(), "run", "--policy", &path("policy.toml")];
@@ -61,7 +61,7 @@ impl Desk {
     }
 }
 
-const WRITE: &str = "echo new > $F; echo said-$((1+1))";
+pub(crate) const WRITE: &str = "echo new > $F; echo said-$((1+1))";
 
 #[test]
 fn a_word_typed_at_the_terminal_answers() {

@@ -38,9 +38,9 @@ pub fn serve(
             }
             continue;
         }
-        match reader.read(decoder.room()) {
+        match decoder.read_from(&mut reader) {
             Ok(0) => break Ok(()),
-            Ok(bytes) => decoder.filled(bytes),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(error),
         }

@@ -3,16 +3,18 @@
 use super::calls;
 use super::operations::{Notices, Operations};
 use super::outgoing::Outgoing;
+use crate::writer::{Unsent, Writer};
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::error::BridgeError;
+use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionEvent;
 use cofferdam_bridge::execution::{ExecutionBridge, ExecutionRef};
 use cofferdam_bridge::ids::{ExecutionId, VmId};
 use cofferdam_contract::wire::data::Data;
 use cofferdam_contract::wire::fault::WireFault;
-use cofferdam_contract::wire::frame::{self, Encoding, FrameDecoder};
+use cofferdam_contract::wire::frame::{Encoding, FrameDecoder};
 use cofferdam_contract::wire::hello::Bounds;
-use cofferdam_contract::wire::message::Message;
+use cofferdam_contract::wire::message::{Message, WireError};
 use cofferdam_contract::wire::plane_session::{FromKernel, PlaneSession};
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
@@ -27,16 +29,9 @@ pub(crate) struct Server {
     pub(crate) plane: Arc<dyn ExecutionBridge<Error = BridgeError>>,
     pub(crate) operations: Option<Arc<dyn Operations>>,
     session: Mutex<PlaneSession>,
-    writer: Mutex<Writer>,
+    writer: Mutex<Writer<Box<dyn Write + Send>>>,
     outgoing: Mutex<HashMap<ExecutionId, Arc<Outgoing>>>,
     vms: Mutex<BTreeSet<VmId>>,
-}
-
-struct Writer {
-    writer: Box<dyn Write + Send>,
-    buffer: Vec<u8>,
-    encoding: Encoding,
-    frame_bytes: usize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,7 +49,7 @@ impl Server {
         let groups = operations.as_ref().map(|operations| operations.groups()).unwrap_or_default();
         let session = PlaneSession::new(plane.describe(), groups, encodings, bounds);
         let frame_bytes = bounds.frame_bytes();
-        let writer = Writer { writer, buffer: Vec::new(), encoding: Encoding::Json, frame_bytes };
+        let writer = Writer::new(writer, Encoding::Json, frame_bytes);
         Self {
             plane,
             operations,
@@ -75,7 +70,7 @@ impl Server {
             }
             Ok(FromKernel::Greeted { answer, encoding, bounds }) => {
                 let mut writer = lock(&self.writer);
-                writer.send(&answer);
+                send(&mut writer, &answer);
                 (writer.encoding, writer.frame_bytes) = (encoding, bounds.frame_bytes());
                 decoder.switch(encoding, bounds.frame_bytes());
             }
@@ -179,7 +174,7 @@ impl Server {
     }
 
     fn send(&self, message: &Data) {
-        lock(&self.writer).send(message);
+        send(&mut lock(&self.writer), message);
     }
 }
 
@@ -190,22 +185,14 @@ impl Notices for Server {
     }
 }
 
-impl Writer {
-    /// An answer too large for the kernel becomes an error; when nobody reads, the reader of this side hears of the end.
-    fn send(&mut self, message: &Data) {
-        self.buffer.clear();
-        if frame::encode(message, self.encoding, self.frame_bytes, &mut self.buffer).is_err() {
-            let id = message.get("id").and_then(Data::as_unsigned);
-            let error = BridgeError::new(
-                cofferdam_bridge::error_code::ErrorCode::OutputLimitExceeded,
-                "the answer is larger than one frame may be; ask for less at once",
-            );
-            let outcome = Err(cofferdam_contract::wire::message::WireError::Bridge(Box::new(error)));
-            let instead = Message::Reply { id, outcome }.into_data();
-            if id.is_none() || frame::encode(&instead, self.encoding, self.frame_bytes, &mut self.buffer).is_err() {
-                return;
-            }
-        }
-        let _ = self.writer.write_all(&self.buffer).and_then(|()| self.writer.flush());
-    }
+/// An answer too large for the kernel becomes an error; when nobody reads, the reader of this side hears of the end.
+fn send(writer: &mut Writer<Box<dyn Write + Send>>, message: &Data) {
+    let Err(Unsent::TooLarge) = writer.send(message) else { return };
+    let Some(id) = message.get("id").and_then(Data::as_unsigned) else { return };
+    let error = BridgeError::new(
+        ErrorCode::OutputLimitExceeded,
+        "the answer is larger than one frame may be; ask for less at once",
+    );
+    let outcome = Err(WireError::Bridge(Box::new(error)));
+    let _ = writer.send(&Message::Reply { id: Some(id), outcome }.into_data());
 }

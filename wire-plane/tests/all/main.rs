@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod additive;
 mod behaves;
 mod breaches;
 mod fixture;
+mod hostile_processes;
 mod mutated_frames;
 mod python;
 mod restarts;

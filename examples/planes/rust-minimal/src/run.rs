@@ -77,8 +77,16 @@ pub(crate) fn start(
     let mut arguments = vec![request.program];
     arguments.extend(request.arguments);
     let variables = environment.entries().collect();
-    let plan =
-        ProgramPlan { program, arguments, variables, directory, terminal: false, limits: Vec::new(), held: None };
+    let plan = ProgramPlan {
+        program,
+        arguments,
+        variables,
+        directory,
+        terminal: false,
+        limits: Vec::new(),
+        held: None,
+        output_wait: false,
+    };
     let no_pipe =
         |error: std::io::Error| BridgeError::new(ErrorCode::SpawnFailed, format!("no pipe could be had: {error}"));
     let null = OpenOptions::new().read(true).open("/dev/null").map_err(no_pipe)?;

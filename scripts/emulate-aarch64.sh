@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds keeper and launcher for Linux on AArch64, to be run under an emulator, and prints where they are, one a line:
+# Builds keeper, launcher and a trial of their raw calls for Linux on AArch64, to be run under an emulator, and prints where they are, one a line:
 #   scripts/emulate-aarch64.sh
-# Both are freestanding, so that nothing of a system for that machine is needed but a linker. Exit code 77: linker, emulator or compiler
+# All are freestanding, so that nothing of a system for that machine is needed but a linker. Exit code 77: linker, emulator or compiler
 # cannot be had here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,8 +21,9 @@ source scripts/other-compiler.sh
 out=${CARGO_TARGET_DIR:-target}/emulated
 export CARGO_TARGET_DIR=$out
 link="-C linker=aarch64-linux-gnu-gcc -C relocation-model=static -C link-arg=-nostartfiles -C link-arg=-nostdlib -C link-arg=-static"
-export RUSTFLAGS="$link -C link-arg=-Wl,--build-id=none,-z,noexecstack,-z,norelro -C panic=abort"
-for manifest in plane-kit/keeper sandbox-linux/launcher; do
+export RUSTFLAGS="--cap-lints warn -A warnings $link -C link-arg=-Wl,--build-id=none,-z,noexecstack,-z,norelro -C panic=abort"
+# Warnings are for those who build them for their own machine.
+for manifest in plane-kit/keeper sandbox-linux/launcher plane-kit/freestanding/trial; do
   cargo build --quiet --release -Zbuild-std=core --target "$target" --manifest-path "$manifest/Cargo.toml" >&2
 done
 find "$(realpath "$out")/$target/release" -maxdepth 1 -type f -executable | sort

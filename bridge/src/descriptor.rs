@@ -47,6 +47,8 @@ pub enum Feature {
     SharedNetwork,
     /// Tells at which ports a run accepts connections (`is_listening`).
     ListeningPorts,
+    /// Reads requests of plain HTTP where rules name the host (`HttpRule`).
+    HttpRules,
     /// Publishes ports of runs to the host's loopback (`PublishRule`).
     PublishedPorts,
     /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.

@@ -183,6 +183,38 @@ pub struct NetworkProfile {
     /// What is looked at of TLS in mode `allowlist`.
     #[serde(default)]
     pub tls: TlsCheck,
+    /// Which requests pass on hosts and ports that are named here, beside being allowed; all others are refused there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpRule>,
+}
+
+/// One rule about requests of plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct HttpRule {
+    /// Methods; none for every one.
+    pub methods: Vec<String>,
+    /// A canonical name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// A path that is allowed with all beneath it, by whole segments, in the spelling of `canonical_path`.
+    pub path: String,
+    /// The line it comes from.
+    pub rule: RuleRef,
+}
+
+impl HttpRule {
+    /// A rule for `methods` on `path` of `host`.
+    pub fn new(
+        methods: Vec<String>,
+        host: impl Into<String>,
+        port: u16,
+        path: impl Into<String>,
+        rule: RuleRef,
+    ) -> Self {
+        Self { methods, host: host.into(), port, path: path.into(), rule }
+    }
 }
 
 /// A port of a run that the host's loopback has, too, for as long as the run lasts.

@@ -1,6 +1,7 @@
 //! Puts together what a run needs: policy, places, environment, plane.
 
 use crate::failure::{Failure, io};
+use crate::session;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
 use cofferdam_kernel::policy::{Placeholders, Policy};
@@ -133,7 +134,7 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A VM of `kernel` under `policy`.
 pub(crate) fn vm(kernel: &Kernel, policy: Policy, places: &Places, explain: Explain) -> Result<Vm, Failure> {
-    Ok(kernel.create_vm(spec(without_grants(policy)?, places, explain))?)
+    Ok(kernel.create_vm(spec(without_own_places(policy)?, places, explain))?)
 }
 
 /// What a VM under `policy` is to be.
@@ -151,11 +152,24 @@ pub(crate) fn spec(policy: Policy, places: &Places, explain: Explain) -> VmSpec 
     spec
 }
 
-/// The policy without the file of grants, wherever the environment has put it: who could write there could grant.
-pub(crate) fn without_grants(policy: Policy) -> Result<Policy, Failure> {
-    let Some(store) = std::env::var_os("XDG_STATE_HOME").and(HostGrants::of_user().ok()) else { return Ok(policy) };
-    let place = utf8(store.directory().to_owned())?;
-    let lines = serde_json::json!({ "version": 1, "filesystem": { "deny": [format!("literal:{place}")] } });
+/// The policy without the file of grants and the places of sessions, wherever the environment has put them: who could write there could
+/// grant, and who could look would learn what else this user runs.
+pub(crate) fn without_own_places(policy: Policy) -> Result<Policy, Failure> {
+    let grants = std::env::var_os("XDG_STATE_HOME").and(HostGrants::of_user().ok());
+    let grants = grants.map(|store| store.directory().to_owned());
+    let mut places = Vec::new();
+    for place in grants.into_iter().chain(session::Places::elsewhere()) {
+        // By the name that the environment gives it, and by the one that a guest would see.
+        let seen = place.canonicalize().ok().filter(|seen| *seen != place);
+        for place in [Some(place), seen].into_iter().flatten() {
+            places.push(format!("literal:{}", utf8(place)?));
+        }
+    }
+    if places.is_empty() {
+        return Ok(policy);
+    }
+    places.dedup();
+    let lines = serde_json::json!({ "version": 1, "filesystem": { "deny": places } });
     Ok(policy.with_lines(&lines.to_string(), "built-in secrets")?)
 }
 

@@ -5,9 +5,11 @@ use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
 use crate::plane_choice::{self, OwnPlane};
 use crate::report::human;
+use crate::telemetry;
 use crate::terminal::questions::Questions;
+use cofferdam_bridge::ids::KernelId;
 use cofferdam_kernel::{Kernel, KernelBuilder};
-use cofferdam_plane_kit::host::{HostFigures, HostGrants};
+use cofferdam_plane_kit::host::{HostFigures, HostGrants, HostRandom};
 use cofferdam_plane_kit::network::resolver::{FixedName, FixedNames, SystemResolver};
 use cofferdam_plane_kit::network::upstream::Upstream;
 use std::sync::Arc;
@@ -56,7 +58,8 @@ impl KernelParts {
     pub(crate) fn kernel(self) -> Result<Kernel, Failure> {
         let recording = self.recording;
         let questions = self.questions.clone();
-        let mut builder = self.on_plane()?;
+        let id = KernelId::random(&HostRandom::new())?;
+        let mut builder = telemetry::attach(self.on_plane()?.id(id.clone()), &id);
         if let Some(questions) = questions {
             builder = builder.prompter(questions);
         }

@@ -11,6 +11,7 @@ mod escape;
 mod exit_code;
 mod failure;
 mod fixed_name;
+mod guest_text;
 mod job_files;
 #[cfg(target_os = "linux")]
 mod kept_changes;
@@ -22,6 +23,7 @@ mod plane_choice;
 mod policy_file;
 mod report;
 mod session;
+mod telemetry;
 mod terminal;
 
 use clap::Parser;
@@ -42,13 +44,12 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { exit_code::REFUSED } else { 0 });
         }
     };
-    match command::dispatch(arguments) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            failure.print();
-            ExitCode::from(failure.exit_code())
-        }
-    }
+    let code = command::dispatch(arguments).unwrap_or_else(|failure| {
+        failure.print();
+        failure.exit_code()
+    });
+    telemetry::end();
+    ExitCode::from(code)
 }
 
 /// Lets this process have as many descriptors as it may: it needs some for each run, and passes some to launchers, which the kernel

@@ -20,5 +20,6 @@
 pub mod danger;
 mod plane;
 mod preflight;
+mod user_tasks;
 
 pub use plane::HostPlane;

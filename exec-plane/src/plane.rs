@@ -2,6 +2,7 @@
 
 use crate::danger::{HostAccess, Policies};
 use crate::preflight;
+use crate::user_tasks::UserTasks;
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
@@ -21,6 +22,7 @@ use cofferdam_plane_kit::keeper::ProgramPlan;
 use cofferdam_plane_kit::kept_run::{KeptRuns, KeptStart, no_resources, program, resource_limits};
 use cofferdam_plane_kit::process_tree::ProcessTree;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
+use cofferdam_plane_kit::task_groups::{TaskGroup, TaskGroups};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +35,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct HostPlane {
     policies: Policies,
     runs: KeptRuns,
+    /// Cgroups for runs whose processes are limited.
+    groups: TaskGroups,
+    /// The user's tasks, which a resource limit counts where there are no cgroups.
+    user_tasks: UserTasks,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
     next_context: AtomicU64,
 }
@@ -52,6 +58,8 @@ impl HostPlane {
         Ok(Self {
             policies: access.policies,
             runs: KeptRuns::new()?,
+            groups: TaskGroups::default(),
+            user_tasks: UserTasks::default(),
             contexts: Mutex::default(),
             next_context: AtomicU64::new(1),
         })
@@ -65,6 +73,14 @@ impl HostPlane {
     #[must_use]
     pub fn prepared(mut self) -> Self {
         self.runs.prepare();
+        self
+    }
+
+    /// As where no cgroup can be made, so that what holds there can be tested.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_cgroups(mut self) -> Self {
+        self.groups = TaskGroups::none();
         self
     }
 
@@ -84,14 +100,24 @@ impl HostPlane {
     ) -> Result<StartedExecution, BridgeError> {
         let execution = ExecutionRef::new(request.vm_id.clone(), request.execution_id.clone());
         let (streams, output_wait_ms) = (request.streams, request.output_wait_ms);
-        let plan = plan(profile, request)?;
-        let streams = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
-        let limits = profile.limits.clone();
-        let enforcement = preflight::enforcement(profile);
-        self.runs.start(
-            KeptStart { execution, plan, streams, limits, output_wait_ms, enforcement, finish: Box::new(|_| {}) },
-            sink,
-        )
+        let group = profile.limits.processes.and_then(|most| self.groups.take(most));
+        let entrance = group.as_ref().map(TaskGroup::entrance).transpose().map_err(|error| no_resources(&error))?;
+        let others = if group.is_none() && profile.limits.processes.is_some() { self.user_tasks.count() } else { None };
+        let tasks_by = group.as_ref().map_or(preflight::BY_LOOKING, TaskGroup::label);
+        let mut plan = plan(profile, request, others)?;
+        plan.task_group = entrance;
+        let start = KeptStart {
+            execution,
+            plan,
+            streams: StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?,
+            limits: profile.limits.clone(),
+            output_wait_ms,
+            enforcement: preflight::enforcement(profile, tasks_by),
+            group,
+            bound: others.is_some(),
+            finish: Box::new(|_| {}),
+        };
+        self.runs.start(start, sink)
     }
 }
 
@@ -129,7 +155,8 @@ impl ExecutionBridge for HostPlane {
     }
 
     fn preflight(&self, profile: &ExecutionProfile) -> Preflight {
-        preflight::preflight(profile, self.policies)
+        let tasks_by = profile.limits.processes.and_then(|_| self.groups.holder()).unwrap_or(preflight::BY_LOOKING);
+        preflight::preflight(profile, self.policies, tasks_by)
     }
 
     fn create_command_context(&self, request: CreateCommandContextRequest) -> Result<CreatedContext, BridgeError> {
@@ -155,7 +182,7 @@ impl ExecutionBridge for HostPlane {
     }
 
     fn rehearse_execution(&self, request: &StartExecutionRequest) -> Result<Rehearsal, BridgeError> {
-        let plan = plan(&self.context_of(request)?.profile, request.clone())?;
+        let plan = plan(&self.context_of(request)?.profile, request.clone(), None)?;
         Ok(Rehearsal::new(plan.program.to_string_lossy()))
     }
 
@@ -185,8 +212,12 @@ impl ExecutionBridge for HostPlane {
     }
 }
 
-/// What the keeper is told.
-fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<ProgramPlan, BridgeError> {
+/// What the keeper is told. `others`: the user's tasks, where their number is limited.
+fn plan(
+    profile: &ExecutionProfile,
+    request: StartExecutionRequest,
+    others: Option<u64>,
+) -> Result<ProgramPlan, BridgeError> {
     let directory = PathBuf::from(&request.working_directory);
     if !directory.is_absolute() {
         let message = "the working directory is no absolute path; name it from the root";
@@ -214,7 +245,8 @@ fn plan(profile: &ExecutionProfile, request: StartExecutionRequest) -> Result<Pr
         variables: environment.entries().collect(),
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
-        limits: resource_limits::of(&profile.limits),
+        limits: resource_limits::of(&profile.limits, others),
+        task_group: None,
         output_wait: request.output_wait_ms > 0,
     })
 }

@@ -6,6 +6,9 @@ use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tie
 use cofferdam_bridge::limits::Limits;
 use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode};
 
+/// What holds the limit on processes where there is no cgroup for it.
+pub(crate) const BY_LOOKING: &str = "supervisor poll";
+
 /// Why nothing of this holds.
 const NOTHING: &str = "the host plane isolates nothing; run on a plane that does";
 
@@ -23,8 +26,9 @@ const ABSENT: [Mechanism; 6] = [
 ];
 
 /// What holds for `profile`, and what keeps it from running here.
-pub(crate) fn preflight(profile: &ExecutionProfile, policies: Policies) -> Preflight {
-    let mut preflight = Preflight::new(enforcement(profile));
+/// `tasks_by`: what holds the limit on processes.
+pub(crate) fn preflight(profile: &ExecutionProfile, policies: Policies, tasks_by: &str) -> Preflight {
+    let mut preflight = Preflight::new(enforcement(profile, tasks_by));
     let required = profile.isolation.require;
     if required > Tier::None {
         let message = format!(
@@ -63,8 +67,8 @@ pub(crate) fn preflight(profile: &ExecutionProfile, policies: Policies) -> Prefl
     preflight
 }
 
-/// What holds for `profile`.
-pub(crate) fn enforcement(profile: &ExecutionProfile) -> Enforcement {
+/// What holds for `profile`, the limit on processes by `tasks_by`.
+pub(crate) fn enforcement(profile: &ExecutionProfile, tasks_by: &str) -> Enforcement {
     let mut enforcement = Enforcement::new(Tier::None);
     let required = profile.isolation.require > Tier::None;
     for mechanism in ABSENT {
@@ -83,17 +87,18 @@ pub(crate) fn enforcement(profile: &ExecutionProfile) -> Enforcement {
     );
     enforcement.mechanisms.push(containment);
     enforcement.mechanisms.push(MechanismReport::held(Mechanism::OutputLimit).by("supervisor"));
-    limits(&mut enforcement, &profile.limits);
+    limits(&mut enforcement, &profile.limits, tasks_by);
     enforcement
 }
 
-fn limits(enforcement: &mut Enforcement, limits: &Limits) {
+fn limits(enforcement: &mut Enforcement, limits: &Limits, tasks_by: &str) {
     let each = Some("each file by itself; what all together hold is not counted".to_owned());
+    let looked = (tasks_by == BY_LOOKING).then(|| "by looking: for a moment there may be more".to_owned());
     let held = [
         (limits.wall_ms, Mechanism::WallLimit, "supervisor", None),
         (limits.cpu_ms, Mechanism::CpuLimit, "supervisor poll", None),
         (limits.memory_bytes, Mechanism::MemoryLimit, "supervisor poll", None),
-        (limits.processes, Mechanism::ProcessesLimit, "supervisor poll", None),
+        (limits.processes, Mechanism::ProcessesLimit, tasks_by, looked),
         (limits.open_files, Mechanism::OpenFilesLimit, "rlimit", None),
         (limits.disk_bytes, Mechanism::DiskLimit, "rlimit", each),
     ];
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn a_policy_that_requires_isolation_is_refused_with_what_to_write() {
         for require in [Tier::Landlock, Tier::Full] {
-            let answer = preflight(&profile(require), Policies::ThatRequireNone);
+            let answer = preflight(&profile(require), Policies::ThatRequireNone, BY_LOOKING);
             assert!(!answer.accepted());
             let [shortfall, ..] = answer.shortfalls.as_slice() else { panic!("no shortfall") };
             assert!(shortfall.fix.as_ref().unwrap().contains("isolation.require = \"none\""));
@@ -139,13 +144,13 @@ mod tests {
         for policies in [Policies::ThatRequireNone, Policies::All] {
             let mut profile = profile(Tier::None);
             profile.commands.calls = CallProfile::NoExec;
-            assert!(!preflight(&profile, policies).accepted());
+            assert!(!preflight(&profile, policies, BY_LOOKING).accepted());
         }
     }
 
     #[test]
     fn a_policy_that_requires_none_is_accepted_and_told_what_does_not_hold() {
-        let answer = preflight(&profile(Tier::None), Policies::ThatRequireNone);
+        let answer = preflight(&profile(Tier::None), Policies::ThatRequireNone, BY_LOOKING);
         assert!(answer.accepted());
         assert_eq!(answer.enforcement.tier, Tier::None);
         assert!(answer.shortfalls.iter().any(|s| s.mechanism == Some(Mechanism::NetworkNamespace)));
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_wider_token_lets_it_run_and_every_gap_is_told() {
-        let answer = preflight(&profile(Tier::Full), Policies::All);
+        let answer = preflight(&profile(Tier::Full), Policies::All, BY_LOOKING);
         assert!(answer.accepted());
         let gaps: Vec<_> = answer.enforcement.gaps().map(|gap| gap.mechanism).collect();
         assert_eq!(gaps, ABSENT);
@@ -164,6 +169,6 @@ mod tests {
     fn changes_are_never_made_at_once_that_were_to_be_kept_apart() {
         let mut profile = profile(Tier::None);
         profile.filesystem.changes = Changes::Overlay;
-        assert!(!preflight(&profile, Policies::All).accepted());
+        assert!(!preflight(&profile, Policies::All, BY_LOOKING).accepted());
     }
 }

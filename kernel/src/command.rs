@@ -190,18 +190,17 @@ impl Command {
     /// A refusal of the policy, `program_not_found`, what kept the plane from starting it, or `audit_unavailable` where the kernel records
     /// and cannot.
     pub async fn spawn(self) -> Result<Execution, KernelError> {
-        let (vm, span, began) = (self.vm.clone(), telemetry::starting(&self.vm), Instant::now());
-        let told = async {
-            let id = self.vm.next_execution();
-            let outcome = self.begin(id.clone()).await;
-            telemetry::started(&vm, &id, outcome.as_ref().map(drop), began.elapsed());
-            if outcome.is_err() {
-                // What it was refused is remembered for a run that there will never be.
-                vm.desk.end(&id);
-            }
-            outcome
-        };
-        told.instrument(span).await
+        let (vm, began) = (self.vm.clone(), Instant::now());
+        let id = vm.next_execution();
+        let mut run = telemetry::Run::new(&vm, &id);
+        let start = run.start(&vm);
+        let outcome = self.begin(id.clone()).instrument(start.clone()).await;
+        run.started(&start, &vm, outcome.as_ref().map(drop), began.elapsed());
+        if outcome.is_err() {
+            // What it was refused is remembered for a run that there will never be.
+            vm.desk.end(&id);
+        }
+        Ok(outcome?.told_by(run))
     }
 
     async fn begin(self, id: ExecutionId) -> Result<Execution, KernelError> {
@@ -219,18 +218,20 @@ impl Command {
             request.context_id = context;
         }
         let argument_bytes = request.arguments.iter().fold(request.program.len(), |sum, one| sum + one.len() + 1);
-        let turn = match vm.guard.admit(&vm.id, argument_bytes as u64).await {
+        let turn = vm.guard.admit(&vm.id, argument_bytes as u64);
+        let turn = match telemetry::queueing(&vm.listeners, turn).await {
             Ok(turn) => turn,
             Err(error) => return Err(vm.recording.refused(&vm, &id, &request.program, error.into()).await),
         };
         let record = vm.recording.start(Starting { vm: &vm, request: &request, rule, timeout }).await?;
         let gate = Gate::new(vm.desk.clone(), vm.asker(Some(id.clone())), runtime.clone());
-        let queue = EventQueue::of(record, gate, turn);
+        let queue = EventQueue::of(record, gate, turn, vm.listeners.clone());
         // A start takes about a millisecond, less than handing it to another thread and back would add to a busy
         // runtime's latency, so it is done here.
         let started = match vm.plane.start_execution(request, queue.clone()) {
             Ok(started) => started,
             Err(error) => {
+                telemetry::refused_by_plane(&vm.listeners, &error);
                 return Err(match queue.record() {
                     Some(record) => record.not_started(error).await,
                     None => error,
@@ -299,7 +300,7 @@ fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<Rule
     // such a plane, what no rule allows as written is refused here.
     let access = Access::Execute(program.to_owned());
     let decision = vm.compiled.decide(&access)?;
-    telemetry::decided(&access, &decision);
+    telemetry::decided(&vm.listeners, &access, &decision);
     let held_by_plane = vm.plane.describe().has(Feature::CommandRules);
     let left_to_plane = held_by_plane && (decision.rule.is_none() || decision.verdict == Verdict::Prompt);
     if decision.verdict == Verdict::Allow || left_to_plane {

@@ -26,6 +26,7 @@ pub struct Execution {
     report: Option<ExecutionReport>,
     audit_failure: Option<BridgeError>,
     started: StartedExecution,
+    told: Option<telemetry::Run>,
 }
 
 /// Acts on a run from elsewhere than its reader. Clones act on the same run; they keep neither it nor its VM alive.
@@ -44,11 +45,18 @@ impl Execution {
         timer: Option<WallTimer>,
     ) -> Self {
         let controller = Controller { vm: Arc::downgrade(&vm), execution, written: Arc::default() };
-        Self { vm, controller, queue, timer, report: None, audit_failure: None, started: StartedExecution::new(None) }
+        let started = StartedExecution::new(None);
+        Self { vm, controller, queue, timer, report: None, audit_failure: None, started, told: None }
     }
 
     pub(crate) fn started(mut self, started: StartedExecution) -> Self {
         self.started = started;
+        self
+    }
+
+    /// What of the run is told, and ends with it.
+    pub(crate) fn told_by(mut self, run: telemetry::Run) -> Self {
+        self.told = Some(run);
         self
     }
 
@@ -74,7 +82,9 @@ impl Execution {
             if let (Some(limit_ms), ExitCause::Killed) = (timer.and_then(|timer| timer.passed()), &report.cause) {
                 report.cause = ExitCause::TimedOut { limit_ms };
             }
-            telemetry::ended(&self.controller.execution, report);
+            if let Some(run) = self.told.take() {
+                run.ended(report);
+            }
             self.report = Some((**report).clone());
             if let Some(record) = self.queue.record() {
                 self.audit_failure = record.recorded().await;

@@ -5,6 +5,7 @@ use crate::error::KernelError;
 use crate::guard::{Guard, GuardLimits};
 use crate::prompt::PromptDesk;
 use crate::recording::{Recording, Unrecorded};
+use crate::telemetry::Listeners;
 use crate::vm::{Vm, VmSpec};
 use cofferdam_bridge::audit::FigureSource;
 use cofferdam_bridge::descriptor::{CONTRACT_GENERATION, Feature, PlaneDescriptor, Preflight, Shortfall};
@@ -13,10 +14,12 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionBridge;
 use cofferdam_bridge::guard::MachineSource;
-use cofferdam_bridge::ids::{PromptId, VmId};
+use cofferdam_bridge::ids::{KernelId, PromptId, VmId};
+use cofferdam_bridge::metric::MetricSink;
 use cofferdam_bridge::profile::{CallProfile, ExecutionProfile, NetworkMode, PublishRule};
 use cofferdam_bridge::prompt::{GrantStore, Prompt, PromptAnswer, Prompter};
 use cofferdam_bridge::sandbox_event::SandboxEvent;
+use cofferdam_bridge::trace_context::TraceSource;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +36,8 @@ pub struct Kernel {
     desk: Arc<PromptDesk>,
     recording: Recording,
     guard: Guard,
+    id: Option<KernelId>,
+    listeners: Listeners,
 }
 
 impl fmt::Debug for Kernel {
@@ -50,6 +55,8 @@ pub struct KernelBuilder {
     recording: Recording,
     limits: GuardLimits,
     machine: Option<Arc<dyn MachineSource>>,
+    id: Option<KernelId>,
+    listeners: Listeners,
 }
 
 /// What of a kernel its VMs have.
@@ -57,6 +64,7 @@ pub(crate) struct KernelParts {
     pub(crate) recording: Recording,
     pub(crate) desk: Arc<PromptDesk>,
     pub(crate) guard: Guard,
+    pub(crate) listeners: Listeners,
 }
 
 /// How long the host is waited for unless it says otherwise.
@@ -80,6 +88,8 @@ impl Kernel {
             recording: Recording::default(),
             limits: GuardLimits::default(),
             machine: None,
+            id: None,
+            listeners: Listeners::default(),
         }
     }
 
@@ -93,9 +103,14 @@ impl Kernel {
         let mut compiled = spec.compile()?;
         self.recording.keep_out(&mut compiled)?;
         let plane = self.choose(&compiled.profile, spec.has_shared_network())?;
-        let parts =
-            KernelParts { recording: self.recording.clone(), desk: self.desk.clone(), guard: self.guard.clone() };
-        Vm::new(VmId::new(format!("vm-{number}")), plane, compiled, spec, parts)
+        let parts = KernelParts {
+            recording: self.recording.clone(),
+            desk: self.desk.clone(),
+            guard: self.guard.clone(),
+            listeners: self.listeners.clone(),
+        };
+        let kernel = self.id.as_ref().map(|id| format!("{id}-")).unwrap_or_default();
+        Vm::new(VmId::new(format!("{kernel}vm-{number}")), plane, compiled, spec, parts)
     }
 
     /// The questions to the host that wait for an answer, the oldest first.
@@ -186,6 +201,28 @@ impl KernelBuilder {
         self
     }
 
+    /// What the ids of its VMs begin with, and so those of all their runs: `ID-vm-1`, `ID-vm-1-run-1`. Without it they are unique among
+    /// those of this kernel alone, and several kernels that write to one log, or to one collector of traces, cannot be told apart by them.
+    #[must_use]
+    pub fn id(mut self, id: KernelId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Who is told figures, by [`instruments`](crate::instruments).
+    #[must_use]
+    pub fn metrics(mut self, sink: impl MetricSink + 'static) -> Self {
+        self.listeners.metrics = Some(Arc::new(sink));
+        self
+    }
+
+    /// Who knows which span the kernel runs in. Records of the audit log then name trace and span.
+    #[must_use]
+    pub fn traces(mut self, source: impl TraceSource + 'static) -> Self {
+        self.listeners.traces = Some(Arc::new(source));
+        self
+    }
+
     /// Whom the kernel asks what policies say to ask. Without anybody each such question is a no.
     #[must_use]
     pub fn prompter(mut self, prompter: impl Prompter + 'static) -> Self {
@@ -240,10 +277,12 @@ impl KernelBuilder {
             );
             return Err(BridgeError::new(ErrorCode::InvalidState, message).into());
         }
-        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit, self.recording.clone());
+        let (mut recording, listeners) = (self.recording, self.listeners);
+        recording.listeners = listeners.clone();
+        let desk = PromptDesk::new(self.prompter, self.grants, self.prompt_limit, recording.clone());
         let (planes, next_vm) = (self.planes.into(), Arc::new(AtomicU64::new(1)));
-        let guard = Guard::new(self.limits, self.machine);
-        Ok(Kernel { planes, next_vm, desk, guard, recording: self.recording })
+        let guard = Guard::new(self.limits, self.machine, recording.clone());
+        Ok(Kernel { planes, next_vm, desk, guard, recording, id: self.id, listeners })
     }
 }
 
@@ -260,7 +299,12 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that does, such as linux_native, or write in the policy: commands.calls = \"usual\"";
         Shortfall::blocking(Some(Mechanism::Seccomp), message, Some(fix.to_owned()))
     });
-    [asks, calls, publishing(profile, descriptor)].into_iter().flatten().collect()
+    let http = (!profile.network.http.is_empty() && !descriptor.has(Feature::HttpRules)).then(|| {
+        let message = "this plane does not look at requests of HTTP (network.http)";
+        let fix = "run on a plane that does, such as linux_native, or take network.http out of the policy";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
+    });
+    [asks, calls, http, publishing(profile, descriptor)].into_iter().flatten().collect()
 }
 
 /// Ports of a run lie on the host's loopback by themselves only where the network is the host's, or nothing is isolated.

@@ -46,4 +46,5 @@ pub use error::KernelError;
 pub use execution::{Controller, Execution};
 pub use guard::GuardLimits;
 pub use kernel::{Kernel, KernelBuilder};
+pub use telemetry::instruments;
 pub use vm::{Vm, VmSpec};

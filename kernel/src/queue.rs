@@ -3,7 +3,7 @@
 use crate::guard::Turn;
 use crate::prompt::Gate;
 use crate::recording::RunRecord;
-use crate::telemetry;
+use crate::telemetry::{self, Listeners};
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
 use cofferdam_bridge::prompt::{PromptOutcome, PromptQuestion, PromptTicket, PromptWaiter};
 use std::collections::VecDeque;
@@ -30,6 +30,7 @@ pub(crate) struct EventQueue {
     gate: Option<Gate>,
     /// Hears of the end, whether or not anybody reads.
     record: Option<RunRecord>,
+    listeners: Listeners,
 }
 
 #[derive(Debug, Default)]
@@ -48,9 +49,9 @@ impl State {
 
 impl EventQueue {
     /// The queue of a run that may be recorded, and asks the host by `gate`.
-    pub(crate) fn of(record: Option<RunRecord>, gate: Gate, turn: Turn) -> Arc<Self> {
+    pub(crate) fn of(record: Option<RunRecord>, gate: Gate, turn: Turn, listeners: Listeners) -> Arc<Self> {
         let turn = Mutex::new(Some(turn));
-        Arc::new_cyclic(|me| Self { me: me.clone(), gate: Some(gate), record, turn, ..Self::default() })
+        Arc::new_cyclic(|me| Self { me: me.clone(), gate: Some(gate), record, turn, listeners, ..Self::default() })
     }
 
     /// Nothing of the execution waits for an answer any more.
@@ -127,7 +128,7 @@ impl ExecutionEventSink for EventQueue {
         }
         let mut state = self.lock();
         if !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
-            telemetry::queue_full(state.events.len(), state.bytes);
+            telemetry::queue_full(&self.listeners, state.events.len(), state.bytes);
         }
         // The end of an execution always finds room: nothing comes after it.
         while !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
@@ -145,7 +146,7 @@ impl ExecutionEventSink for EventQueue {
         if state.has_room() {
             return Ok(self.take(state, event));
         }
-        telemetry::queue_full(state.events.len(), state.bytes);
+        telemetry::queue_full(&self.listeners, state.events.len(), state.bytes);
         Err(Box::new(event))
     }
 

@@ -7,6 +7,7 @@ use crate::kernel::{KernelParts, Plane};
 use crate::policy::{Access, CompiledPolicy, Decision, Placeholders, Policy};
 use crate::prompt::{Asker, PromptDesk};
 use crate::recording::{Recording, VmFacts};
+use crate::telemetry::{self, Listeners};
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::execution::{CreateCommandContextRequest, Explain};
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 /// What a VM is to be.
 #[derive(Clone)]
@@ -157,6 +159,7 @@ pub(crate) struct SharedVm {
     next_execution: AtomicU64,
     pub(crate) desk: Arc<PromptDesk>,
     pub(crate) guard: Guard,
+    pub(crate) listeners: Listeners,
     workspace: Option<String>,
     explain: Explain,
     network_scope: NetworkScope,
@@ -191,13 +194,14 @@ impl SharedVm {
     ) -> Result<PromptOutcome, BridgeError> {
         let runtime = Handle::try_current().map_err(|_| crate::command::no_runtime())?;
         let (sender, receiver) = oneshot::channel();
+        let span = telemetry::prompt(question.access);
         let waiter = Box::new(move |outcome| {
             // Whoever asked may have stopped waiting.
             let _ = sender.send(outcome);
         });
         // Whoever waits for this future no longer takes the question back with it.
         let _ticket = self.desk.ask(&runtime, &self.asker(execution), question, |_| {}, waiter);
-        Ok(receiver.await.unwrap_or(PromptOutcome::Cancelled))
+        Ok(receiver.instrument(span).await.unwrap_or(PromptOutcome::Cancelled))
     }
 
     /// A context in which `program` may be started, too.
@@ -230,7 +234,7 @@ impl Vm {
         spec: VmSpec,
         parts: KernelParts,
     ) -> Result<Self, KernelError> {
-        let KernelParts { recording, desk, guard } = parts;
+        let KernelParts { recording, desk, guard, listeners } = parts;
         let facts = recording.facts(&plane.describe().name, &compiled, preflight.enforcement);
         let mut request = CreateCommandContextRequest::new(id.clone(), compiled.profile.clone());
         request.explain = spec.explain;
@@ -251,6 +255,7 @@ impl Vm {
             next_execution,
             desk,
             guard,
+            listeners,
             workspace,
             explain,
             network_scope,

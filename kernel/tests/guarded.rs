@@ -7,6 +7,7 @@ mod staged_plane;
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::guard::{MachineFigures, MachineSource};
+use cofferdam_bridge::in_memory::MemoryMetrics;
 use cofferdam_kernel::policy::Policy;
 use cofferdam_kernel::{GuardLimits, Kernel, VmSpec};
 use staged_plane::{Course, StagedPlane};
@@ -77,4 +78,28 @@ async fn r3_arguments_above_a_mebibyte_are_refused_before_anything_starts() {
     assert_eq!(error.error().details["limit"], 1 << 20);
     assert!(!error.error().retryable);
     vm.command("one").arg("x".repeat((1 << 20) - 8)).spawn().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn r2_whoever_waits_for_a_turn_is_counted_and_timed() {
+    let (plane, metrics) = (plane(), MemoryMetrics::new());
+    let limits = GuardLimits::default().most_running(1).longest_wait(Duration::from_secs(5));
+    let kernel = Kernel::builder(plane).guard(limits).metrics(metrics.clone()).build().unwrap();
+    let vm = kernel.create_vm(spec()).unwrap();
+    let _first = vm.command("one").spawn().await.unwrap();
+    assert_eq!(metrics.most("cofferdam.guard.queue.length"), 0, "nobody was before it");
+    let gave_up = tokio::spawn(vm.command("two").spawn());
+    let late = tokio::spawn(vm.command("three").spawn());
+    while metrics.sum("cofferdam.guard.queue.length") < 2 {
+        tokio::task::yield_now().await;
+    }
+    gave_up.abort();
+    assert!(gave_up.await.is_err());
+    assert_eq!(metrics.sum("cofferdam.guard.queue.length"), 1, "who gives up waits no longer");
+    assert_eq!(late.await.unwrap().unwrap_err().code().as_str(), "deadline_exceeded");
+    assert_eq!(metrics.sum("cofferdam.guard.queue.length"), 0);
+    let waited =
+        |outcome: &str| metrics.values(&format!("cofferdam.guard.queue.duration{{cofferdam.outcome={outcome}}}"));
+    // The clock stands still but for the wait.
+    assert_eq!((waited("admitted"), waited("deadline_exceeded")), (vec![0.0], vec![5.0]));
 }

@@ -41,7 +41,8 @@ impl Prompter for Later {
 impl Later {
     async fn next(&self) -> (Prompt, PromptReply) {
         loop {
-            if let Some(asked) = self.0.lock().unwrap().pop() {
+            // What was settled meanwhile stays with whoever was asked.
+            if let Some(asked) = self.0.lock().unwrap().pop().filter(|(_, reply)| reply.is_wanted()) {
                 return asked;
             }
             tokio::task::yield_now().await;

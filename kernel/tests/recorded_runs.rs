@@ -11,11 +11,12 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::StartExecutionRequest;
 use cofferdam_bridge::exit_cause::ExitCause;
+use cofferdam_bridge::guard::{MachineFigures, MachineSource};
 use cofferdam_bridge::in_memory::{DiskFault, ManualClock, MemoryAudit};
 use cofferdam_bridge::verdict::{Denial, Verdict};
 use cofferdam_kernel::audit::{ArgumentRecording, AuditSettings, Event, Reader, Record, Recorder, Verifier};
 use cofferdam_kernel::policy::{NoFiles, Policy};
-use cofferdam_kernel::{Kernel, KernelBuilder, Vm, VmSpec};
+use cofferdam_kernel::{GuardLimits, Kernel, KernelBuilder, Vm, VmSpec};
 use staged_plane::{Course, StagedPlane};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -160,6 +161,42 @@ async fn r3_a_refusal_before_the_start_is_recorded_and_nothing_was_started() {
     assert_eq!((refused.code, refused.subject.as_str()), (ErrorCode::DeniedByPolicy, "/opt/other"));
     assert!(refused.denial.is_some());
     assert!(plane.seen.lock().unwrap().is_empty());
+}
+
+/// A machine of which a test says how busy it is.
+#[derive(Clone, Default)]
+struct Machine(Arc<Mutex<MachineFigures>>);
+
+impl MachineSource for Machine {
+    fn measure(&self) -> MachineFigures {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn r2_a_figure_that_passes_its_limit_is_recorded_once_each_way_and_each_refusal_besides() {
+    let (plane, machine) = (Witness::default(), Machine::default());
+    let limits = GuardLimits::default().most_memory_percent(80);
+    let vm = vm(kernel(&plane).guard(limits).machine(machine.clone()));
+    // Refused above the limit, and until it has become clearly less.
+    for (percent, starts) in [(79, true), (93, false), (90, false), (79, false), (60, true), (61, true)] {
+        machine.0.lock().unwrap().memory_percent = Some(percent);
+        assert_eq!(vm.command("/usr/bin/tool").output().await.is_ok(), starts, "{percent}");
+    }
+    drop(vm);
+    let told: Vec<_> = records(&plane.store)
+        .into_iter()
+        .filter_map(|record| match record.event {
+            Event::Guard(guard) => Some((guard.figure, guard.observed, guard.limit, guard.outcome)),
+            _ => None,
+        })
+        .collect();
+    let expected = [("memory", 93, 80, "refused"), ("memory", 60, 80, "resumed")];
+    assert_eq!(
+        told,
+        expected.map(|(figure, observed, limit, outcome)| (figure.to_owned(), observed, limit, outcome.to_owned()))
+    );
+    assert_eq!(kinds(&plane.store).iter().filter(|kind| **kind == "refused").count(), 3);
 }
 
 #[tokio::test]

@@ -11,17 +11,20 @@ use cofferdam_bridge::execution::{
     StartExecutionRequest, StartedExecution, StreamMode,
 };
 use cofferdam_bridge::exit_cause::ExitCause;
-use cofferdam_bridge::ids::{ContextId, VmId};
+use cofferdam_bridge::ids::{ContextId, KernelId, VmId};
+use cofferdam_bridge::in_memory::{ManualClock, MemoryAudit, MemoryMetrics};
 use cofferdam_bridge::profile::ExecutionProfile;
+use cofferdam_bridge::trace_context::{TraceContext, TraceSource};
 use cofferdam_bridge::usage::Usage;
 use cofferdam_kernel::action::{Action, ActionOptions, Actions, Place, Plan, Step, StepEnd};
+use cofferdam_kernel::audit::{AuditSettings, Filter, Reader, Record, Recorder};
 use cofferdam_kernel::policy::{NoFiles, Policy};
-use cofferdam_kernel::{Kernel, Vm, VmSpec};
+use cofferdam_kernel::{Kernel, Vm, VmSpec, instruments};
 use serde_json::json;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Metadata, Subscriber};
 
 /// Words that stand for secrets, in every place where one may be.
@@ -101,7 +104,7 @@ impl Subscriber for Listener {
         self.add(span.metadata().name(), |line| span.record(line));
         Id::from_u64(1)
     }
-    fn record(&self, _: &Id, values: &Record<'_>) {
+    fn record(&self, _: &Id, values: &tracing::span::Record<'_>) {
         self.add("record", |line| values.record(line));
     }
     fn record_follows_from(&self, _: &Id, _: &Id) {}
@@ -134,21 +137,21 @@ impl Action for Secretive {
     }
 }
 
-fn vm() -> Vm {
+fn vm(metrics: &MemoryMetrics) -> Vm {
     let lines = "version = 1\n[filesystem]\nread = [\"{workspace}\"]\n[commands]\nallow = [\"/usr\"]\n";
     let policy = Policy::parse(lines, "test", &NoFiles).unwrap();
     let spec = VmSpec::new(policy).workspace(format!("/w/{SECRET}"));
-    Kernel::builder(Plane).build().unwrap().create_vm(spec).unwrap()
+    Kernel::builder(Plane).id(KernelId::new("k")).metrics(metrics.clone()).build().unwrap().create_vm(spec).unwrap()
 }
 
 #[test]
 fn every_start_end_verdict_limit_and_action_is_told_by_its_name_and_no_secret_is() {
     let listener = Listener::default();
-    let told = listener.0.clone();
+    let (told, metrics) = (listener.0.clone(), MemoryMetrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tracing::subscriber::with_default(listener, || {
         runtime.block_on(async {
-            let vm = vm();
+            let vm = vm(&metrics);
             let command = |program: &str| {
                 vm.command(program).arg(SECRET).env("TOKEN", SECRET).current_dir(format!("/w/{SECRET}"))
             };
@@ -167,12 +170,16 @@ fn every_start_end_verdict_limit_and_action_is_told_by_its_name_and_no_secret_is
     });
     let told = told.lock().unwrap().clone();
     for part in [
-        "cofferdam.execution.start vm=vm-1 policy=test",
+        "cofferdam.execution vm=k-vm-1 policy=test execution=k-vm-1-run-1",
+        "cofferdam.execution.start vm=k-vm-1 policy=test execution=k-vm-1-run-1",
+        "cofferdam.guard.queue",
         "plane=\"pretender\" outcome=\"started\"",
         "outcome=\"denied_by_policy\"",
-        "monotonic_counter.cofferdam.execution.starts=1 histogram.cofferdam.execution.start.duration=",
-        "cause=\"exited\"",
-        "limit=\"wall_time_exceeded\" monotonic_counter.cofferdam.limits=1",
+        "record error.type=\"denied_by_policy\"",
+        "record otel.status_code=\"ERROR\"",
+        "record cause=\"exited\"",
+        "cofferdam.execution.ended execution=k-vm-1-run-1 cause=\"exited\"",
+        "cofferdam.limit limit=\"wall_time_exceeded\"",
         "cofferdam.decision access=\"filesystem.read\" verdict=\"allow\"",
         "cofferdam.decision access=\"command.execute\" verdict=\"deny\"",
         "cofferdam.queue.full",
@@ -182,24 +189,85 @@ fn every_start_end_verdict_limit_and_action_is_told_by_its_name_and_no_secret_is
         assert!(told.contains(part), "{part}\n{told}");
     }
     assert!(!told.contains(SECRET), "{told}");
+    assert_figures(&metrics);
+}
+
+/// What was told to the sink of what that test did.
+#[track_caller]
+fn assert_figures(metrics: &MemoryMetrics) {
+    let started = "cofferdam.plane.name=pretender,cofferdam.outcome=started";
+    let starts = metrics.sum(&format!("cofferdam.execution.starts{{{started}}}"));
+    assert!(starts >= 3, "{starts}");
+    assert_eq!(metrics.values(&format!("cofferdam.execution.start.duration{{{started}}}")).len() as i64, starts);
+    let refused = "cofferdam.plane.name=pretender,cofferdam.outcome=denied_by_policy";
+    assert_eq!(metrics.sum(&format!("cofferdam.execution.starts{{{refused}}}")), 1);
+    let denied = "cofferdam.decisions{cofferdam.access=command.execute,cofferdam.verdict=deny}";
+    assert_eq!((metrics.sum(denied), metrics.sum("cofferdam.execution.active")), (1, 0));
+    assert_eq!(metrics.most("cofferdam.execution.active"), 1);
+    assert_eq!(metrics.sum("cofferdam.execution.limits{cofferdam.limit=wall_time_exceeded}"), 1);
+    assert!(metrics.sum("cofferdam.output.waits") > 0);
+    let action = "cofferdam.action.duration{cofferdam.action.name=secretive,cofferdam.outcome=done}";
+    assert_eq!(metrics.values(action).len(), 1);
+    let series = metrics.series();
+    assert!(!series.iter().any(|one| one.contains(SECRET)), "{series:?}");
 }
 
 #[test]
 fn every_name_that_is_told_is_documented() {
     let page = include_str!("../../docs/telemetry.md");
-    let source = include_str!("../src/telemetry.rs");
-    let names = source.split(['"', ' ', '\n']).filter(|word| {
-        ["cofferdam.", "monotonic_counter.cofferdam.", "histogram.cofferdam."]
-            .iter()
-            .any(|start| word.starts_with(start))
-    });
-    let mut count = 0;
+    let sources = [
+        include_str!("../src/telemetry/run.rs"),
+        include_str!("../src/telemetry/spans.rs"),
+        include_str!("../src/telemetry/waits.rs"),
+        include_str!("../src/telemetry/questions.rs"),
+    ];
+    let words = sources.iter().flat_map(|source| source.split(['"', ' ', '\n']));
+    let names: Vec<&str> = words.filter(|word| word.starts_with("cofferdam.")).collect();
+    assert!(names.len() >= 20, "{names:?}");
     for name in names {
-        count += 1;
-        assert!(
-            page.contains(name.trim_start_matches("monotonic_counter.").trim_start_matches("histogram.")),
-            "{name}"
-        );
+        assert!(page.contains(&format!("`{name}`")), "{name}");
     }
-    assert!(count >= 15, "{count}");
+    for instrument in instruments::ALL {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", instrument.name)));
+        let row = row.unwrap_or_else(|| panic!("{} has no row", instrument.name));
+        assert!(row.contains(&format!("`{}`", instrument.unit)), "{row}");
+    }
+}
+
+/// A host that traces: everything happens in one span.
+struct Traced;
+
+impl TraceSource for Traced {
+    fn current(&self) -> Option<TraceContext> {
+        Some(TraceContext::new("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"))
+    }
+}
+
+#[tokio::test]
+async fn r5_records_name_a_kernel_of_their_own_and_the_trace_and_the_log_s_time_is_told() {
+    let (store, metrics) = (MemoryAudit::new(), MemoryMetrics::new());
+    for id in ["k1", "k2"] {
+        let recorder = Recorder::open(store.clone(), ManualClock::default(), AuditSettings::new());
+        let kernel =
+            Kernel::builder(Plane).id(KernelId::new(id)).metrics(metrics.clone()).traces(Traced).audit(recorder);
+        let vm = kernel.build().unwrap().create_vm(VmSpec::new(Policy::strict())).unwrap();
+        vm.command("quick").output().await.unwrap();
+    }
+    let read = Reader::new(&store).more().unwrap();
+    let about = read.into_iter().filter_map(|read| read.record).filter(|record| record.execution.is_some());
+    let about: Vec<Record> = about.collect();
+    let id = |record: &Record| record.execution.as_ref().map(|id| id.as_str().to_owned()).unwrap();
+    let ids: Vec<String> = about.iter().map(id).collect();
+    let expected = ["k1-vm-1-run-1", "k2-vm-1-run-1"].map(|id| [id; 2]).concat();
+    assert_eq!(ids, expected, "each run has two records");
+    for record in &about {
+        assert_eq!(record.trace_id.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(record.span_id.as_deref(), Some("b7ad6b7169203331"));
+        let mut filter = Filter::default();
+        filter.trace = record.trace_id.clone();
+        filter.execution = Some("k2-vm-1-run-1".to_owned());
+        assert_eq!(filter.matches(record), id(record) == "k2-vm-1-run-1");
+    }
+    let commits = metrics.values("cofferdam.audit.commit.duration{cofferdam.outcome=recorded}");
+    assert_eq!(commits.len(), 2);
 }

@@ -131,6 +131,7 @@ impl Keeper {
             .held
             .iter()
             .flat_map(|held| [held.binary.as_fd()].into_iter().chain(held.scripts().map(AsFd::as_fd)))
+            .chain(plan.task_group.as_ref().map(AsFd::as_fd))
             .collect();
         let (keeper, control) = self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
         match first_word(keeper.as_fd(), control.as_fd()) {
@@ -372,6 +373,7 @@ fn name_of(failed: u32) -> &'static str {
         step::PROCESS => "process",
         step::DIRECTORY => "directory",
         step::LIMIT => "limit",
+        step::GROUP => "group",
         _ => "execute",
     }
 }

@@ -3,6 +3,7 @@
 use crate::held_program::HeldProgram;
 use crate::keeper_format::{SCRIPT_FD, flag};
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -53,6 +54,8 @@ pub struct ProgramPlan {
     pub limits: Vec<ResourceLimit>,
     /// Whether what it started may go on after its end, which is told then ([`Told::Left`](crate::keeper::Told::Left)).
     pub output_wait: bool,
+    /// The entrance of a cgroup that it is to run in ([`TaskGroup::entrance`](crate::task_groups::TaskGroup::entrance)).
+    pub task_group: Option<OwnedFd>,
 }
 
 /// Arguments and values stay out of logs.
@@ -79,6 +82,9 @@ impl ProgramPlan {
         let mut flags = if self.terminal { flag::TERMINAL } else { 0 };
         if self.output_wait {
             flags |= flag::OUTPUT_WAIT;
+        }
+        if self.task_group.is_some() {
+            flags |= flag::GROUP;
         }
         if let Some(held) = &self.held {
             let scripts = u32::try_from(held.scripts().count()).ok()?;

@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "clone(2) with a shared memory and a stack of its own has no safe form")]
 
-use crate::keeper_format::{MOST_SCRIPTS, SCRIPT_FD};
+use crate::keeper_format::MOST_DESCRIPTORS;
 use crate::process::Process;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use std::io;
@@ -14,8 +14,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Most descriptors that a keeper is handed.
-const MOST_PLACES: usize = SCRIPT_FD as usize + MOST_SCRIPTS;
+/// Most descriptors that a keeper is handed: its control socket as well.
+const MOST_PLACES: usize = MOST_DESCRIPTORS + 1;
 
 struct Child {
     keeper: i32,

@@ -8,6 +8,7 @@
 //! - [`keeper`]: starts plain programs so that nothing which they start outlives them, nor the host.
 //! - [`kept_run`]: what runs under keepers for a plane, each from its start to its last event.
 //! - [`process_tree`]: what all descendants of a process use together, and at which ports they listen.
+//! - [`cgroup_place`], [`task_groups`]: where cgroups may be made, and those that hold a limit on processes.
 //! - [`exit_status`], [`deadline`], [`wakeup`]: why a run ended, when it must, and how its supervisor waits.
 //!
 //! - `network`, with the feature of that name: names, decisions and connections for planes that stand between a run and the network.
@@ -24,6 +25,7 @@
 #[cfg(any(test, not(target_os = "linux")))]
 mod apple;
 pub mod captured_output;
+pub mod cgroup_place;
 pub mod deadline;
 pub mod environment;
 pub mod exit_status;
@@ -78,6 +80,7 @@ mod resources;
 #[cfg(target_os = "linux")]
 mod shared_memory;
 pub mod standard_streams;
+pub mod task_groups;
 pub mod terminal;
 mod tree_usage;
 #[cfg(target_os = "linux")]

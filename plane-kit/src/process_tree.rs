@@ -181,6 +181,13 @@ fn stored(directory: &Path) -> u64 {
     value("write_bytes").saturating_sub(value("cancelled_write_bytes"))
 }
 
+/// The number of the process that was started last on this machine, or in this pid namespace (proc_loadavg(5)): how much it moves is how
+/// many were started. 0 where it cannot be known.
+pub fn last_started() -> u32 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_ascii_whitespace().nth(4).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
 /// Processes and threads of the user `id`, as RLIMIT_NPROC counts them.
 pub fn tasks_of_user(id: u32) -> u64 {
     let own = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|metadata| metadata.uid() == id);

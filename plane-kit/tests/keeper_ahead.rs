@@ -33,6 +33,7 @@ fn shell(line: &str) -> ProgramPlan {
         terminal: false,
         limits: Vec::new(),
         output_wait: false,
+        task_group: None,
     }
 }
 

@@ -4,18 +4,18 @@ use crate::broker::{self, Watch};
 use crate::changes::OverlayPlace;
 use crate::format::{account, hold, op, proof, run};
 use crate::launcher::Launcher;
-use crate::network;
+use crate::network::{self, Outside, Proxied};
 use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
 use crate::plan::encode::Plan;
-use crate::plan::landlock::Wall;
+use crate::plan::landlock::{Tcp, Wall};
 use crate::plan::landlock_rights::Rights;
 use crate::plan::view::{Node, TEMPORARY, View};
 use crate::plan::{landlock, limits, root};
 use crate::preflight::Offer;
 use crate::prepared::Prepared;
 use crate::program::Program;
-use crate::seccomp::{self, Asked, Profile, ProgramFilter, Variant};
+use crate::seccomp::{self, Asked, Network, Profile, ProgramFilter, Variant};
 use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::decide::FilesystemRules;
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
@@ -27,6 +27,7 @@ use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkM
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,6 +71,17 @@ pub(crate) struct Context {
     pub(crate) ports: Vec<u16>,
 }
 
+/// What one start has of its own.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Own<'a> {
+    /// Where its temporary storage is on the host, where there are no mounts.
+    pub(crate) temporary: Option<&'a Path>,
+    /// Where its changes are kept apart.
+    pub(crate) overlay: Option<&'a OverlayPlace>,
+    /// By what it reaches hosts, where it has no network of its own.
+    pub(crate) proxy: Option<&'a Proxied>,
+}
+
 impl Context {
     /// Compiles `profile` for `tier`, which `offer` gives.
     pub(crate) fn new(
@@ -80,21 +92,27 @@ impl Context {
         tier: Tier,
         explains: bool,
     ) -> Result<Self, BridgeError> {
-        let Prepared { view, mut brokered, .. } = prepared;
+        let Prepared { mut view, mut brokered, .. } = prepared;
         if explains {
             brokered = brokered.explained();
         }
         if tier != Tier::Full {
             brokered = brokered.without_mounts();
+            view.unplant();
         }
         // An overlay refuses to rename a directory that lies beneath it; the broker does it in its place.
         brokered.moves = profile.filesystem.changes == Changes::Overlay;
         brokered.names |= brokered.moves;
         let host_network = profile.network.mode == NetworkMode::Inherit;
+        let network = match profile.network.mode {
+            NetworkMode::Inherit => Network::Host,
+            NetworkMode::Allowlist => Network::ToProxy,
+            _ => Network::Closed,
+        };
         let own_programs = view.has_own_programs();
         let plain = match tier {
             Tier::Full => Variant::Full { asked: asked(brokered), sockets: brokered.sockets, own_programs },
-            _ => Variant::Landlock { host_network, own_programs },
+            _ => Variant::Landlock { network, own_programs },
         };
         let watch = brokered.explains.then(|| Watch { plain, commands: profile.commands.clone(), host_network });
         let filter = if watch.is_some() { plain.watched() } else { plain };
@@ -119,7 +137,7 @@ impl Context {
         };
         if tier == Tier::Full {
             if context.profile.network.mode == NetworkMode::Allowlist {
-                let ports = network::ports(&context.profile.network);
+                let ports = network::ports(&context.profile);
                 let too_many = |why| BridgeError::new(ErrorCode::UnsupportedBackendFeature, why);
                 context.ports = ports.map_err(too_many)?;
             }
@@ -221,7 +239,7 @@ impl Context {
     /// Everything that comes before the program itself and is the same for all that run without a terminal.
     pub(crate) fn confinement(&self) -> Result<Plan, BridgeError> {
         let mut plan = self.beginning();
-        self.confined(&mut plan, None);
+        self.confined(&mut plan, Own::default());
         self.filtered(&mut plan)?;
         plan.add(op::READY, "ready");
         plan.add(op::NEXT_PLAN, "");
@@ -233,19 +251,24 @@ impl Context {
         let mut plan = Plan::default();
         self.held(&mut plan, program);
         self.placed(&mut plan, request, None);
-        self.run(&mut plan, request, program, None, 0);
+        self.run(&mut plan, request, program, Own::default(), 0);
         plan
     }
 
-    /// The whole plan of one start. `program` is the absolute path that was found for the request, `temporary` where temporary
-    /// storage is on the host, where there are no mounts; `overlay` where changes are kept apart.
+    /// A proxy for one run, where the policy names hosts and no network namespace holds them.
+    pub(crate) fn proxy(&self, outside: &Outside) -> io::Result<Option<Proxied>> {
+        let wanted = self.tier != Tier::Full && self.profile.network.mode == NetworkMode::Allowlist;
+        wanted.then(|| Proxied::start(&self.profile, outside)).transpose()
+    }
+
+    /// The whole plan of one start. `program` is the absolute path that was found for the request.
     pub(crate) fn plan(
         &self,
         request: &StartExecutionRequest,
         program: &Program,
-        temporary: Option<&Path>,
-        overlay: Option<&OverlayPlace>,
+        own: Own<'_>,
     ) -> Result<Plan, BridgeError> {
+        let Own { temporary, overlay, .. } = own;
         let mut plan = self.beginning();
         if overlay.is_some() {
             root::build(&mut plan, &self.view, self.profile.limits.disk_bytes, overlay);
@@ -258,21 +281,23 @@ impl Context {
         if self.tier != Tier::Full {
             flags |= run::NO_PID_NAMESPACE;
         }
-        self.confined(&mut plan, temporary);
+        self.confined(&mut plan, own);
         self.held(&mut plan, program);
         self.placed(&mut plan, request, temporary);
         self.filtered(&mut plan)?;
-        self.run(&mut plan, request, program, temporary, flags);
+        self.run(&mut plan, request, program, own, flags);
         Ok(plan)
     }
 
-    fn confined(&self, plan: &mut Plan, temporary: Option<&Path>) {
+    fn confined(&self, plan: &mut Plan, own: Own<'_>) {
+        let tcp = match (self.profile.network.mode, own.proxy) {
+            (NetworkMode::Inherit, _) => Tcp::Any,
+            (NetworkMode::Allowlist, Some(proxy)) => Tcp::To(proxy.port()),
+            _ => Tcp::None,
+        };
         match &self.after_terminal {
             Some(same_for_all) => plan.append(same_for_all),
-            None => plan.append(&self.confine(Wall::Only {
-                temporary: temporary.unwrap_or(Path::new("")),
-                deny_tcp: self.profile.network.mode == NetworkMode::Deny,
-            })),
+            None => plan.append(&self.confine(Wall::Only { temporary: own.temporary.unwrap_or(Path::new("")), tcp })),
         }
     }
 
@@ -309,14 +334,7 @@ impl Context {
         Ok(())
     }
 
-    fn run(
-        &self,
-        plan: &mut Plan,
-        request: &StartExecutionRequest,
-        program: &Program,
-        temporary: Option<&Path>,
-        mut flags: u32,
-    ) {
+    fn run(&self, plan: &mut Plan, request: &StartExecutionRequest, program: &Program, own: Own<'_>, mut flags: u32) {
         let mut arguments = vec![request.program.clone()];
         arguments.extend_from_slice(&request.arguments);
         if request.output_wait_ms > 0 {
@@ -329,7 +347,7 @@ impl Context {
         let arguments: Vec<Vec<u8>> = arguments.into_iter().map(String::into_bytes).collect();
         let program = program.path().as_os_str().as_encoded_bytes();
         let operation = plan.add(op::RUN, String::from_utf8_lossy(program));
-        drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request, temporary)));
+        drop(operation.u32(flags).text(program).texts(&arguments).texts(&self.environment(request, own)));
     }
 
     fn proof(&self) -> u32 {
@@ -355,14 +373,16 @@ impl Context {
         }
     }
 
-    fn environment(&self, request: &StartExecutionRequest, temporary: Option<&Path>) -> Vec<Vec<u8>> {
+    fn environment(&self, request: &StartExecutionRequest, own: Own<'_>) -> Vec<Vec<u8>> {
         let mut variables: BTreeMap<&str, &str> =
             request.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         if self.profile.filesystem.temporary == Temporary::Private && self.view.nodes.contains_key(Path::new(TEMPORARY))
         {
             variables.extend(TEMPORARY_VARIABLES);
         }
-        let host = |value: &str| self.inside_or_host(value, temporary).into_owned();
+        let proxy = own.proxy.map(Proxied::environment).unwrap_or_default();
+        variables.extend(proxy.iter().map(|(name, value)| (*name, value.as_str())));
+        let host = |value: &str| self.inside_or_host(value, own.temporary).into_owned();
         variables.iter().map(|(name, value)| format!("{name}={}", host(value)).into_bytes()).collect()
     }
 }

@@ -5,7 +5,7 @@ mod options;
 use crate::broker::{Broker, Judge, OwnPlaces, Surroundings};
 use crate::cgroup::Cgroups;
 use crate::changes::{ChangeStore, Recording};
-use crate::context::Context;
+use crate::context::{Context, Own};
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
 use crate::execution::Shared;
@@ -13,7 +13,7 @@ use crate::handles::share;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{OneNetwork, Outside, bound};
+use crate::network::{OneNetwork, Outside, Proxied, bound};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -65,6 +65,7 @@ struct Begun {
     counting: Counting,
     broker: Option<Broker>,
     recording: Option<Recording>,
+    proxy: Option<Proxied>,
     /// The way into its network, where ports of it are published.
     door: Option<Door>,
 }
@@ -174,6 +175,7 @@ impl LinuxPlane {
         streams: [BorrowedFd<'_>; 3],
         host: &Arc<dyn ExecutionEventSink>,
     ) -> Result<Begun, BridgeError> {
+        let proxy = context.proxy(&self.outside).map_err(|error| no_streams(&error))?;
         loop {
             let parked = self.park(context, request.streams)?;
             let confined = parked.is_confined();
@@ -183,7 +185,10 @@ impl LinuxPlane {
             let recording = self.record(context, &request.program, parked.pid())?;
             let plan = match parked.temporary() {
                 _ if confined => context.rest(request, program),
-                temporary => context.plan(request, program, temporary, recording.as_ref().map(Recording::place))?,
+                temporary => {
+                    let overlay = recording.as_ref().map(Recording::place);
+                    context.plan(request, program, Own { temporary, overlay, proxy: proxy.as_ref() })?
+                }
             };
             let mut own = (context.tier != Tier::Full)
                 .then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned), context.ways.clone()));
@@ -194,7 +199,8 @@ impl LinuxPlane {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
                         let (shares_network, watch) = (context.shares_network(), context.watch.clone());
-                        let surroundings = Surroundings { shares_network, watch, host: host.clone() };
+                        let proxy = proxy.as_ref().map(Proxied::port);
+                        let surroundings = Surroundings { shares_network, proxy, watch, host: host.clone() };
                         broker = Some(Broker::start(listener, root, judge, context.brokered, surroundings)?);
                     }
                     Ok(())
@@ -203,7 +209,7 @@ impl LinuxPlane {
             let outcome = start(parked, plan, streams, callbacks);
             self.pool.iter().for_each(Pool::started);
             match outcome {
-                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording, door }),
+                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording, proxy, door }),
                 Err(NotStarted { unread: true, .. }) if confined => {}
                 Err(NotStarted { error, .. }) => return Err(error),
             }
@@ -236,13 +242,13 @@ impl LinuxPlane {
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { mut running, counting, broker, recording, door } =
+        let Begun { mut running, counting, broker, recording, proxy, door } =
             self.begin(context, request, &program, streams.guest(), &events)?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
-        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, running.process.pid());
-        let network = network.map_err(|error| no_streams(&error))?;
+        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (running.process.pid(), &events));
+        let network = network.map_err(|error| no_streams(&error))?.reaching_through(proxy, &events);
         let mut answer = StartedExecution::new(process_id);
         answer.published = network.ports();
         let (mut input, mut outputs) = streams.into_ours();
@@ -328,6 +334,7 @@ impl ExecutionBridge for LinuxPlane {
             Feature::SharedNetwork,
             Feature::ListeningPorts,
             Feature::PublishedPorts,
+            Feature::HttpRules,
             Feature::HeldPrograms,
             Feature::OutputWait,
         ];
@@ -354,7 +361,7 @@ impl ExecutionBridge for LinuxPlane {
         let tier = self.tier(&request.profile);
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
-            let (rules, ports) = (&context.profile.network, context.ports.as_slice());
+            let (rules, ports) = (&context.profile, context.ports.as_slice());
             let network = SharedNetwork::new(&self.launcher, rules, ports, &self.outside)?;
             context = context.meeting_in(Arc::new(network));
         }

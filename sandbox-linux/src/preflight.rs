@@ -3,7 +3,7 @@
 use crate::context::call_profile;
 use crate::network;
 use crate::plan::brokered::Brokered;
-use crate::plan::landlock_rights::{Rights, SIGNAL_SCOPE_ABI};
+use crate::plan::landlock_rights::{Rights, SIGNAL_SCOPE_ABI, TCP_ABI};
 use crate::prepared::Needs;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
@@ -158,22 +158,30 @@ impl Offer {
             missing.push(Shortfall::blocking(None, error.message, None));
         }
         if profile.network.mode == NetworkMode::Allowlist {
-            if tier != Tier::Full {
-                let message = "the network by name needs a network namespace, and this machine offers none; use network.mode = \"deny\" or \"inherit\"";
+            let can_be_walled = self.landlock.is_some_and(|rights| rights.abi() >= TCP_ABI);
+            if tier != Tier::Full && !can_be_walled {
+                let message = "the network by name needs a network namespace, or Landlock that holds ports (Linux 6.7), and this machine offers neither; use network.mode = \"deny\" or \"inherit\"";
                 missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
-            } else if let Err(why) = network::ports(&profile.network) {
+            } else if tier == Tier::Full
+                && let Err(why) = network::ports(profile)
+            {
                 missing.push(Shortfall::blocking(None, why, None));
             }
-        }
-        if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
-            let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
-            missing.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
         for mut shortfall in missing {
             let tolerated =
                 shortfall.mechanism.is_some_and(|mechanism| profile.isolation.allow_degraded.contains(&mechanism));
             shortfall.blocking = !tolerated;
             preflight.shortfalls.push(shortfall);
+        }
+        // No wish to do with less says that these may be passed over.
+        if tier != Tier::Full && !profile.network.http.is_empty() {
+            let message = "requests of HTTP are looked at on their way out of a network namespace (network.http), and this machine offers none";
+            preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
+        }
+        if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
+            let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
+            preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
         if profile.filesystem.changes == Changes::Overlay && asks_before_writing(profile) {
             let message = "what is changed after a question is changed at once, so it cannot be kept apart; use filesystem.changes = \"direct\", or take prompt.filesystem.write out of the policy";
@@ -201,7 +209,7 @@ impl Offer {
             let mut report = if flags & flag != 0 {
                 MechanismReport::held(mechanism)
             } else {
-                MechanismReport::missing(mechanism, instead_of(mechanism))
+                MechanismReport::missing(mechanism, instead_of(mechanism, profile.network.mode))
             };
             if flag == libc::CLONE_NEWNET && profile.network.mode == NetworkMode::Inherit {
                 report.asked = false;
@@ -260,12 +268,15 @@ impl Refusal {
 }
 
 /// What stands in for a namespace in the tier that has none.
-fn instead_of(mechanism: Mechanism) -> &'static str {
+fn instead_of(mechanism: Mechanism, network: NetworkMode) -> &'static str {
     match mechanism {
         Mechanism::MountNamespace => {
             "Landlock and the broker hold the file rules; chdir and execve tell whether a name outside them exists, nothing tells more; a program that may be read but not executed can be run by the system's loader"
         }
         Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
+        Mechanism::NetworkNamespace if network == NetworkMode::Allowlist => {
+            "a proxy of the run's own reaches what the policy names, for programs that use one; Landlock, seccomp and the broker let it connect to nothing else"
+        }
         Mechanism::NetworkNamespace => "seccomp lets no network socket be made",
         Mechanism::IpcNamespace => "seccomp refuses System V and POSIX IPC",
         _ => "this machine offers none",

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(8);
 
 /// The longest pause.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What has been seen.
 #[derive(Debug)]
@@ -45,11 +45,11 @@ impl ProcessesSeen {
                 continue;
             }
             // Whoever watches over the run is no process of it.
-            let parent =
-                Some(*parent).filter(|parent| self.seen.contains_key(parent) || all.iter().any(|one| one.0 == *parent));
+            let own = |number: &u32| self.seen.contains_key(number) || all.iter().any(|one| one.0 == *number);
+            let first = self.seen.get(pid).and_then(|before| before.parent);
             // A process is told by its latest name: it may have executed another program since.
-            let parent = self.seen.get(pid).and_then(|before| before.parent).or(parent);
-            self.seen.insert(*pid, OwnProcess::new(*pid, parent, name));
+            let told = OwnProcess::new(*pid, first.or(Some(*parent).filter(own)), name);
+            self.seen.insert(*pid, told);
         }
     }
 

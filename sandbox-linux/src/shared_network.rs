@@ -14,7 +14,7 @@ use crate::plan::beforehand;
 use crate::start::receive;
 use crate::step_report;
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_bridge::profile::{ExecutionProfile, NetworkProfile};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,7 +38,7 @@ impl SharedNetwork {
     /// `ports` are listened on, and what arrives there is answered by the rules of `profile`.
     pub(crate) fn new(
         launcher: &Launcher,
-        profile: &NetworkProfile,
+        profile: &ExecutionProfile,
         ports: &[u16],
         outside: &Outside,
     ) -> Result<Self, BridgeError> {

@@ -111,7 +111,8 @@ impl MacosPlane {
             variables: environment.entries().collect(),
             directory,
             terminal: matches!(request.streams, Streams::Terminal { .. }),
-            limits: resource_limits::of(&profile.limits),
+            limits: resource_limits::of(&profile.limits, None),
+            task_group: None,
             output_wait: request.output_wait_ms > 0,
         };
         Ok((found, plan))
@@ -147,7 +148,20 @@ impl MacosPlane {
             }
             drop(folder);
         });
-        self.runs.start(KeptStart { execution, plan, streams, limits, output_wait_ms, enforcement, finish }, sink)
+        self.runs.start(
+            KeptStart {
+                execution,
+                plan,
+                streams,
+                limits,
+                output_wait_ms,
+                group: None,
+                bound: false,
+                enforcement,
+                finish,
+            },
+            sink,
+        )
     }
 }
 

@@ -52,7 +52,8 @@ impl Host {
         })
     }
 
-    /// An HTTP server: `/` greets with the name it was asked by, `/bytes/N` answers so many bytes, and what is posted is counted.
+    /// An HTTP server: `/` greets with the name it was asked by, `/bytes/N` answers so many bytes, what is posted is counted, and held
+    /// against the same bytes where it is posted to `/same`.
     pub fn http() -> Self {
         Self::new(|stream| http(&stream))
     }
@@ -110,6 +111,28 @@ pub fn block(number: usize) -> Vec<u8> {
     (0..65_536_usize).map(|at| ((at * 31 + number * 7) % 253) as u8).collect()
 }
 
+/// Whether what comes is what `/bytes/N` answers, and how much it is.
+fn same(from: &mut impl Read) -> io::Result<String> {
+    let (mut count, mut buffer) = (0, vec![0; 65_536]);
+    for number in 0.. {
+        let mut filled = 0;
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match from.read(room)? {
+                0 => break,
+                more => filled += more,
+            }
+        }
+        if buffer.get(..filled) != block(number).get(..filled) {
+            return Ok(format!("other in block {number}"));
+        }
+        count += filled;
+        if filled < buffer.len() {
+            break;
+        }
+    }
+    Ok(format!("same {count}"))
+}
+
 fn http(stream: &TcpStream) -> io::Result<()> {
     let mut reader = io::BufReader::new(stream);
     let mut head = Vec::new();
@@ -145,7 +168,10 @@ fn http(stream: &TcpStream) -> io::Result<()> {
         if header("expect").is_some() {
             out.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let sum = io::copy(&mut Read::take(&mut reader, length), &mut io::sink())?.to_string();
+        let sum = match path.as_str() {
+            "/same" => same(&mut Read::take(&mut reader, length))?,
+            _ => io::copy(&mut Read::take(&mut reader, length), &mut io::sink())?.to_string(),
+        };
         let mut answer =
             |length: usize| write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         answer(sum.len())?;

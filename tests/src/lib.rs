@@ -5,6 +5,7 @@
 pub mod attack;
 pub mod audit;
 pub mod changes;
+pub mod collector;
 pub mod command;
 pub mod host;
 pub mod https;

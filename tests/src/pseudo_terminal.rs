@@ -5,7 +5,9 @@ use crate::scratch::Scratch;
 use crate::skip;
 use std::process::Command;
 
-/// Starts a command on a pseudo-terminal; pairs of what to wait for and what to type then.
+/// Starts a command on a pseudo-terminal; pairs of what to wait for and what to type then. In place of that, a tuple is a size for the terminal,
+/// and a dictionary a `signal` for the process whose number stands in the file `of`, whose end is waited for with `unread`, when nothing is read
+/// until then.
 const DRIVER: &str = r#"
 import fcntl, os, pty, select, signal, struct, sys, termios, time
 steps = eval(sys.argv[1]); command = sys.argv[2:]
@@ -29,6 +31,10 @@ for wait, send in steps:
     seen = seen[seen.index(wait) + len(wait):]
     if isinstance(send, tuple):
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack('HHHH', *send, 0, 0)); os.kill(pid, signal.SIGWINCH)
+    elif isinstance(send, dict):
+        other = int(open(send['of']).read()); os.kill(other, send['signal'])
+        while send.get('unread') and time.time() < end and os.path.exists('/proc/%d' % other): time.sleep(0.02)
+        if send.get('unread') and os.path.exists('/proc/%d' % other): break
     else:
         os.write(master, send)
 else:

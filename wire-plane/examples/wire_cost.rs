@@ -140,8 +140,8 @@ fn peer(ask: usize, answer: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A file system with one file in it, which is handed out as it is.
-struct OneFile(Vec<u8>);
+/// A file system with one file in it, which is handed out as it lies in memory: what is measured is the way, not where bytes come from.
+struct OneFile(Arc<[u8]>);
 
 impl Operations for OneFile {
     fn groups(&self) -> Vec<String> {
@@ -149,12 +149,12 @@ impl Operations for OneFile {
     }
 
     fn perform(&self, operation: &str, _: Data, _: Arc<dyn Notices>) -> Result<Data, BridgeError> {
-        Ok(if operation == "filesystem.read_file" { Data::Bytes(self.0.clone()) } else { Data::Bool(true) })
+        Ok(if operation == "filesystem.read_file" { Data::Shared(self.0.clone()) } else { Data::Bool(true) })
     }
 }
 
 fn plane() -> Result<(), Fault> {
     let plane = Arc::new(HostPlane::new(danger::i_know_programs_run_unisolated())?);
-    let operations = Arc::new(OneFile(vec![7; MEBIBYTE]));
+    let operations = Arc::new(OneFile(vec![7; MEBIBYTE].into()));
     Ok(serve(plane, Some(operations), Transport::stdio()?)?)
 }

@@ -7,6 +7,7 @@ use crate::inbox::{Inbox, would_wait};
 use crate::outlet::{Outlet, WINDOW};
 use crate::process::{PlaneProcess, no_resources};
 use crate::pump::{self, Work};
+use crate::remote::Listeners;
 use crate::turn::Turn;
 use crate::writer::{Unsent, Writer};
 use cofferdam_bridge::error::BridgeError;
@@ -44,6 +45,7 @@ pub(crate) struct Connection {
     /// The thread that reads is wanted, though it is away.
     pub(crate) wanted: Condvar,
     pub(crate) pump: Sender<Work>,
+    pub(crate) listeners: Listeners,
     began: Instant,
 }
 
@@ -111,6 +113,7 @@ impl Connection {
             over: Condvar::new(),
             wanted: Condvar::new(),
             pump,
+            listeners: Listeners::default(),
             began: Instant::now(),
         });
         let (reader, weak) = (connection.clone(), Arc::downgrade(&connection));

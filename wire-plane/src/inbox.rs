@@ -7,7 +7,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// How long a reader that has a limit of time waits before it looks at the clock.
+/// How long a reader that has a limit of time waits before it looks at the clock. A plane that keeps it from looking by sending little by little
+/// does not answer pings meanwhile, and is ended for that.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The receiving end. Whoever holds it reads whole frames.

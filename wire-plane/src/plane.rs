@@ -5,6 +5,7 @@ use crate::connection::{Connection, PATIENCE};
 use crate::contexts::{Context, Contexts};
 use crate::outlet::WINDOW;
 use crate::plane_command::PlaneCommand;
+use crate::remote::{Key, Listener};
 use crate::source::Source;
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Tier};
@@ -155,6 +156,33 @@ impl WirePlane {
     /// What the plane answers, or what became of it.
     pub fn call(&self, operation: &str, params: Data) -> Result<Data, BridgeError> {
         self.connection()?.1.call(operation, params, Some(PATIENCE))
+    }
+
+    /// As [`call`](Self::call), where the answer names what is listened to from then on.
+    pub(crate) fn call_and_listen<T>(
+        &self,
+        operation: &str,
+        params: Data,
+        named: impl FnOnce(Data) -> Result<(Key, Listener, T), BridgeError>,
+    ) -> Result<T, BridgeError> {
+        let connection = self.connection()?.1;
+        connection.listeners.expect();
+        let answer = connection.call(operation, params, Some(PATIENCE)).and_then(named);
+        match answer {
+            Ok((key, listener, told)) => {
+                connection.listeners.listen(&key, listener);
+                Ok(told)
+            }
+            Err(error) => {
+                connection.listeners.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    /// Whoever listens to this hears nothing more.
+    pub(crate) fn stop_listening(&self, key: &Key) {
+        self.link().connection.listeners.forget(key);
     }
 }
 

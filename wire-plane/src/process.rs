@@ -33,6 +33,7 @@ impl PlaneProcess {
             limits: Vec::new(),
             held: None,
             output_wait: false,
+            task_group: None,
         };
         let (said, saying) = io::pipe().map_err(|error| no_resources(&error))?;
         let complaints = Complaints::carry(said, command.listener()).map_err(|error| no_resources(&error))?;

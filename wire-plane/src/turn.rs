@@ -6,6 +6,7 @@
 //! follow one another, or something else can come.
 
 use crate::connection::{Answer, Connection, State, lock};
+use crate::remote::{Heard, Key};
 use cofferdam_bridge::event::ExecutionEvent;
 use cofferdam_contract::wire::data::Data;
 use cofferdam_contract::wire::fault::WireFault;
@@ -172,6 +173,14 @@ impl Connection {
                         self.drain(&execution_id);
                     }
                 }
+            }
+            FromPlane::FileChanged(params) => {
+                drop(state);
+                self.listeners.file_changed(params)?;
+            }
+            FromPlane::TimerFired { vm_id, timer_id } => {
+                drop(state);
+                self.listeners.tell(Key::Timer(vm_id, timer_id), Heard::Fired);
             }
             _ => {}
         }

@@ -57,7 +57,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
 }
 
 fn run_all(log: &std::path::Path) -> Result<Tally, String> {
-    tool("cargo", &["build", "--quiet", "--package", "cofferdam-cli"])?;
+    tool("cargo", &["build", "--quiet", "--package", "cofferdam-cli", "--all-features"])?;
     let mut tally = Tally::default();
     let log = format!("COFFERDAM_SKIP_LOG={}", log.display());
     add(&mut tally, &[&log, "cargo", "test", "--workspace", "--all-features", "--no-fail-fast"])?;

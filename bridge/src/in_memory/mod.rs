@@ -3,6 +3,7 @@
 mod audit;
 mod clock;
 mod filesystem;
+mod metrics;
 mod permission;
 mod persistence;
 mod random;
@@ -12,6 +13,7 @@ mod tree;
 
 pub use audit::{DiskFault, MemoryAudit};
 pub use clock::ManualClock;
+pub use metrics::MemoryMetrics;
 pub use permission::{AllowEverything, DenyEverything};
 pub use persistence::MemoryPersistence;
 pub use random::SeededRandom;

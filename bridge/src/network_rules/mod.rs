@@ -1,7 +1,9 @@
 //! Deciding about the network by a profile's rules: the one meaning that kernel, planes and guests share.
 
+mod http;
 mod index;
 
+pub use self::http::{HttpRules, canonical_path};
 use self::index::Index;
 use crate::address_class::AddressClass;
 use crate::profile::NetworkProfile;

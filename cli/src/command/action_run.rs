@@ -113,6 +113,8 @@ impl Run {
         let runtime = compose::runtime().map_err(|error| io("the action cannot be waited for", &error))?;
         let result = runtime.block_on(actions.run(&vm, &self.name, &arguments, &options))?;
         runtime.shutdown_background();
+        // Somebody may still wait at the terminal for an answer that nobody wants any more.
+        compose::close(&kernel);
         let line =
             if self.dry_run { self.discarded(result.clone())? } else { json!({ "version": 1, "result": result }) };
         super::print(&format!("{}\n", escape::json(&line.to_string())))?;

@@ -16,12 +16,15 @@ use std::path::Path;
     Examples:\n  cofferdam audit query --verdict deny --path /etc\n  cofferdam audit query --kind started --since 2026-01-31T08:00\n  \
     cofferdam audit query --json --kind failed | jq .event.cause")]
 pub(crate) struct Query {
-    /// About this VM; ids are unique for a writer.
+    /// About this VM, such as `4f9c2e7ab1d06358-vm-1`: the kernel's id and the VM's number.
     #[arg(long, value_name = "ID")]
     vm: Option<String>,
-    /// About this run.
-    #[arg(long, value_name = "ID")]
+    /// About this run, such as `4f9c2e7ab1d06358-vm-1-run-1`.
+    #[arg(long, visible_alias = "run", value_name = "ID")]
     execution: Option<String>,
+    /// Of this trace: its 32 hexadecimal digits.
+    #[arg(long, value_name = "ID")]
+    trace: Option<String>,
     /// Within this session.
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
@@ -83,7 +86,7 @@ impl Query {
 
     fn filter(&self) -> Result<Filter, Failure> {
         let mut filter = Filter::default();
-        (filter.vm, filter.execution) = (self.vm.clone(), self.execution.clone());
+        (filter.vm, filter.execution, filter.trace) = (self.vm.clone(), self.execution.clone(), self.trace.clone());
         (filter.session, filter.writer) = (self.session.clone(), self.writer.clone());
         filter.kinds.clone_from(&self.kind);
         filter.verdict = self.verdict.map(|said| match said {

@@ -6,6 +6,7 @@ use crate::{exit_code, plane_choice};
 use clap::{Args, ValueEnum};
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_contract::conformance::{Group, Kit, Report};
+use cofferdam_wire_plane::RemoteBridges;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,7 +59,8 @@ impl Conformance {
         if let Some(folder) = &self.scratch {
             kit = kit.scratch(folder);
         }
-        kit = kit.plane(Arc::new(plane));
+        let plane = Arc::new(plane);
+        kit = with_small_bridges(kit.plane(plane.clone()), &RemoteBridges::new(plane));
         if !groups.is_empty() {
             kit = kit.only(groups);
         }
@@ -75,6 +77,29 @@ impl Conformance {
             Format::Json => report.json(),
         }
     }
+}
+
+/// What of the small operations the plane says to answer is checked, too. Its file system must hold nothing that matters.
+fn with_small_bridges(mut kit: Kit, bridges: &RemoteBridges) -> Kit {
+    if bridges.answers("filesystem") {
+        kit = kit.filesystem(bridges.clone());
+    }
+    if bridges.answers("clock") {
+        kit = kit.clock(bridges.clone());
+    }
+    if bridges.answers("random") {
+        kit = kit.random(bridges.clone());
+    }
+    if bridges.answers("permission") {
+        kit = kit.permission(bridges.clone());
+    }
+    if bridges.answers("persistence") {
+        kit = kit.persistence(bridges.clone());
+    }
+    if bridges.answers("event") {
+        kit = kit.events(bridges.clone());
+    }
+    kit
 }
 
 fn group(name: &str) -> Result<Group, Failure> {

@@ -3,7 +3,7 @@
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
 use crate::kernel_parts::KernelParts;
-use crate::{exit_code, plane_choice, policy_file};
+use crate::{escape, exit_code, plane_choice, policy_file};
 use clap::Args;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///
 /// The request is one JSON object, such as
 /// {"kind": "run_program_v1", "program_path": "/usr/bin/jq", "argv": [".a"], "stdin_json": {"a": 1}};
-/// `timeout_ms` and `env` may be given, too. The program must lie where the policy allows programs, and is executed as
+/// `timeout_ms`, `env` and `output_wait_ms` may be given, too. The program must lie where the policy allows programs, and is executed as
 /// the file that was checked. Standard output gets the JSON that the program printed, or an error as an object with
 /// code, category, retryable, message and details; at a terminal the error's sentence is on standard error as well.
 #[derive(Debug, Args)]
@@ -41,6 +41,11 @@ pub(crate) struct Exec {
     json_schema: bool,
 }
 
+/// One line of JSON, in which nothing steers a terminal.
+fn line(value: &Value) -> String {
+    format!("{}\n", escape::json(&value.to_string()))
+}
+
 fn concat_help() -> String {
     format!("{}\n\nExample:\n  cofferdam exec --policy strict --request request.json | jq .", exit_code::EXEC_HELP)
 }
@@ -54,7 +59,7 @@ impl Exec {
         }
         match self.run() {
             Ok(answer) => {
-                super::print(&format!("{answer}\n"))?;
+                super::print(&line(&answer))?;
                 Ok(0)
             }
             Err(failure) => {
@@ -62,7 +67,7 @@ impl Exec {
                     failure.print();
                 }
                 let error = serde_json::to_value(failure.error()).unwrap_or_default();
-                super::print(&format!("{error}\n"))?;
+                super::print(&line(&error))?;
                 Ok(exit_code::of_exec(failure.error()))
             }
         }

@@ -48,6 +48,7 @@ pub(crate) mod run;
 pub(crate) mod session;
 mod session_open;
 mod session_print;
+mod session_streams;
 mod session_verbs;
 
 use crate::arguments::{Arguments, Commands};

@@ -25,7 +25,7 @@ impl Run {
         let kernel = KernelParts::new(self.plane.clone()).at_rest().recording(recording).kernel()?;
         let places = self.places()?;
         let policy = plane_choice::fitting(self.dry_policy()?, &kernel, &self.plane)?;
-        let spec = compose::spec(compose::without_grants(policy)?, &places, Explain::Known);
+        let spec = compose::spec(compose::without_own_places(policy)?, &places, Explain::Known);
         let vm = match kernel.create_vm(spec.clone()) {
             Ok(vm) => vm,
             // The policy itself cannot be used where asking the planes about it fails, too.

@@ -142,7 +142,8 @@ impl HostArguments {
         };
         let places = compose::Places::find(self.workspace.as_deref())?;
         let kernel = KernelParts::new(self.plane.clone()).at_rest().kernel()?;
-        let vm = compose::spec(compose::without_grants(policy)?, &places, Explain::Known).session(self.name.as_str());
+        let vm =
+            compose::spec(compose::without_own_places(policy)?, &places, Explain::Known).session(self.name.as_str());
         let session = kernel.open_session(vm, spec)?;
         if self.plane != PlaneName::Host {
             out_of_reach(&session, place)?;

@@ -2,7 +2,10 @@
 
 use super::session_open::time;
 use super::session_print::{guest_words, json, line, or_failure, stream};
+use super::session_streams::Streams;
+use crate::escape;
 use crate::failure::{Failure, io};
+use crate::guest_text::GuestText;
 use crate::report::human;
 use crate::session::attach::{Left, attach};
 use crate::session::client::Client;
@@ -11,7 +14,7 @@ use crate::{exit_code, session};
 use clap::Args;
 use cofferdam_bridge::error_code::ErrorCode;
 use serde_json::Value;
-use std::io::{Read, Write as _};
+use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
 /// The key that leaves an attached terminal: Ctrl-].
@@ -47,6 +50,9 @@ pub(crate) struct Run {
     /// Hand standard input to it.
     #[arg(long)]
     stdin: bool,
+    /// Hand on to a terminal, too, whatever characters stand in its value.
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
     /// End it after this time, such as 30s, whatever its declaration says.
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout: Option<Duration>,
@@ -76,10 +82,15 @@ pub(crate) struct Status {
 }
 
 /// Prints what a persistent command prints, from what is kept of it on, until it ends.
+///
+/// At a terminal, characters that would steer it are shown by their numbers; where output goes into a file or a pipe it is handed on as it is.
 #[derive(Debug, Args)]
 pub(crate) struct Follow {
     #[command(flatten)]
     named: Named,
+    /// Hand on to a terminal, too, whatever the command prints.
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
     /// Tell each piece as one JSON object.
     #[arg(long)]
     json: bool,
@@ -196,8 +207,16 @@ impl Run {
         match answer {
             Answer::Value(_) if self.json => Ok(0),
             Answer::Value(Value::Null) => Ok(0),
-            Answer::Value(Value::String(text)) => super::print(&format!("{text}\n")).map(|()| 0),
-            Answer::Value(value) => super::print(&format!("{value}\n")).map(|()| 0),
+            Answer::Value(Value::String(text)) if self.raw || !std::io::stdout().is_terminal() => {
+                super::print(&format!("{text}\n")).map(|()| 0)
+            }
+            Answer::Value(Value::String(text)) => {
+                let mut guest = GuestText::default();
+                let (shown, rest) = (guest.shown(text.as_bytes()), guest.end());
+                super::print(&format!("{shown}{rest}\n")).map(|()| 0)
+            }
+            // Escaped, it is the same JSON.
+            Answer::Value(value) => super::print(&format!("{}\n", escape::json(&value.to_string()))).map(|()| 0),
             Answer::Failed { error, failure } => {
                 let known = failure.as_ref().map(|failure| (failure.exit_code, failure.signal));
                 let code = match known {
@@ -269,6 +288,7 @@ impl Follow {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         let mut client = client(&self.named.session)?;
         client.say(&Request::Follow { command: self.named.command.clone() })?;
+        let mut streams = Streams::to_terminals_unless(self.raw);
         while let Some(answer) = client.next()? {
             let answer = or_failure(answer)?;
             if self.json {
@@ -285,7 +305,7 @@ impl Follow {
                     if lost > 0 {
                         human::note(&format!("{lost} bytes of {stream} came too fast and are left out"));
                     }
-                    if !hand_on(&stream, &bytes.0)? {
+                    if !streams.hand_on(&stream, &bytes.0)? {
                         return Ok(0);
                     }
                 }
@@ -294,21 +314,6 @@ impl Follow {
         }
         human::note("the session was closed");
         Ok(0)
-    }
-}
-
-/// Hands bytes on as they are; answers whether somebody reads them.
-fn hand_on(stream: &str, bytes: &[u8]) -> Result<bool, Failure> {
-    let written = if stream == "stderr" {
-        std::io::stderr().lock().write_all(bytes)
-    } else {
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(bytes).and_then(|()| stdout.flush())
-    };
-    match written {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(io("what the command prints cannot be handed on", &error)),
     }
 }
 
@@ -342,6 +347,9 @@ impl Attach {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         let Named { session, command } = &self.named;
         let left = attach(client(session)?, command, self.detach_key)?;
+        if left == Left::Signalled {
+            return Ok(0);
+        }
         if left == Left::Detached {
             human::note(&format!("you have left {command}, which goes on"));
             return Ok(0);

@@ -34,8 +34,11 @@ impl Form {
 
 /// Records under a head.
 pub(crate) fn table<'a>(records: impl Iterator<Item = &'a ReadRecord>, form: Form) -> String {
-    let head =
-        if form == Form::Json { "" } else { "SEQUENCE  TIME (UTC)           KIND           RUN           WHAT\n" };
+    let head = if form == Form::Json {
+        ""
+    } else {
+        "SEQUENCE  TIME (UTC)           KIND              RUN                          WHAT\n"
+    };
     format!("{head}{}", rows(records, form))
 }
 
@@ -66,7 +69,7 @@ fn row(read: &ReadRecord, form: Form) -> String {
     let run = shown(run.unwrap_or("-"));
     let kind = format!("{:<16}", record.event.kind());
     let kind = colour(record).map_or_else(|| kind.clone(), |colour| paint(form, colour, &kind));
-    format!("{:>8}  {}  {kind}  {run:<12}  {}\n", record.seq, shown(&time), what(&record.event))
+    format!("{:>8}  {}  {kind}  {run:<27}  {}\n", record.seq, shown(&time), what(&record.event))
 }
 
 fn paint(form: Form, colour: &str, text: &str) -> String {

@@ -3,29 +3,41 @@
 use super::client::{Client, Speaker};
 use super::protocol::{Answer, Bytes, Keys, Request};
 use crate::failure::{Failure, io};
+use crate::terminal::after_guest;
 use crate::terminal::raw::{self, RawTerminal};
 use crate::terminal::signals::{Received, Signals};
 use cofferdam_bridge::execution::ExecutionSignal;
 use nix::sys::signal::{Signal, raise};
 use std::io::{Read, Write};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
 /// How it came to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// The user left; the command goes on.
     Detached,
+    /// As by a signal that ends: nobody is to be told anything.
+    Signalled,
     /// The command ended, or somebody else sits there now.
     Ended,
 }
 
-/// What the two threads that wait tell.
-enum Told {
-    Answer(Result<Option<Answer>, Failure>),
-    Typed(Vec<u8>),
-    /// Nobody types any more.
-    Silence,
+/// What the host says.
+type Said = Result<Option<Answer>, Failure>;
+
+/// How long the host may leave what is typed unread. Meanwhile nothing else is heard.
+const DEAF: Duration = Duration::from_secs(5);
+
+/// The ends of the threads that wait, so that nothing here does: for the host, for keys, and for the terminal to take what is shown.
+struct Ends {
+    said: mpsc::Receiver<Said>,
+    typed: mpsc::Receiver<Vec<u8>>,
+    screen: mpsc::Sender<Vec<u8>>,
 }
+
+/// How long a terminal that takes nothing is waited for at the end.
+const BLIND: Duration = Duration::from_millis(500);
 
 /// Gives the terminal of `command` to the user until they type `detach`, or it ends.
 pub(crate) fn attach(mut client: Client, command: &str, detach: u8) -> Result<Left, Failure> {
@@ -48,34 +60,43 @@ async fn attached(client: Client, screen: &[u8], detach: u8) -> Result<Left, Fai
     let mut speaker = client.speaker()?;
     let mut signals = Signals::take().map_err(|error| io("signals cannot be heard", &error))?;
     let terminal = RawTerminal::enter().map_err(|errno| io("the terminal cannot be used", &errno.into()))?;
-    let (sender, mut told) = mpsc::channel(16);
-    read_answers(client, sender.clone())?;
-    read_keys(sender)?;
-    let outcome = match show(screen) {
-        Ok(()) => relay(&mut speaker, &mut told, &mut signals, &terminal, detach).await,
-        Err(failure) => Err(failure),
-    };
+    let (screen_end, shown) = show()?;
+    let mut ends = Ends { said: read_answers(client)?, typed: read_keys()?, screen: screen_end };
+    let outcome = relay(&mut speaker, &mut ends, screen.to_vec(), &mut signals, &terminal, detach).await;
     speaker.hang_up();
     terminal.restore();
+    drop(ends);
+    // After the last that the guest has printed. A terminal that still takes nothing takes no reset either.
+    if tokio::time::timeout(BLIND, shown).await.is_ok() {
+        after_guest::reset();
+    }
     outcome
 }
 
 async fn relay(
     speaker: &mut Speaker,
-    told: &mut mpsc::Receiver<Told>,
+    ends: &mut Ends,
+    screen: Vec<u8>,
     signals: &mut Signals,
     terminal: &RawTerminal,
     detach: u8,
 ) -> Result<Left, Failure> {
     let lost = |error: std::io::Error| io("the session's host does not listen any more", &error);
+    speaker.give_up_after(DEAF).map_err(lost)?;
+    let mut unshown = Some(screen);
     loop {
         tokio::select! {
-            one = told.recv() => match one {
-                Some(Told::Answer(answer)) => match answer? {
-                    Some(Answer::Shown(Bytes(bytes))) => show(&bytes)?,
-                    _ => return Ok(Left::Ended),
-                },
-                Some(Told::Typed(bytes)) => {
+            // A terminal that takes nothing holds up what is shown on it, and nothing else.
+            room = ends.screen.reserve(), if unshown.is_some() => match room {
+                Ok(room) => room.send(unshown.take().unwrap_or_default()),
+                Err(_) => return Ok(Left::Detached),
+            },
+            said = ends.said.recv(), if unshown.is_none() => match said.transpose()?.flatten() {
+                Some(Answer::Shown(Bytes(bytes))) => unshown = Some(bytes),
+                _ => return Ok(Left::Ended),
+            },
+            typed = ends.typed.recv() => match typed {
+                Some(bytes) => {
                     let (keys, leaves) = until(&bytes, detach);
                     if !keys.is_empty() {
                         speaker.say(&Keys::Typed(Bytes(keys.to_vec()))).map_err(lost)?;
@@ -84,7 +105,7 @@ async fn relay(
                         return Ok(Left::Detached);
                     }
                 }
-                Some(Told::Silence) | None => return Ok(Left::Detached),
+                None => return Ok(Left::Detached),
             },
             signal = signals.next() => match signal {
                 Received::Resized => {
@@ -93,7 +114,7 @@ async fn relay(
                 }
                 Received::Forward(ExecutionSignal::Stop) => stop(terminal)?,
                 // The command is not ours to end: whoever ends us leaves it.
-                Received::Forward(_) => return Ok(Left::Detached),
+                Received::Forward(_) => return Ok(Left::Signalled),
             },
         }
     }
@@ -107,9 +128,21 @@ fn until(bytes: &[u8], detach: u8) -> (&[u8], bool) {
     }
 }
 
-fn show(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| io("the terminal cannot be shown", &error))
+/// Shows what comes, from a thread that waits for the terminal; tells when that has shown all and ended.
+fn show() -> Result<(mpsc::Sender<Vec<u8>>, oneshot::Receiver<()>), Failure> {
+    let (end, ended) = oneshot::channel();
+    let (sender, mut shown) = mpsc::channel::<Vec<u8>>(4);
+    thread("cofferdam-screen", move || {
+        // Goes when this thread does.
+        let _end: oneshot::Sender<()> = end;
+        while let Some(bytes) = shown.blocking_recv() {
+            let mut stdout = std::io::stdout().lock();
+            if stdout.write_all(&bytes).and_then(|()| stdout.flush()).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok((sender, ended))
 }
 
 /// Stops this process, with the terminal as it was meanwhile.
@@ -121,30 +154,33 @@ fn stop(terminal: &RawTerminal) -> Result<(), Failure> {
 }
 
 /// Hands on what the host says, from a thread that waits for it.
-fn read_answers(mut client: Client, told: mpsc::Sender<Told>) -> Result<(), Failure> {
+fn read_answers(mut client: Client) -> Result<mpsc::Receiver<Said>, Failure> {
+    let (sender, said) = mpsc::channel(16);
     thread("cofferdam-showing", move || {
         loop {
             let answer = client.next();
             let more = matches!(answer, Ok(Some(_)));
-            if told.blocking_send(Told::Answer(answer)).is_err() || !more {
+            if sender.blocking_send(answer).is_err() || !more {
                 return;
             }
         }
-    })
+    })?;
+    Ok(said)
 }
 
-/// Hands on what is typed.
-fn read_keys(told: mpsc::Sender<Told>) -> Result<(), Failure> {
+/// Hands on what is typed, until nobody types any more.
+fn read_keys() -> Result<mpsc::Receiver<Vec<u8>>, Failure> {
+    let (sender, typed) = mpsc::channel(16);
     thread("cofferdam-typing", move || {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = std::io::stdin().read(&mut buffer) {
             let bytes = buffer.get(..length).unwrap_or_default().to_vec();
-            if told.blocking_send(Told::Typed(bytes)).is_err() {
+            if sender.blocking_send(bytes).is_err() {
                 return;
             }
         }
-        let _ = told.blocking_send(Told::Silence);
-    })
+    })?;
+    Ok(typed)
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {

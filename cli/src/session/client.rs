@@ -84,6 +84,11 @@ impl Speaker {
         self.0.write_all(&bytes)
     }
 
+    /// A host that reads nothing for so long is one that does not listen.
+    pub(crate) fn give_up_after(&self, most: std::time::Duration) -> std::io::Result<()> {
+        self.0.set_write_timeout(Some(most))
+    }
+
     /// Closes the connection for both ends.
     pub(crate) fn hang_up(&self) {
         // One that is closed already needs nothing.

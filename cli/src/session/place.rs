@@ -60,6 +60,14 @@ impl Places {
     /// Those of the user: `cofferdam` in `$XDG_RUNTIME_DIR` for sockets, `cofferdam/sessions` in `$XDG_STATE_HOME` or `~/.local/state` for
     /// the rest, and for sockets as well where there is no run-time directory (XDG Base Directory Specification).
     pub(crate) fn of_user() -> Result<Self, Failure> {
+        let places = Self::named()?;
+        private(&places.state)?;
+        private(&places.sockets)?;
+        Ok(places)
+    }
+
+    /// The same, whether they are there or not.
+    fn named() -> Result<Self, Failure> {
         let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state"))).ok_or_else(|| {
             Failure::new(ErrorCode::IoFailed, "neither XDG_STATE_HOME nor HOME says where sessions may be kept")
@@ -68,10 +76,16 @@ impl Places {
         let state = state.join("cofferdam/sessions");
         let runtime = set("XDG_RUNTIME_DIR").filter(|path| path.is_dir());
         let sockets = runtime.map_or_else(|| state.clone(), |runtime| runtime.join("cofferdam"));
-        let places = Self { sockets, state };
-        private(&places.state)?;
-        private(&places.sockets)?;
-        Ok(places)
+        Ok(Self { sockets, state })
+    }
+
+    /// Those that the environment has put where a policy does not expect them.
+    pub(crate) fn elsewhere() -> Vec<PathBuf> {
+        let set = |name: &str| std::env::var_os(name).is_some();
+        let Ok(Self { sockets, state }) = Self::named() else { return Vec::new() };
+        let by_state = set("XDG_STATE_HOME").then_some(state);
+        let by_runtime = set("XDG_RUNTIME_DIR").then_some(sockets);
+        by_state.into_iter().chain(by_runtime).collect()
     }
 
     /// The places of the session `name`.

@@ -59,8 +59,8 @@ impl Drop for RawTerminal {
 }
 
 fn set(before: &Mutex<Termios>) {
-    // A terminal that is gone needs no mode.
-    let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, &before.lock().unwrap_or_else(PoisonError::into_inner));
+    // At once: a terminal that takes nothing would be waited for without end. One that is gone needs no mode.
+    let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &before.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// The size of the host's terminal, or the usual one where there is none.

@@ -26,5 +26,11 @@ pub(super) fn write(report: &Report) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    // No character of XML (section 2.2 of XML 1.0).
+    line(text)
+        .replace(['\u{fffe}', '\u{ffff}'], " ")
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

@@ -2,6 +2,7 @@
 
 use super::check::{CheckResult, Outcome};
 use super::junit;
+use cofferdam_bridge::policy_line::steers;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -43,7 +44,7 @@ impl Report {
 
     /// For people: what failed and why, how each group did, and the sum.
     pub fn text(&self) -> String {
-        let mut text = format!("{}, contract generation {}\n\n", self.subject, self.contract_generation);
+        let mut text = format!("{}, contract generation {}\n\n", line(&self.subject), self.contract_generation);
         let mut groups: Vec<_> = self.results.iter().map(|result| result.group).collect();
         groups.dedup();
         for group in groups {
@@ -75,11 +76,11 @@ impl Report {
     pub fn tap(&self) -> String {
         let mut text = format!("TAP version 14\n1..{}\n", self.results.len());
         for (number, result) in (1..).zip(&self.results) {
-            let title = result.title.replace(['#', '\n'], " ");
+            let title = line(&result.title).replace(['#', '\\'], " ");
             let named = format!("{number} - {}.{} {title}", result.group.name(), result.name);
             let _ = match &result.outcome {
                 Outcome::Passed => writeln!(text, "ok {named}"),
-                Outcome::Skipped(why) => writeln!(text, "ok {named} # SKIP {}", line(why)),
+                Outcome::Skipped(why) => writeln!(text, "ok {named} # SKIP {}", line(why).replace(['#', '\\'], " ")),
                 Outcome::Failed(why) => {
                     writeln!(text, "not ok {named}\n  ---\n  message: {}\n  ...", serde_json::Value::from(line(why)))
                 }
@@ -96,13 +97,23 @@ impl Report {
     /// JSON.
     pub fn json(&self) -> String {
         // Texts, numbers and lists always have a JSON form.
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        let mut safe = String::with_capacity(text.len() + 1);
+        for letter in text.chars() {
+            if letter != '\n' && (letter.is_control() || steers(letter)) {
+                // They stand in strings only (RFC 8259, section 7), and lie in the basic plane.
+                let _ = write!(safe, "\\u{:04x}", u32::from(letter));
+            } else {
+                safe.push(letter);
+            }
+        }
+        safe + "\n"
     }
 }
 
-/// On one line, without what a terminal would obey.
+/// On one line, without what a terminal would obey, or what would turn letters around or hide them.
 pub(super) fn line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    text.chars().map(|letter| if letter.is_control() || steers(letter) { ' ' } else { letter }).collect()
 }
 
 #[cfg(test)]
@@ -118,7 +129,7 @@ mod tests {
             outcome,
             milliseconds: 5,
         };
-        let failed = Outcome::Failed("\"why\" <b>\n\u{1b}[0m".to_owned());
+        let failed = Outcome::Failed("\"why\" <b>\n\u{1b}[0m\u{9b}\u{202e}\u{ffff}".to_owned());
         let results = vec![
             result("one", Outcome::Passed),
             result("two", failed),
@@ -139,9 +150,12 @@ mod tests {
         assert!(tap.contains("not ok 2 - streams.two") && tap.contains("# SKIP not claimed"), "{tap}");
         let junit = report.junit();
         assert!(junit.contains("tests=\"3\" failures=\"1\" skipped=\"1\""), "{junit}");
-        assert!(junit.contains("a &lt;title&gt; &amp; more") && !junit.contains('\u{1b}'), "{junit}");
+        assert!(junit.contains("a &lt;title&gt; &amp; more") && !junit.contains('\u{ffff}'), "{junit}");
         let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
-        assert_eq!(json["results"][1]["outcome"]["failed"], "\"why\" <b>\n\u{1b}[0m");
+        assert_eq!(json["results"][1]["outcome"]["failed"], "\"why\" <b>\n\u{1b}[0m\u{9b}\u{202e}\u{ffff}");
+        for told in [text, tap, junit, report.json()] {
+            assert!(told.chars().all(|letter| letter == '\n' || !(letter.is_control() || steers(letter))), "{told:?}");
+        }
     }
 
     #[test]

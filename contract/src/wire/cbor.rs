@@ -100,6 +100,7 @@ impl<'d> Writer<'_, 'd> {
             Data::Float(number) => encoder.f64(*number)?,
             Data::Text(text) => encoder.str(text)?,
             Data::Bytes(bytes) => return self.bytes(bytes),
+            Data::Shared(bytes) => return self.bytes(bytes),
             Data::List(values) => {
                 encoder.array(values.len() as u64)?;
                 return values.iter().try_for_each(|value| self.write(value));
@@ -221,6 +222,9 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&value, &mut bytes);
         assert_eq!(decode(&bytes, 8), Ok(value));
+        let mut bytes = Vec::new();
+        encode(&Data::Shared([0, 255].into()), &mut bytes);
+        assert_eq!(decode(&bytes, 8), Ok(Data::Bytes(vec![0, 255])));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::base64;
 use super::name::Name;
 use serde_json::{Map, Number, Value};
+use std::sync::Arc;
 
 /// A value. JSON has no bytes of its own: there they stand as base64 text, and who expects bytes reads either.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub enum Data {
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// Bytes that whoever sends them keeps, too. They are read as [`Bytes`](Self::Bytes).
+    Shared(Arc<[u8]>),
     /// Values in order.
     List(Vec<Self>),
     /// Values by name, in the order in which they came; no name stands twice.
@@ -86,6 +89,7 @@ impl Data {
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
+            Self::Shared(bytes) => Some(bytes.to_vec()),
             Self::Text(text) => base64::decode(&text),
             _ => None,
         }
@@ -101,6 +105,7 @@ impl Data {
             Self::Float(number) => Number::from_f64(number).map_or(Value::Null, Value::Number),
             Self::Text(text) => Value::String(text),
             Self::Bytes(bytes) => Value::String(base64::encode(&bytes)),
+            Self::Shared(bytes) => Value::String(base64::encode(&bytes)),
             Self::List(values) => values.into_iter().map(Self::into_json).collect(),
             Self::Map(entries) => Value::Object(
                 entries.into_iter().map(|(name, value)| (name.into(), value.into_json())).collect::<Map<_, _>>(),
@@ -153,6 +158,7 @@ impl serde::Serialize for Data {
             Self::Float(number) => serializer.serialize_f64(*number),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Bytes(bytes) => serializer.serialize_str(&base64::encode(bytes)),
+            Self::Shared(bytes) => serializer.serialize_str(&base64::encode(bytes)),
             Self::List(values) => serializer.collect_seq(values),
             Self::Map(entries) => serializer.collect_map(entries.iter().map(|(name, value)| (&**name, value))),
         }

@@ -110,7 +110,7 @@ impl Actions {
         for keeper in &self.keepers {
             keeper.ended(&record)?;
         }
-        telemetry::action_ended(&record);
+        telemetry::action_ended(&vm.shared().listeners, &record);
         recording.action_ended(vm.id(), &record, ends.len(), &telemetry.after).await?;
         let seen = ends.iter().flat_map(|end| &end.report.processes).take(OwnProcess::MOST).cloned().collect();
         let started = ends.iter().map(|end| end.report.usage.tasks).try_fold(0, |sum, tasks| Some(sum + tasks?));

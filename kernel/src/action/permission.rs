@@ -32,7 +32,7 @@ pub(super) enum Beforehand {
 /// `path_invalid` for a path that is not absolute and normalised.
 pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelError> {
     let decision = vm.decide(access)?;
-    telemetry::decided(access, &decision);
+    telemetry::decided(&vm.shared().listeners, access, &decision);
     let plane = vm.plane();
     let on_file = matches!(access, Access::Read(_) | Access::Write(_)) && plane.has(Feature::FilesystemRules);
     Ok(match decision.verdict {

@@ -49,7 +49,7 @@ pub enum Event {
     GrantUsed(Box<GrantUsed>),
     /// What was remembered is no longer.
     Revoked(Box<Revoked>),
-    /// A threshold of the guard was passed, in either direction, or made a request wait or fail.
+    /// A threshold of the guard was passed, in either direction. What is refused because of it is told besides.
     Guard(Box<Guarded>),
     /// A commit of kept changes is about to be made. On disk before it is.
     ChangesCommitting(Box<ChangesTouched>),
@@ -231,7 +231,7 @@ pub struct Guarded {
     pub observed: u64,
     /// What it may be.
     pub limit: u64,
-    /// What was done: `refused`, `queued`, `resumed` …
+    /// What comes of it: from now on starts are `refused`, or they are `resumed`.
     pub outcome: String,
 }
 

@@ -12,6 +12,8 @@ pub struct Filter {
     pub vm: Option<String>,
     /// About this run.
     pub execution: Option<String>,
+    /// Of this trace.
+    pub trace: Option<String>,
     /// Within this session.
     pub session: Option<String>,
     /// Written by this writer.
@@ -35,6 +37,7 @@ impl Filter {
             |wanted: &Option<String>, own: Option<&str>| wanted.as_deref().is_none_or(|wanted| own == Some(wanted));
         is(&self.vm, record.vm.as_ref().map(|id| id.as_str()))
             && is(&self.execution, record.execution.as_ref().map(|id| id.as_str()))
+            && is(&self.trace, record.trace_id.as_deref())
             && is(&self.session, record.session.as_deref())
             && is(&self.writer, Some(&record.writer))
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind == record.event.kind()))

@@ -5,6 +5,7 @@ use super::hexadecimal;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::ids::{ExecutionId, VmId};
+use cofferdam_bridge::trace_context::TraceContext;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -28,6 +29,12 @@ pub struct About {
     /// The run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionId>,
+    /// The trace, where the host traces: 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The span in it under which this was started: 16 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span_id: Option<String>,
 }
 
 impl About {
@@ -48,6 +55,13 @@ impl About {
         self
     }
 
+    /// In that span of a trace.
+    #[must_use]
+    pub fn trace(mut self, trace: Option<TraceContext>) -> Self {
+        (self.trace_id, self.span_id) = trace.map(|trace| (trace.trace_id, trace.span_id)).unzip();
+        self
+    }
+
     /// Names are the host's, and may be of any length.
     pub(super) fn bound(&mut self) {
         const LONGEST: usize = 256;
@@ -61,8 +75,10 @@ impl About {
         if let Some(text) = self.execution.as_ref().and_then(|id| shortened(id.as_str())) {
             self.execution = Some(ExecutionId::new(text));
         }
-        if let Some(text) = self.session.as_deref().and_then(shortened) {
-            self.session = Some(text);
+        for name in [&mut self.session, &mut self.trace_id, &mut self.span_id] {
+            if let Some(text) = name.as_deref().and_then(shortened) {
+                *name = Some(text);
+            }
         }
     }
 
@@ -86,7 +102,8 @@ pub struct Record {
     pub time: String,
     /// The writer's monotonic clock then, in nanoseconds; to be compared among records of one writer only.
     pub mono_ns: u64,
-    /// Which process, and which of its logs, wrote it. Ids of VMs and executions are unique for a writer.
+    /// Which process, and which of its logs, wrote it. Ids of VMs and executions are unique in a log where kernels have ids of
+    /// their own, as those of the command have; else for a writer.
     pub writer: String,
     /// The VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +114,12 @@ pub struct Record {
     /// The run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<ExecutionId>,
+    /// The trace, where the host traced: 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The span in it under which this was started: 16 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span_id: Option<String>,
     /// What happened.
     pub event: Event,
     /// SHA-256, in hexadecimal, of the line up to `,"check":`.

@@ -5,8 +5,10 @@ mod thresholds;
 mod turns;
 
 pub use limits::GuardLimits;
+pub(crate) use thresholds::Crossing;
 pub(crate) use turns::Turn;
 
+use crate::recording::Recording;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::guard::MachineSource;
@@ -23,6 +25,7 @@ pub(crate) struct Guard {
     thresholds: Arc<Thresholds>,
     turns: Turns,
     source: Option<Arc<dyn MachineSource>>,
+    recording: Recording,
 }
 
 impl fmt::Debug for Guard {
@@ -32,10 +35,10 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// A guard by `limits`, with figures of `source`.
-    pub(crate) fn new(limits: GuardLimits, source: Option<Arc<dyn MachineSource>>) -> Self {
+    /// A guard by `limits`, with figures of `source`, which has it recorded when one of them passes its limit.
+    pub(crate) fn new(limits: GuardLimits, source: Option<Arc<dyn MachineSource>>, recording: Recording) -> Self {
         let turns = Turns::new(&limits);
-        Self { thresholds: Arc::new(Thresholds::new(&limits)), limits: Arc::new(limits), turns, source }
+        Self { thresholds: Arc::new(Thresholds::new(&limits)), limits: Arc::new(limits), turns, source, recording }
     }
 
     /// Lets a run of `vm` begin, when it is its turn, whose program and arguments have `argument_bytes`.
@@ -57,7 +60,9 @@ impl Guard {
 
     fn look(&self) -> Result<(), BridgeError> {
         match &self.source {
-            Some(source) if self.thresholds.any() => self.thresholds.judge(&source.measure()),
+            Some(source) if self.thresholds.any() => {
+                self.thresholds.judge(&source.measure(), |crossing| self.recording.guarded(crossing))
+            }
             _ => Ok(()),
         }
     }

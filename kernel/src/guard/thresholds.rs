@@ -16,6 +16,16 @@ struct Threshold {
     least: bool,
 }
 
+/// A limit that was passed, in either direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crossing {
+    pub(crate) figure: &'static str,
+    pub(crate) observed: u64,
+    pub(crate) limit: u64,
+    /// It is too much from now on; else it is not any more.
+    pub(crate) exceeded: bool,
+}
+
 /// All of them, and which were too much when they were last looked at.
 pub(super) struct Thresholds {
     all: [Threshold; 7],
@@ -63,8 +73,8 @@ impl Thresholds {
         self.all.iter().any(|one| one.limit.is_some())
     }
 
-    /// Holds `figures` against the limits.
-    pub(super) fn judge(&self, figures: &MachineFigures) -> Result<(), BridgeError> {
+    /// Holds `figures` against the limits, and tells each of those that are passed since the last look.
+    pub(super) fn judge(&self, figures: &MachineFigures, mut crossed: impl FnMut(Crossing)) -> Result<(), BridgeError> {
         let mut exceeded_before = self.exceeded.lock().unwrap_or_else(PoisonError::into_inner);
         let mut refusal = None;
         for (one, before) in self.all.iter().zip(exceeded_before.iter_mut()) {
@@ -74,10 +84,14 @@ impl Thresholds {
             };
             // A tenth of the limit apart, so that a figure at the limit does not say yes and no in turn.
             let margin = if *before { limit.div_ceil(10) } else { 0 };
-            *before = match one.least {
+            let now = match one.least {
                 true => figure < limit.saturating_add(margin),
                 false => figure > limit.saturating_sub(margin),
             };
+            if now != *before {
+                crossed(Crossing { figure: one.name, observed: figure, limit, exceeded: now });
+            }
+            *before = now;
             if *before && refusal.is_none() {
                 refusal = Some(exceeded(one.name, one.what, figure, limit));
             }
@@ -93,7 +107,7 @@ mod tests {
     fn judged(thresholds: &Thresholds, change: impl FnOnce(&mut MachineFigures)) -> Result<(), String> {
         let mut figures = MachineFigures::default();
         change(&mut figures);
-        thresholds.judge(&figures).map_err(|error| format!("{} {}", error.code, error.details["resource"]))
+        thresholds.judge(&figures, |_| {}).map_err(|error| format!("{} {}", error.code, error.details["resource"]))
     }
 
     #[test]
@@ -112,7 +126,7 @@ mod tests {
         assert!(judged(&thresholds, |figures| figures.zombies = Some(10)).is_ok());
         let mut figures = MachineFigures::default();
         figures.zombies = Some(11);
-        let error = thresholds.judge(&figures).unwrap_err();
+        let error = thresholds.judge(&figures, |_| {}).unwrap_err();
         assert!(error.message.contains("11 ended") && error.message.contains("limit is 10"), "{}", error.message);
         assert_eq!((error.details["figure"].as_u64(), error.details["limit"].as_u64()), (Some(11), Some(10)));
         assert!(judged(&thresholds, |figures| figures.log_bytes_free = Some(1 << 20)).is_err());

@@ -292,6 +292,7 @@ fn network(profile: &mut ExecutionProfile, layer: &Document) {
         profile.network.allow.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
     }
     listen_rule::publish(&mut profile.network, &layer.listen);
+    profile.network.http.extend(layer.http.iter().map(|(rule, _)| rule.clone()));
     if let Some(tls) = layer.tls {
         profile.network.tls = tls;
     }

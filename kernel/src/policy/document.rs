@@ -1,5 +1,6 @@
 //! A policy file, read and checked on its own: keys, types, units. What it extends is not looked at here.
 
+use super::http_rule::http_rule;
 use super::listen_rule::{ListenRule, listen_rule};
 use super::network_rule::{HostRule, host_rule};
 use super::quantity;
@@ -7,7 +8,7 @@ use super::tree::{Kind, Node, Place, invalid, read};
 use cofferdam_bridge::enforcement::{Mechanism, Tier};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::limits::Limits;
-use cofferdam_bridge::profile::{CallProfile, Changes, NetworkMode, TlsCheck};
+use cofferdam_bridge::profile::{CallProfile, Changes, HttpRule, NetworkMode, TlsCheck};
 use cofferdam_bridge::prompt::Remember;
 use cofferdam_bridge::verdict::RuleRef;
 use serde::de::DeserializeOwned;
@@ -36,6 +37,7 @@ pub(super) struct Document {
     pub(super) network_allow: Vec<(HostRule, Entry)>,
     pub(super) listen: Vec<(ListenRule, Entry)>,
     pub(super) tls: Option<TlsCheck>,
+    pub(super) http: Vec<(HttpRule, Entry)>,
     pub(super) commands_allow: Vec<Entry>,
     pub(super) commands_deny: Vec<Entry>,
     pub(super) calls: Option<CallProfile>,
@@ -64,7 +66,7 @@ pub(super) const SECTIONS: [&str; 10] = [
 ];
 
 pub(super) const FILESYSTEM: [&str; 6] = ["read", "write", "deny", "protect", "unprotect", "changes"];
-pub(super) const NETWORK: [&str; 4] = ["mode", "allow", "listen", "tls"];
+pub(super) const NETWORK: [&str; 5] = ["mode", "allow", "listen", "tls", "http"];
 pub(super) const COMMANDS: [&str; 3] = ["allow", "deny", "calls"];
 pub(super) const ENVIRONMENT: [&str; 2] = ["pass", "set"];
 pub(super) const ISOLATION: [&str; 2] = ["require", "allow_degraded"];
@@ -133,6 +135,12 @@ impl Document {
                     for entry in self.list(node, "network.allow")? {
                         let rule = host_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
                         self.network_allow.push((rule, entry));
+                    }
+                }
+                "http" => {
+                    for entry in self.list(node, "network.http")? {
+                        let rule = http_rule(&entry.text, entry.rule.clone());
+                        self.http.push((rule.map_err(|why| invalid(&self.source, entry.place, &why))?, entry));
                     }
                 }
                 "listen" => {

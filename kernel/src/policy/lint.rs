@@ -1,8 +1,8 @@
 //! Rules that can never match, refused when a policy is loaded: whoever wrote them thinks that something holds which does not.
 
 use super::document::{Document, Entry};
-use super::listen_rule;
 use super::tree::invalid;
+use super::{http_rule, listen_rule};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::profile::NetworkMode;
 
@@ -35,6 +35,7 @@ pub(super) fn check(layers: &[Document]) -> Result<(), BridgeError> {
 fn network(layers: &[Document]) -> Result<(), BridgeError> {
     let mode = layers.iter().rev().find_map(|layer| layer.network_mode).unwrap_or(NetworkMode::Deny);
     listen_rule::check(layers, mode)?;
+    http_rule::check(layers)?;
     if mode == NetworkMode::Allowlist {
         return Ok(());
     }

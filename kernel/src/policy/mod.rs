@@ -8,6 +8,7 @@ mod compile;
 mod decide;
 pub(crate) mod document;
 mod entry;
+mod http_rule;
 mod lesson;
 mod lint;
 mod listen_rule;

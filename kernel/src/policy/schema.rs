@@ -89,6 +89,13 @@ struct Filesystem {
 #[derive(JsonSchema)]
 struct HostEntry(#[schemars(regex(pattern = r":(\*|[0-9]+(-[0-9]+)?)$"))] String);
 
+/// `METHOD,METHOD http://host:port/path`, or `*` for every method: the path and all beneath it.
+#[derive(JsonSchema)]
+struct RequestEntry(
+    #[schemars(regex(pattern = r"^(\*|[A-Z-]+(,[A-Z-]+)*) http://"))]
+    String,
+);
+
 /// A port that the host's loopback has under the same number, or `host:port`, or `*:port` for any of the host's that is free.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
@@ -112,6 +119,9 @@ struct Network {
     /// What is looked at of connections to port 443 of a name: that TLS asks for that name, that it asks for no other, or nothing.
     #[schemars(default)]
     tls: Option<TlsCheck>,
+    /// Requests of plain HTTP that pass on the hosts and ports named here; all others are refused there.
+    #[schemars(default)]
+    http: Vec<RequestEntry>,
 }
 
 #[derive(Default, JsonSchema)]

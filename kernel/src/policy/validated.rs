@@ -156,6 +156,7 @@ impl Policy {
             layer.network_allow.clear();
             layer.prompt_network.clear();
             layer.listen.clear();
+            layer.http.clear();
         }
         self
     }

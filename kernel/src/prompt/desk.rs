@@ -4,6 +4,7 @@ use super::book::{Asked, Book, Place, Waiting};
 use super::session_grants::Grants;
 use super::uses::Uses;
 use crate::recording::{Asking, Recording, Settled};
+use crate::telemetry;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::ids::{ExecutionId, GrantId, PromptId, VmId};
@@ -100,6 +101,8 @@ impl PromptDesk {
         announce: impl FnOnce(&Prompt),
         waiter: PromptWaiter,
     ) -> PromptTicket {
+        let listeners = &self.recording.listeners;
+        telemetry::asked(listeners, question.access);
         let (access, subject) = (question.access, question.subject.as_str());
         if let Some(grant) = self.grants.covering(&asker.vm, asker.workspace.as_deref(), access, subject) {
             waiter(self.used(asker, &grant, &question));
@@ -123,6 +126,7 @@ impl PromptDesk {
             }
             Asked::Put { prompt, place } => {
                 announce(&prompt);
+                telemetry::put(listeners, access);
                 // Before anybody can settle it: whoever does stops the timer, and is recorded behind the question.
                 self.time(runtime, &prompt.id, asker.clone());
                 self.recording.prompted(asker.asking(), &prompt);
@@ -265,6 +269,7 @@ impl PromptDesk {
         (by, lasts): (&str, Option<Remember>),
     ) -> Result<(), BridgeError> {
         let Some(Pending { asker, since, .. }) = pending else { return Ok(()) };
+        telemetry::settled(&self.recording.listeners, waiting.prompt.question.access, outcome, since.elapsed());
         // The last one who took its question back is not among those who wait.
         let requests = waiting.waiters.len().max(1);
         let settled = Settled { outcome, by, lasts, waited: since.elapsed(), requests };

@@ -1,6 +1,8 @@
 //! Prompts: what the policy says to ask, put to the host while nothing but the request waits, and answers that are remembered.
 
 mod book;
+#[cfg(test)]
+mod counted;
 mod desk;
 mod gate;
 mod session_grants;

@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A host that keeps what it is asked, and answers later.
 #[derive(Clone, Default)]
-struct Later(Arc<Mutex<Vec<(Prompt, PromptReply)>>>);
+pub(super) struct Later(pub(super) Arc<Mutex<Vec<(Prompt, PromptReply)>>>);
 
 impl Prompter for Later {
     fn ask(&self, prompt: Prompt, reply: PromptReply) {
@@ -51,7 +51,7 @@ impl GrantStore for Kept {
 }
 
 /// A runtime whose time stands still until everybody waits for it.
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
@@ -59,7 +59,7 @@ fn desk(prompter: &Later, store: &Kept) -> Arc<PromptDesk> {
     PromptDesk::new(Some(Arc::new(prompter.clone())), Some(Arc::new(store.clone())), LIMIT, Recording::default())
 }
 
-fn asker(vm: usize, execution: usize, remember: Remember) -> Asker {
+pub(super) fn asker(vm: usize, execution: usize, remember: Remember) -> Asker {
     let execution = Some(ExecutionId::new(format!("vm-{vm}-run-{execution}")));
     Asker { vm: VmId::new(format!("vm-{vm}")), execution, workspace: Some("/w".to_owned()), session: None, remember }
 }
@@ -70,16 +70,16 @@ fn question(subject: &str) -> PromptQuestion {
 
 /// Outcomes by the number of the request; a second one of the same request is a failure.
 #[derive(Clone, Default)]
-struct Outcomes(Arc<Mutex<HashMap<usize, PromptOutcome>>>);
+pub(super) struct Outcomes(Arc<Mutex<HashMap<usize, PromptOutcome>>>);
 
 impl Outcomes {
-    fn ask(&self, desk: &PromptDesk, number: usize, asker: &Asker, subject: &str) -> PromptTicket {
+    pub(super) fn ask(&self, desk: &PromptDesk, number: usize, asker: &Asker, subject: &str) -> PromptTicket {
         let own = self.0.clone();
         let waiter = Box::new(move |outcome| assert_eq!(own.lock().unwrap().insert(number, outcome), None));
         desk.ask(&Handle::current(), asker, question(subject), |_| {}, waiter)
     }
 
-    fn of(&self, number: usize) -> Option<PromptOutcome> {
+    pub(super) fn of(&self, number: usize) -> Option<PromptOutcome> {
         self.0.lock().unwrap().get(&number).copied()
     }
 

@@ -3,6 +3,7 @@
 use super::{Recording, Unrecorded};
 use crate::action::{JobRecord, StartedJob};
 use crate::audit::{About, ActionEnded, ActionStarted, Durability, Event, Figures};
+use crate::telemetry;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::ids::VmId;
 
@@ -29,7 +30,8 @@ impl Recording {
             arguments_bytes: job.arguments_bytes,
             telemetry: telemetry.clone(),
         }));
-        match recorder.record(about(vm, job), event, Durability::Synced).await {
+        let recorded = recorder.record(self.about_action(vm, job), event, Durability::Synced);
+        match telemetry::committing(&self.listeners, recorded).await {
             Ok(sequence) => Ok(Some(sequence)),
             Err(_) if self.unrecorded == Unrecorded::Runs => Ok(None),
             Err(error) => Err(error),
@@ -58,17 +60,17 @@ impl Recording {
             telemetry: telemetry.clone(),
         });
         let event = if record.success { Event::ActionCompleted(ended) } else { Event::ActionFailed(ended) };
-        match recorder.record(about(vm, &record.job), event, Durability::Written).await {
+        match recorder.record(self.about_action(vm, &record.job), event, Durability::Written).await {
             Err(error) if self.unrecorded == Unrecorded::Refused => Err(error),
             _ => Ok(()),
         }
     }
-}
 
-fn about(vm: &VmId, job: &StartedJob) -> About {
-    let about = About::vm(vm);
-    match &job.session {
-        Some(session) => about.session(session),
-        None => about,
+    fn about_action(&self, vm: &VmId, job: &StartedJob) -> About {
+        let about = About::vm(vm).trace(self.listeners.trace());
+        match &job.session {
+            Some(session) => about.session(session),
+            None => about,
+        }
     }
 }

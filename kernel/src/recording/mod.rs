@@ -2,6 +2,7 @@
 
 mod action;
 mod argument;
+mod guard;
 mod question;
 mod reach;
 mod run;
@@ -14,6 +15,7 @@ use crate::audit::{
 };
 use crate::error::KernelError;
 use crate::policy::CompiledPolicy;
+use crate::telemetry::{self, Listeners};
 use crate::vm::SharedVm;
 use cofferdam_bridge::audit::FigureSource;
 use cofferdam_bridge::enforcement::Enforcement;
@@ -43,6 +45,7 @@ pub(crate) struct Recording {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) unrecorded: Unrecorded,
     pub(crate) figures: Option<Arc<dyn FigureSource>>,
+    pub(crate) listeners: Listeners,
     running: Arc<AtomicU64>,
 }
 
@@ -121,7 +124,8 @@ impl Recording {
         let about = about(starting.vm, &starting.request.execution_id);
         let Some(started) = self.started(starting) else { return Ok(None) };
         let event = Event::Started(Box::new(started));
-        match recorder.record(about.clone(), event, Durability::Synced).await {
+        let recorded = recorder.record(about.clone(), event, Durability::Synced);
+        match telemetry::committing(&self.listeners, recorded).await {
             Ok(sequence) => Ok(Some(RunRecord::new(self.clone(), recorder.clone(), about, sequence))),
             Err(error) => match self.unrecorded {
                 Unrecorded::Refused => Err(error),
@@ -163,7 +167,7 @@ impl Recording {
 
 /// A run of a VM.
 fn about(vm: &SharedVm, execution: &ExecutionId) -> About {
-    let about = About::vm(&vm.id).execution(execution);
+    let about = About::vm(&vm.id).execution(execution).trace(vm.listeners.trace());
     match &vm.session {
         Some(session) => about.session(session),
         None => about,

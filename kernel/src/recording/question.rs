@@ -120,13 +120,13 @@ impl Recording {
     fn hand_in(&self, asking: Asking<'_>, event: Event) {
         if let Some(recorder) = &self.recorder {
             // It takes nothing from anybody that this is recorded, and gives nothing that it is not.
-            drop(recorder.record(about(asking), event, Durability::Written));
+            drop(recorder.record(about(asking).trace(self.listeners.trace()), event, Durability::Written));
         }
     }
 
     fn insist(&self, asking: Asking<'_>, event: Event, durability: Durability) -> Result<(), BridgeError> {
         let Some(recorder) = &self.recorder else { return Ok(()) };
-        match recorder.record(about(asking), event, durability).wait() {
+        match recorder.record(about(asking).trace(self.listeners.trace()), event, durability).wait() {
             Err(error) if self.unrecorded == Unrecorded::Refused => Err(error),
             _ => Ok(()),
         }

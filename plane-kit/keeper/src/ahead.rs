@@ -1,6 +1,6 @@
 //! A keeper that was started ahead waits here for what it is to start: its plan and descriptors come in one message of the host's.
 
-use crate::format::{CONTROL_FD, MOST_SCRIPTS, PLAN_FD, step};
+use crate::format::{CONTROL_FD, MOST_DESCRIPTORS, PLAN_FD, step};
 use crate::raw_call::{call, nr};
 use crate::report::{Failure, end, part};
 use crate::watch::PollFd;
@@ -20,8 +20,6 @@ const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 /// Bytes of a `cmsghdr` before its data.
 const HEAD: usize = 16;
-/// The three streams, the plan, the program, its scripts.
-const MOST: usize = 4 + 1 + MOST_SCRIPTS;
 /// Where descriptors arrive: the kernel gives the lowest that are free, and 0 to 2 and the control socket are not.
 const FIRST: i32 = CONTROL_FD + 1;
 
@@ -48,7 +46,7 @@ struct Rights {
     length: usize,
     level: i32,
     kind: i32,
-    descriptors: [i32; MOST],
+    descriptors: [i32; MOST_DESCRIPTORS],
 }
 
 /// Waits for the plan, unless it is there already, and puts every descriptor to its place. Ends with the host, or when there is nothing
@@ -119,7 +117,7 @@ pub fn out_of_the_way(descriptor: i32) -> Result<i32, i32> {
 fn receive() -> Result<i32, Failure> {
     let mut byte = 0_u8;
     let vector = IoVector { base: &raw mut byte, length: 1 };
-    let mut rights = Rights { length: 0, level: 0, kind: 0, descriptors: [-1; MOST] };
+    let mut rights = Rights { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_DESCRIPTORS] };
     let mut header = Header {
         name: 0,
         name_length: 0,
@@ -145,7 +143,7 @@ fn receive() -> Result<i32, Failure> {
     let rights = unsafe { core::ptr::read_volatile(&raw const rights) };
     let count = rights.length.saturating_sub(HEAD) / size_of::<i32>();
     let expected = |(at, descriptor): (usize, &i32)| *descriptor == FIRST + at as i32;
-    let whole = rights.level == SOL_SOCKET && rights.kind == SCM_RIGHTS && (4..=MOST).contains(&count);
+    let whole = rights.level == SOL_SOCKET && rights.kind == SCM_RIGHTS && (4..=MOST_DESCRIPTORS).contains(&count);
     if whole && rights.descriptors.iter().take(count).enumerate().all(expected) {
         Ok(count as i32)
     } else {

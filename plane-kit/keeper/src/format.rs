@@ -16,6 +16,9 @@ pub const SCRIPT_FD: i32 = 6;
 /// Most scripts.
 pub const MOST_SCRIPTS: usize = 4;
 
+/// Most descriptors that a plan comes with, the plan and the streams among them: the program, its scripts, the entrance of a group.
+pub const MOST_DESCRIPTORS: usize = 3 + 1 + 1 + MOST_SCRIPTS + 1;
+
 /// Flags of a plan.
 pub mod flag {
     /// Descriptors 0 to 2 are a terminal, which becomes the session's own.
@@ -24,6 +27,8 @@ pub mod flag {
     pub const HELD: u32 = 2;
     /// What the program started may go on when the program has ended, until it is killed by command or has ended, too.
     pub const OUTPUT_WAIT: u32 = 4;
+    /// The last descriptor is the entrance of a cgroup, which the keeper joins before it starts the program, by writing `0` there.
+    pub const GROUP: u32 = 8;
     /// How many scripts are held, in the bits from here on.
     pub const SCRIPTS_SHIFT: u32 = 8;
 }
@@ -82,4 +87,6 @@ pub mod step {
     pub const LIMIT: u32 = 7;
     /// Executing the program.
     pub const EXECUTE: u32 = 8;
+    /// Joining the group that holds a limit.
+    pub const GROUP: u32 = 9;
 }

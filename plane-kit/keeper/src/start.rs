@@ -92,6 +92,9 @@ pub fn start() -> Result<Started, Failure> {
         // SAFETY: integers only. The session is ours alone.
         part(unsafe { call!(nr::IOCTL, 0, TIOCSCTTY, 0) }, step::SESSION)?;
     }
+    if flags & flag::GROUP != 0 {
+        join(PROGRAM_FD + held.map_or(0, |scripts| scripts as i32 + 1))?;
+    }
     let mut child =
         Child { directory, program, arguments, variables, limits, limit_count, terminal, held, errno: 0, step: 0 };
     let program = start_program(&mut child)?;
@@ -124,6 +127,16 @@ fn prepare() -> Result<(), Failure> {
         crate::signal_scope::enter();
         // The program is not to trace us.
         part(call!(nr::PRCTL, PR_SET_DUMPABLE, 0), step::PREPARE)?;
+    }
+    Ok(())
+}
+
+/// Joins the cgroup whose entrance this is: from here on, all that is started counts there, this keeper too.
+fn join(entrance: i32) -> Result<(), Failure> {
+    // SAFETY: one byte of constant text; the descriptor is ours and not used again.
+    unsafe {
+        part(call!(nr::WRITE, entrance, c"0".as_ptr(), 1), step::GROUP)?;
+        call!(nr::CLOSE, entrance);
     }
     Ok(())
 }

@@ -29,8 +29,8 @@ pub(crate) fn read(mut bytes: &[u8]) -> Option<KeeperPlan> {
     let limits = (0..count.min(MOST)).map(|_| Some((number(&mut bytes)?, long(&mut bytes)?))).collect::<Option<_>>()?;
     let (directory, program) = (text(&mut bytes)?, text(&mut bytes)?);
     let (arguments, variables) = (texts(&mut bytes)?, texts(&mut bytes)?);
-    if flags & flag::HELD != 0 || !bytes.is_empty() {
-        // Nothing is executed by its descriptor here.
+    if flags & (flag::HELD | flag::GROUP) != 0 || !bytes.is_empty() {
+        // Nothing is executed by its descriptor here, and there are no cgroups.
         return None;
     }
     let (terminal, output_wait) = (flags & flag::TERMINAL != 0, flags & flag::OUTPUT_WAIT != 0);
@@ -79,6 +79,7 @@ mod tests {
             directory: "/tmp".into(),
             terminal: true,
             output_wait: true,
+            task_group: None,
             limits: vec![ResourceLimit::CpuSeconds(3), ResourceLimit::OpenFiles(64)],
         }
     }

@@ -76,6 +76,11 @@ pub(crate) fn used(pid: i32) -> Option<Used> {
     })
 }
 
+/// How many processes the user `id` has.
+pub(crate) fn processes_of(id: u32) -> u64 {
+    pids().into_iter().filter_map(facts).filter(|facts| facts.pbi_ruid == id).count() as u64
+}
+
 fn pids() -> Vec<i32> {
     let mut pids = vec![0_i32; 4096];
     loop {

@@ -1,7 +1,7 @@
 //! What processes that belong together use now, as libproc tells it: for limits of a whole tree, which the kernel of macOS does not count.
 
 use crate::apple::descendants::Descendants;
-use crate::apple::process_table::{member, members, used};
+use crate::apple::process_table::{member, members, processes_of, used};
 pub use crate::tree_usage::TreeUsage;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,4 +69,14 @@ impl ProcessTree {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.among(&table).into_iter().map(|(generation, member)| (generation, member.pid)).collect()
     }
+}
+
+/// What was started last cannot be known here.
+pub fn last_started() -> u32 {
+    0
+}
+
+/// Processes of the user `id`, as RLIMIT_NPROC counts them: threads do not count here.
+pub fn tasks_of_user(id: u32) -> u64 {
+    processes_of(id)
 }

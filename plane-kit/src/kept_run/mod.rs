@@ -15,6 +15,7 @@ use crate::keeper::{Keeper, ProgramPlan};
 use crate::output_wait::OutputWait;
 use crate::process_tree::ProcessTree;
 use crate::standard_streams::StandardStreams;
+use crate::task_groups::TaskGroup;
 use crate::wakeup::Wakeup;
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error::BridgeError;
@@ -62,6 +63,10 @@ pub struct KeptStart {
     pub limits: Limits,
     /// How long what holds its output open may go on after its end, in milliseconds.
     pub output_wait_ms: u64,
+    /// The cgroup that holds the limit on processes, where there is one; its entrance is in `plan`.
+    pub group: Option<TaskGroup>,
+    /// Whether a resource limit holds it.
+    pub bound: bool,
     /// What of its policy holds.
     pub enforcement: Enforcement,
     /// Called when nothing of it is left, with what is about to be told of its end; dropped uncalled where it did not start.
@@ -97,7 +102,7 @@ impl KeptRuns {
     /// # Errors
     /// As [`Keeper::start`]; `spawn_failed` where descriptors or threads cannot be had.
     pub fn start(&self, start: KeptStart, sink: Arc<dyn ExecutionEventSink>) -> Result<StartedExecution, BridgeError> {
-        let KeptStart { execution, plan, streams, limits, output_wait_ms, enforcement, finish } = start;
+        let KeptStart { execution, plan, streams, limits, output_wait_ms, group, bound, enforcement, finish } = start;
         let begun = Instant::now();
         let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
         let kept = self.keeper.start(&plan, streams.guest())?;
@@ -106,7 +111,7 @@ impl KeptRuns {
         let tree = ProcessTree::beneath(kept.keeper_id(), 1);
         let shared = Arc::new(Shared::new(control, input, tree.clone()));
         let process_id = kept.program_id();
-        let watch = LimitWatch::new(limits.clone(), tree, begun);
+        let watch = LimitWatch::new(limits.clone(), tree, begun, group, bound);
         let ExecutionRef { vm_id, execution_id, .. } = execution;
         self.running.add(execution_id.clone(), vm_id, shared.clone());
         let supervision = Supervision {

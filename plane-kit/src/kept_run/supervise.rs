@@ -77,6 +77,8 @@ impl Supervision {
         sink.push(ExecutionEvent::Exited(Box::new(report)));
         drop(sink);
         drop(kept);
+        // A group is used again when its keeper has left it.
+        drop(limits);
         if let Some(keeper) = next {
             keeper.prepare();
         }

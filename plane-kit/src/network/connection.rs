@@ -2,6 +2,7 @@
 
 use super::carry::{carry, reset, write_all};
 use super::gate::{Gate, Target};
+use super::http;
 use super::inspect::{self, ACCESS_DENIED, First};
 use super::traffic::Meter;
 use tokio::net::TcpStream;
@@ -15,6 +16,9 @@ pub async fn pass(
     program: impl Fn() -> Option<String>,
     stop: watch::Receiver<bool>,
 ) {
+    if let Some(requests) = gate.requests(target) {
+        return http::pass(gate, target, stream, requests, program, stop).await;
+    }
     let meter = gate.meter(target);
     let first = match gate.inspected(target) {
         Some((name, check)) => inspect::first(&stream, name, check).await,

@@ -1,20 +1,26 @@
 //! The one place where a run's wishes for the network meet its policy.
 
+mod asking;
+mod refusals;
 mod target;
 
+use self::asking::Asking;
 pub use self::target::Target;
-use super::address_book::{AddressBook, MOST_NAMES};
+use super::address_book::AddressBook;
 use super::dial::{self, NotDialled};
+use super::http::Requests;
 use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
 use super::own_address;
+use super::pace::Pace;
 use super::resolver::{LookupFault, Resolve};
 use super::traffic::{Meter, Traffic};
 use super::upstream::Upstream;
 use cofferdam_bridge::address_class::AddressClass;
+use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::host_traffic::HostTraffic;
-use cofferdam_bridge::network_rules::{NetworkRules, canonical_name};
-use cofferdam_bridge::profile::{NetworkProfile, TlsCheck};
+use cofferdam_bridge::network_rules::{HttpRules, NetworkRules, canonical_name};
+use cofferdam_bridge::profile::{NetworkProfile, PromptProfile, TlsCheck};
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,8 +33,6 @@ use tokio::sync::OnceCell;
 const REMEMBERED: Duration = Duration::from_secs(20);
 /// How long that it leads nowhere is.
 const NOWHERE_REMEMBERED: Duration = Duration::from_secs(2);
-/// As much of what is no host as is shown, in characters.
-const LONGEST_SHOWN: usize = 80;
 /// The longest that a lookup is waited for.
 const LOOKUP: Duration = Duration::from_secs(20);
 
@@ -49,6 +53,8 @@ type Remembered = (Instant, Arc<OnceCell<Found>>);
 #[derive(Debug)]
 pub struct Gate {
     rules: NetworkRules,
+    http: HttpRules,
+    pace: Mutex<Pace>,
     resolver: Arc<dyn Resolve>,
     book: Mutex<AddressBook>,
     found: Mutex<HashMap<(String, u16), Remembered>>,
@@ -56,6 +62,7 @@ pub struct Gate {
     has_v6: bool,
     tls: TlsCheck,
     upstream: Option<Upstream>,
+    asking: Asking,
 }
 
 impl Gate {
@@ -63,6 +70,8 @@ impl Gate {
     pub fn new(profile: &NetworkProfile, resolver: Arc<dyn Resolve>, has_v6: bool) -> Self {
         Self {
             rules: NetworkRules::new(profile),
+            http: HttpRules::new(profile),
+            pace: Mutex::default(),
             resolver,
             book: Mutex::default(),
             found: Mutex::default(),
@@ -70,6 +79,7 @@ impl Gate {
             has_v6,
             tls: profile.tls,
             upstream: None,
+            asking: Asking::default(),
         }
     }
 
@@ -78,6 +88,23 @@ impl Gate {
     pub fn through(mut self, upstream: Option<Upstream>) -> Self {
         self.upstream = upstream;
         self
+    }
+
+    /// Asks the host about what `prompts` names and no rule allows.
+    #[must_use]
+    pub fn asking(mut self, prompts: &PromptProfile) -> Self {
+        self.asking = Asking::new(prompts);
+        self
+    }
+
+    /// A run has begun that `host` is asked for; `run`: its number.
+    pub fn begin(&self, run: i32, host: Arc<dyn ExecutionEventSink>) {
+        self.asking.begin(run, host);
+    }
+
+    /// It has ended.
+    pub fn end(&self, run: i32) {
+        self.asking.end(run);
     }
 
     /// Answers a question about a name. `program`: who asks, found out only where it is told of.
@@ -94,7 +121,8 @@ impl Gate {
                 _ => end(Outcome::Fine),
             };
         }
-        if self.rules.name(&name, None).is_none() {
+        let allowed = self.rules.name(&name, None).is_some();
+        if !allowed && !self.asking.knows(&name) {
             self.refuse_name(&name, None, program);
             return end(if matches!(question.kind, Kind::Other(_)) { Outcome::Refused } else { Outcome::NoSuchName });
         }
@@ -110,6 +138,13 @@ impl Gate {
             self.refuse_more_names(&name, program);
             return end(Outcome::Failed);
         };
+        if !allowed {
+            // Nothing of it leaves before the host has said yes, which it is asked when its port is known.
+            return match question.kind {
+                Kind::A => question.answer(Outcome::Fine, &[four.into()]),
+                _ => end(Outcome::Fine),
+            };
+        }
         let found = match self.lookup(&name, 0).await {
             Ok(found) => found,
             // A proxy may know more names than this host.
@@ -149,17 +184,36 @@ impl Gate {
         lock(&self.traffic).meter(&target.host(), target.port())
     }
 
-    /// Whether `target` may be connected to; a refusal is noted.
-    pub fn decide(&self, target: &Target, program: impl FnOnce() -> Option<String>) -> bool {
-        let rule = match target {
-            Target::Name(name, port) => self.rules.name(name, Some(*port)),
-            Target::Address(address) if AddressBook::is_own(address.ip()) => None,
-            Target::Address(address) => self.rules.address(address.ip(), address.port()),
-        };
-        if rule.is_none() {
-            self.refuse(target, None, program);
+    fn allows(&self, target: &Target) -> bool {
+        match target {
+            Target::Name(name, port) => self.rules.name(name, Some(*port)).is_some(),
+            Target::Address(address) if AddressBook::is_own(address.ip()) => false,
+            Target::Address(address) => self.rules.address(address.ip(), address.port()).is_some(),
         }
-        rule.is_some()
+    }
+
+    /// Notes a connection that came to nothing already, where no rule allows it.
+    pub fn attempted(&self, target: &Target) {
+        if !self.allows(target) {
+            self.refuse(target, None, || None);
+        }
+    }
+
+    /// Whether `target` may be connected to; a refusal is noted. Where the policy says so the host is asked, and waited for.
+    pub async fn decide(&self, target: &Target, program: impl FnOnce() -> Option<String>) -> bool {
+        if self.allows(target) {
+            return true;
+        }
+        let Some(asked) = self.asking.rule(target) else {
+            self.refuse(target, None, program);
+            return false;
+        };
+        let program = program();
+        let outcome = self.asking.ask(target, asked, program.clone()).await;
+        if !outcome.is_allowed() {
+            self.refuse_asked(target, asked, outcome, program);
+        }
+        outcome.is_allowed()
     }
 
     /// Whether a run may ask for `name`, which is canonical and allowed: so many names it may, each of which may carry something out.
@@ -169,15 +223,6 @@ impl Gate {
             self.refuse_more_names(name, program);
         }
         entered
-    }
-
-    /// Notes that `host` was asked for, which is no name and no address in the one spelling that is compared.
-    pub fn refuse_spelling(&self, host: &str, program: impl FnOnce() -> Option<String>) {
-        let fine = |letter: char| letter.is_ascii_alphanumeric() || "-_.:[]%@".contains(letter);
-        let shown: String = host.chars().take(LONGEST_SHOWN).map(|one| if fine(one) { one } else { '?' }).collect();
-        let mut denial = Denial::new("network.connect", shown);
-        denial.note = Some("this is no name of a host, and no address as it is usually written".to_owned());
-        self.note(denial, program);
     }
 
     /// Whether `target`, which [`decide`](Self::decide) allowed, leads to somewhere that may be dialled. Nothing is dialled yet.
@@ -237,27 +282,10 @@ impl Gate {
         }
     }
 
-    /// Notes that a connection was refused for `why`, a sentence.
-    pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: impl FnOnce() -> Option<String>) {
-        let mut denial = Denial::new("network.connect", target.entry());
-        denial.remedy = Some(remedy.to_owned());
-        denial.note = Some(why.to_owned());
-        self.note(denial, program);
-    }
-
-    /// Notes a refusal. Who asked is sought for a new one alone: it is slow, and everybody else in the network waits meanwhile.
-    fn note(&self, mut denial: Denial, program: impl FnOnce() -> Option<String>) {
-        if lock(&self.traffic).is_new(&denial) {
-            denial.program = program();
-        }
-        lock(&self.traffic).refused(denial);
-    }
-
-    /// Notes that a datagram was not carried.
-    pub fn refuse_datagram(&self, target: &Target) {
-        let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
-        denial.note = Some("datagrams are not carried; what speaks HTTP/3 falls back to TCP by itself".to_owned());
-        lock(&self.traffic).refused(denial);
+    /// What reads the requests of a connection to `target`, where rules name it.
+    pub fn requests(&self, target: &Target) -> Option<Requests> {
+        let (host, port) = (target.host(), target.port());
+        self.http.of(&host, port).map(|rules| Requests::new(&host, port, rules))
     }
 
     /// What has happened since it was last taken.
@@ -271,56 +299,6 @@ impl Gate {
             Target::Name(name, port) => self.rules.name(name, Some(*port)),
             Target::Address(address) => self.rules.address(address.ip(), address.port()),
         }
-    }
-
-    fn refuse(
-        &self,
-        target: &Target,
-        barred: Option<(SocketAddr, AddressClass)>,
-        program: impl FnOnce() -> Option<String>,
-    ) {
-        let mut denial = Denial::new("network.connect", target.entry());
-        denial.remedy = Some(line(&target.entry()));
-        if let Some((address, class)) = barred {
-            let address = Target::Address(address).entry();
-            denial.resolved = Some(address.clone());
-            denial.remedy = Some(line(&address));
-            denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
-        }
-        self.note(denial, program);
-    }
-
-    /// A name that was looked up and is not answered.
-    fn refuse_name(
-        &self,
-        name: &str,
-        barred: Option<(SocketAddr, AddressClass)>,
-        program: impl FnOnce() -> Option<String>,
-    ) {
-        let mut denial = Denial::new("network.resolve", name);
-        match barred {
-            None => {
-                denial.remedy = canonical_name(name).map(|name| line(&format!("{name}:443")));
-                denial.note = Some("the name was looked up, for which port is not known; 443 stands for it".to_owned());
-            }
-            Some((address, class)) => {
-                let port = self.rules.ports().next().map_or(443, |ports| *ports.start());
-                let address = Target::Address(SocketAddr::new(address.ip(), port)).entry();
-                denial.resolved = Some(address.clone());
-                denial.remedy = Some(line(&address));
-                denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
-            }
-        }
-        self.note(denial, program);
-    }
-
-    /// A name that is one too many.
-    fn refuse_more_names(&self, name: &str, program: impl FnOnce() -> Option<String>) {
-        let mut denial = Denial::new("network.resolve", name);
-        denial.note = Some(format!(
-            "a run may ask for {MOST_NAMES} names, and this one has; name what it needs without a wildcard"
-        ));
-        self.note(denial, program);
     }
 
     /// An address among `found` that no rule names on any port and that is none of the open internet's.
@@ -356,6 +334,10 @@ impl Gate {
             found.entry((name.to_owned(), port)).or_insert_with(fresh).1.clone()
         };
         let looked_up = cell.get_or_init(|| async {
+            let wait = lock(&self.pace).turn(Instant::now());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             let (resolver, own) = (self.resolver.clone(), name.to_owned());
             let task = tokio::task::spawn_blocking(move || resolver.resolve(&own, port));
             match tokio::time::timeout(LOOKUP, task).await {
@@ -374,10 +356,6 @@ impl Gate {
     }
 }
 
-fn line(entry: &str) -> String {
-    format!("network.allow = [\"{entry}\"]")
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -389,29 +367,4 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::resolver::SystemResolver;
-    use std::cell::Cell;
-
-    #[test]
-    fn net_29_who_asked_is_sought_once_for_each_refusal() {
-        let gate = Gate::new(&NetworkProfile::default(), Arc::new(SystemResolver::default()), false);
-        let sought = Cell::new(0);
-        let program = || {
-            sought.set(sought.get() + 1);
-            Some("p".to_owned())
-        };
-        let target = |last: u8| Target::Address(SocketAddr::new(Ipv4Addr::new(192, 0, 2, last).into(), 443));
-        for _ in 0..50 {
-            assert!(!gate.decide(&target(1), program));
-        }
-        assert_eq!(sought.get(), 1);
-        for last in 2..=255 {
-            assert!(!gate.decide(&target(last), program));
-        }
-        let (_, denials) = gate.take();
-        assert_eq!((denials[0].times, denials[0].program.as_deref()), (Some(50), Some("p")));
-        assert_eq!(sought.get(), denials.len(), "none for what is not told any more");
-    }
-}
+mod tests;

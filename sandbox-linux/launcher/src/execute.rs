@@ -73,6 +73,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::UMASK => step::limits::umask(body.u32()?),
         op::LANDLOCK_BEGIN => step::landlock::begin(body.text()?, state),
         op::LANDLOCK_PATH => step::landlock::path(body.u64()?, body.text()?, state),
+        op::LANDLOCK_PORT => step::landlock::port(body.u64()?, body.u64()?, state),
         op::LANDLOCK_ENFORCE => step::landlock::enforce(state),
         op::DROP_PRIVILEGES => step::privileges::drop(),
         op::PROVE => step::privileges::prove(body.u32()?),

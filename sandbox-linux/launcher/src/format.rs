@@ -56,6 +56,8 @@ pub mod op {
     pub const LANDLOCK_BEGIN: u32 = 14;
     /// access u64, path text; a path that is not there is passed over.
     pub const LANDLOCK_PATH: u32 = 15;
+    /// access u64, port u64: of TCP.
+    pub const LANDLOCK_PORT: u32 = 40;
     /// Enforces the ruleset.
     pub const LANDLOCK_ENFORCE: u32 = 16;
     /// Empties all capability sets, locks them so, sets no_new_privs.

@@ -61,6 +61,8 @@ pub(crate) enum Call {
     Bind { socket: i32, address: u64, length: u32 },
     /// connect(2).
     Connect { socket: i32, address: u64, length: u32 },
+    /// listen(2).
+    Listen { socket: i32, backlog: i32 },
     /// stat(2), lstat(2), fstatat(2). `to`: where the answer goes.
     Look { path: PathArgument, to: u64, flags: i32 },
     /// statx(2).
@@ -149,6 +151,7 @@ impl Call {
                 address: argument(arguments, 1),
                 length: unsigned(arguments, 2),
             },
+            libc::SYS_listen => Self::Listen { socket: int(arguments, 0), backlog: int(arguments, 1) },
             libc::SYS_fchmod => {
                 Self::ChangeDescriptorMode { descriptor: int(arguments, 0), mode: unsigned(arguments, 1) }
             }

@@ -201,9 +201,10 @@ fn of_call(name: &str, detail: Option<&str>) -> Denial {
     let subject = detail.map_or_else(|| name.to_owned(), |detail| format!("{name} ({detail})"));
     let mut denial = Denial::new("system.call", subject);
     if is_network && name == "socket" {
-        denial.remedy = Some("network.mode = \"inherit\"".to_owned());
+        denial.remedy = Some("network.mode = \"allowlist\"".to_owned());
         denial.note = Some(
-            "the line opens the whole network of the host: nothing narrower is held without namespaces".to_owned(),
+            "with it go the hosts, as network.allow = [\"NAME:PORT\"]; without namespaces they are reached through a proxy that HTTPS_PROXY names"
+                .to_owned(),
         );
     } else {
         denial.note = Some("the system call filter refuses it; no rule lets it through".to_owned());

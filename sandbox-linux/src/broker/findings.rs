@@ -7,8 +7,12 @@ use cofferdam_bridge::profile::PathEffect;
 use cofferdam_bridge::verdict::{Denial, RuleRef};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+/// What a connection is called.
+const DIRECT: &str = "network.connect";
 
 /// As many distinct refusals as a report holds.
 const MOST_DENIALS: usize = 64;
@@ -56,7 +60,7 @@ impl Findings {
     /// Adds what was explained afterwards. What is known of the same subject already gets what was found out about it.
     pub(crate) fn explained(&mut self, denials: Vec<Denial>) {
         // What no rule refuses was looked into once more: of that only what would have come to something outside is left.
-        self.denials.retain(|known| known.rule.is_some() || known.access == "socket.connect");
+        self.denials.retain(|known| known.rule.is_some() || ["socket.connect", DIRECT].contains(&&*known.access));
         let own = self.denials.len();
         for denial in denials {
             let leads = |one: &Denial, other: &Denial| one.resolved.as_ref() == Some(&other.subject);
@@ -85,6 +89,22 @@ impl Findings {
             denial.remedy = None;
             denial.note = Some("a service of the host listens there; no rule lets a run reach it".to_owned());
         }
+    }
+
+    /// Notes that `thread` wanted to be connected to `address` itself, where hosts are reached by the run's proxy alone.
+    pub(crate) fn direct_connection(&mut self, thread: i32, address: SocketAddr) {
+        let subject = address.to_string();
+        let known = |denial: &Denial| denial.access == DIRECT && denial.subject == subject;
+        if self.denials.len() >= MOST_DENIALS || self.denials.iter().any(known) {
+            return;
+        }
+        let mut denial = Denial::new(DIRECT, subject);
+        denial.program = program_of(thread);
+        denial.note = Some(
+            "without namespaces hosts are reached through the proxy that HTTPS_PROXY and its like name, and this program went another way"
+                .to_owned(),
+        );
+        self.denials.push(denial);
     }
 
     /// Notes a file that may be executed later.

@@ -27,6 +27,7 @@ mod overlay_rename;
 mod own_places;
 mod own_terminals;
 mod permits;
+mod proxy_only;
 mod put_aside;
 mod raw_attribute;
 mod raw_call;
@@ -65,6 +66,8 @@ const STACK: usize = 2 << 20;
 pub(crate) struct Surroundings {
     /// It has no network namespace of its own.
     pub(crate) shares_network: bool,
+    /// The port of its proxy, where that is all of the network that it may reach.
+    pub(crate) proxy: Option<u16>,
     /// More is asked about, so that it can be explained.
     pub(crate) watch: Option<Watch>,
     /// By which the host is asked.
@@ -88,7 +91,7 @@ impl Broker {
         brokered: Brokered,
         surroundings: Surroundings,
     ) -> Result<Self, BridgeError> {
-        let Surroundings { shares_network, watch, host } = surroundings;
+        let Surroundings { shares_network, proxy, watch, host } = surroundings;
         let server = Server {
             files: GuestFiles::new(root),
             judge,
@@ -96,7 +99,7 @@ impl Broker {
             moves: brokered.moves,
             watch,
             attempts: Attempts::default(),
-            sockets: OwnSockets::new(shares_network),
+            sockets: OwnSockets::new(shares_network, proxy),
         };
         let aside = PutAside::new(host).map_err(|errno| failed("no descriptor", errno))?;
         let (theirs, stop) =

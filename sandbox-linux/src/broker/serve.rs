@@ -299,6 +299,7 @@ impl Server {
             Call::Watch { watcher, path, mask } => return self.watch(thread, watcher, path, mask),
             Call::Access { path, mode, flags } => self.access(thread, path, mode, flags),
             Call::Bind { socket, address, length } => self.bind(thread, socket, address, length),
+            Call::Listen { socket, backlog } => self.listen(thread, socket, backlog),
             Call::MakeDirectory { path, mode } => self.make_directory(thread, path, mode),
             Call::MakeNode { path, mode } => self.make_node(thread, path, mode),
             Call::Rename { from, to, flags } => {

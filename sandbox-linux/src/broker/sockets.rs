@@ -40,6 +40,8 @@ pub(super) const HERE: PathArgument = PathArgument { directory: libc::AT_FDCWD, 
 pub(super) struct OwnSockets {
     bound: HashSet<Identity>,
     shares_network: bool,
+    /// The port of the run's proxy, where that is all of the network that it may reach.
+    pub(super) proxy: Option<u16>,
 }
 
 /// What an address names.
@@ -49,14 +51,14 @@ enum Named {
     Path(CString),
     /// An abstract name, unix(7).
     Abstract,
-    /// Anything else: what it reaches is bounded by the network namespace.
+    /// Anything else: what it reaches is bounded by the network namespace, or by `proxy_only`.
     Other,
 }
 
 impl OwnSockets {
-    /// None yet. `shares_network`: abstract names are those of the host.
-    pub(super) fn new(shares_network: bool) -> Self {
-        Self { bound: HashSet::new(), shares_network }
+    /// None yet. `shares_network`: abstract names are those of the host. `proxy`: see there.
+    pub(super) fn new(shares_network: bool, proxy: Option<u16>) -> Self {
+        Self { bound: HashSet::new(), shares_network, proxy }
     }
 
     /// A socket's name was removed: its number may be used again, for a socket that is not the guest's.
@@ -73,7 +75,11 @@ impl Server {
         let path = match named(&address) {
             Named::Path(path) => path,
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
-            Named::Abstract | Named::Other => return bind(&socket, &address),
+            Named::Other => {
+                self.may_bind(&address)?;
+                return bind(&socket, &address);
+            }
+            Named::Abstract => return bind(&socket, &address),
         };
         let place = self.known_place(thread, &self.absolute_of(thread, HERE, &path)?)?;
         if self.is_known(thread, &place) && facts_at(place.parent.as_fd(), &place.name).is_ok() {
@@ -103,7 +109,11 @@ impl Server {
         let path = match named(&address) {
             Named::Path(path) => path,
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
-            Named::Abstract | Named::Other => return Ok(Answer::Connect { socket, address, object: None }),
+            Named::Other => {
+                self.may_connect(thread, &address)?;
+                return Ok(Answer::Connect { socket, address, object: None });
+            }
+            Named::Abstract => return Ok(Answer::Connect { socket, address, object: None }),
         };
         let absolute = self.absolute_of(thread, HERE, &path)?;
         let object = if self.judge.is_alone() {

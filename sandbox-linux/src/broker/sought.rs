@@ -57,7 +57,9 @@ fn brokered(call: Call) -> Looks {
         },
         Call::ChangeOwner { target: Target::Path { path, .. }, .. } => one(Want::Change, path),
         // What a descriptor names was found before.
-        Call::ChangeDescriptorMode { .. } | Call::Attribute { .. } | Call::ChangeOwner { .. } => Looks::Nothing,
+        Call::Listen { .. } | Call::ChangeDescriptorMode { .. } | Call::Attribute { .. } | Call::ChangeOwner { .. } => {
+            Looks::Nothing
+        }
     }
 }
 

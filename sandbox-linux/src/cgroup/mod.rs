@@ -2,11 +2,11 @@
 //! root has the controllers (cgroups(7)). The kernel's counters in it are the evidence for limits.
 
 mod afterwards;
-pub(crate) mod home;
 
 use crate::launcher::Launcher;
 use afterwards::Afterwards;
 use cofferdam_bridge::limits::Limits;
+pub(crate) use cofferdam_plane_kit::cgroup_place as home;
 use home::{Layout, MOUNTS, Place};
 use std::fs::{self, File};
 use std::io;

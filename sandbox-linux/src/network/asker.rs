@@ -1,5 +1,6 @@
 //! Which program of the sandbox a socket belongs to, found out only where something is told of it.
 
+use cofferdam_plane_kit::network::local_proxy::Asker;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -106,6 +107,12 @@ fn address_of(text: &str) -> Option<IpAddr> {
         return Some(IpAddr::from(four));
     }
     <[u8; 16]>::try_from(bytes).ok().map(|six| IpAddr::from(six).to_canonical())
+}
+
+impl Asker for Askers {
+    fn program(&self, address: SocketAddr) -> Option<String> {
+        Self::program(self, Protocol::Tcp, address)
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 //!
 //! Inside, every address of the world is loopback's, and on each port that the policy names a socket of ours listens. What arrives
 //! there is decided and carried outside, by `cofferdam_plane_kit::network`. Nothing else leaves.
+//!
+//! Without namespaces a run has a proxy of plane-kit's instead (`proxied`), and Landlock, seccomp and the broker let it connect to
+//! nothing but that.
 
 mod asker;
 mod datagrams;
@@ -10,11 +13,13 @@ mod one;
 mod outside;
 mod packets;
 mod ports;
+mod proxied;
 mod published;
 mod serve;
 
 pub(crate) use one::{OneNetwork, bound};
 pub(crate) use outside::Outside;
 pub(crate) use ports::{listen, ports};
+pub(crate) use proxied::Proxied;
 pub(crate) use published::{Bound, Published};
 pub(crate) use serve::{Network, Sockets};

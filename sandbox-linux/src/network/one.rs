@@ -1,11 +1,11 @@
 //! One run's part in a network: one of its own, or one that it shares with the other runs of its context.
 
-use super::{Bound, Network, Outside, Published, Sockets};
+use super::{Bound, Network, Outside, Proxied, Published, Sockets};
 use crate::context::Context;
 use crate::inner_sockets::Door;
 use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::event::ExecutionReport;
+use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
 use cofferdam_bridge::published_port::PublishedPort;
 use std::io;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub(crate) struct OneNetwork {
     names: Whose<Network>,
     published: Whose<Published>,
+    /// By what it reaches hosts, where it has no network namespace.
+    proxied: Option<Proxied>,
     /// The run's first process, by the host's number.
     first: i32,
 }
@@ -38,18 +40,18 @@ pub(crate) fn bound(context: &Context) -> Result<Bound, BridgeError> {
 }
 
 impl OneNetwork {
-    /// The part of the run whose first process is `first`. `bound`: the host's ports, and the way in to what is published there.
+    /// The part of the run whose first process is `first`, and for which `host` is asked. `bound`: the host's ports, and the way in to what is published there.
     pub(crate) fn of(
         context: &Context,
         (bound, door): (Bound, Option<Door>),
         sockets: Sockets,
         outside: &Outside,
-        first: i32,
+        (first, host): (i32, &Arc<dyn ExecutionEventSink>),
     ) -> io::Result<Self> {
         let names = match &context.network {
             _ if context.ports.is_empty() => Whose::Nobodys,
             Some(shared) => Whose::Shared(shared.clone()),
-            None => Whose::Own(Network::start(&context.profile.network, outside, sockets)?),
+            None => Whose::Own(Network::start(&context.profile, outside, sockets)?),
         };
         let published = match &context.network {
             Some(shared) => Whose::Shared(shared.clone()),
@@ -58,9 +60,16 @@ impl OneNetwork {
                 bound.serve(door)?.map_or(Whose::Nobodys, Whose::Own)
             }
         };
-        let own = Self { names, published, first };
-        own.network().into_iter().for_each(|network| network.askers().begin(first));
+        let own = Self { names, published, proxied: None, first };
+        own.network().into_iter().for_each(|network| network.begin(first, host.clone()));
         Ok(own)
+    }
+
+    /// The same with a proxy by which the run reaches hosts.
+    pub(crate) fn reaching_through(mut self, proxied: Option<Proxied>, host: &Arc<dyn ExecutionEventSink>) -> Self {
+        proxied.iter().for_each(|proxied| proxied.begin(self.first, host.clone()));
+        self.proxied = proxied;
+        self
     }
 
     fn network(&self) -> Option<&Network> {
@@ -94,8 +103,11 @@ impl OneNetwork {
         }
         report.published = self.published().map(Published::tell).unwrap_or_default();
         if let Some(network) = self.network() {
-            network.askers().end(self.first);
+            network.end_run(self.first);
             network.tell(report);
+        }
+        if let Some(proxied) = self.proxied {
+            proxied.finish(report);
         }
     }
 }

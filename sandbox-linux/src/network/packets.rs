@@ -107,7 +107,7 @@ pub(super) async fn watch(socket: OwnedFd, gate: &Gate, ports: &BTreeSet<u16>) {
         if attempt.datagram {
             gate.refuse_datagram(&gate.target(attempt.to));
         } else if !ports.contains(&attempt.to.port()) {
-            gate.decide(&gate.target(attempt.to), || None);
+            gate.attempted(&gate.target(attempt.to));
         }
     }
 }

@@ -3,8 +3,7 @@
 use crate::format::op;
 use crate::network::packets::filter;
 use crate::plan::encode::Plan;
-use cofferdam_bridge::network_rules::NetworkRules;
-use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_bridge::profile::ExecutionProfile;
 use std::collections::BTreeSet;
 
 /// As many ports as a policy may name in all: each takes a descriptor of the host for as long as a run lasts.
@@ -13,13 +12,15 @@ pub(crate) const MOST_PORTS: usize = 256;
 /// The name server's own.
 const NAME_SERVER: u16 = 53;
 
-/// The ports that the rules of `profile` name, and the name server's.
+/// The ports that the rules of `profile` allow or ask about, and the name server's.
 ///
 /// # Errors
 /// A sentence, where there are more than can be listened on.
-pub(crate) fn ports(profile: &NetworkProfile) -> Result<Vec<u16>, String> {
+pub(crate) fn ports(profile: &ExecutionProfile) -> Result<Vec<u16>, String> {
     let mut ports = BTreeSet::from([NAME_SERVER]);
-    for range in NetworkRules::new(profile).ports() {
+    for range in
+        profile.network.allow.iter().chain(&profile.prompts.network).map(|rule| rule.port_first..=rule.port_last)
+    {
         for port in range {
             ports.insert(port);
             if ports.len() > MOST_PORTS {
@@ -47,10 +48,10 @@ mod tests {
     use cofferdam_bridge::verdict::RuleRef;
 
     fn of(ranges: &[(u16, u16)]) -> Result<Vec<u16>, String> {
-        let mut profile = NetworkProfile::default();
+        let mut profile = ExecutionProfile::closed("test");
         let rule =
             |(first, last): &(u16, u16)| NetworkRule::new("a.example", *first, *last, RuleRef::new("t", None, "t"));
-        profile.allow = ranges.iter().map(rule).collect();
+        profile.network.allow = ranges.iter().map(rule).collect();
         ports(&profile)
     }
 

@@ -6,8 +6,9 @@ use super::datagrams::Datagrams;
 use super::packets;
 use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
-use cofferdam_bridge::event::ExecutionReport;
-use cofferdam_bridge::profile::NetworkProfile;
+use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
+use cofferdam_bridge::host_traffic::HostTraffic;
+use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::verdict::Denial;
 use cofferdam_plane_kit::network::carry::reset;
 use cofferdam_plane_kit::network::gate::{Gate, canonical};
@@ -76,9 +77,9 @@ struct Serving {
 
 impl Network {
     /// Starts answering on `sockets` by the rules of `profile`.
-    pub(crate) fn start(profile: &NetworkProfile, outside: &Outside, sockets: Sockets) -> io::Result<Self> {
-        let gate = Gate::new(profile, outside.resolver.clone(), sockets.has_v6);
-        let gate = Arc::new(gate.through(outside.upstream.clone()));
+    pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside, sockets: Sockets) -> io::Result<Self> {
+        let gate = Gate::new(&profile.network, outside.resolver.clone(), sockets.has_v6);
+        let gate = Arc::new(gate.through(outside.upstream.clone()).asking(&profile.prompts));
         let (own, askers) = (gate.clone(), Askers::default());
         let known = askers.clone();
         let worker = Worker::start(move |stop| async move {
@@ -89,9 +90,16 @@ impl Network {
         Ok(Self { gate, worker, askers })
     }
 
-    /// Who may be asking.
-    pub(crate) fn askers(&self) -> &Askers {
-        &self.askers
+    /// A run has begun there, whose first process is `first`, and for which `host` is asked.
+    pub(crate) fn begin(&self, first: i32, host: Arc<dyn ExecutionEventSink>) {
+        self.askers.begin(first);
+        self.gate.begin(first, host);
+    }
+
+    /// It has ended.
+    pub(crate) fn end_run(&self, first: i32) {
+        self.askers.end(first);
+        self.gate.end(first);
     }
 
     /// Ends it, when what was sent has been handed on.
@@ -101,15 +109,19 @@ impl Network {
 
     /// Tells what happened, once.
     pub(crate) fn tell(&self, report: &mut ExecutionReport) {
-        let (traffic, denials) = self.gate.take();
-        report.network = traffic;
-        let room = MOST_DENIALS.saturating_sub(report.denials.len());
-        // What was looked at to be explained is told already.
-        let known = |denial: &Denial, own: &Denial| denial.access == own.access && denial.subject == own.subject;
-        let fresh: Vec<Denial> =
-            denials.into_iter().filter(|own| !report.denials.iter().any(|denial| known(denial, own))).collect();
-        report.denials.extend(fresh.into_iter().take(room));
+        tell(report, self.gate.take());
     }
+}
+
+/// Adds to `report` what went over a network, and what was refused there.
+pub(super) fn tell(report: &mut ExecutionReport, (traffic, denials): (Vec<HostTraffic>, Vec<Denial>)) {
+    report.network = traffic;
+    let room = MOST_DENIALS.saturating_sub(report.denials.len());
+    // What was looked at to be explained is told already.
+    let known = |denial: &Denial, own: &Denial| denial.access == own.access && denial.subject == own.subject;
+    let fresh: Vec<Denial> =
+        denials.into_iter().filter(|own| !report.denials.iter().any(|denial| known(denial, own))).collect();
+    report.denials.extend(fresh.into_iter().take(room));
 }
 
 impl Serving {
@@ -178,7 +190,13 @@ impl Serving {
             return name_server::serve(&self.gate, stream, program).await;
         }
         let target = self.gate.target(dialled);
-        if !self.gate.decide(&target, program) {
+        let mut stop = self.stop.clone();
+        // A run that has ended waits for nobody's answer.
+        let allowed = tokio::select! {
+            allowed = self.gate.decide(&target, program) => allowed,
+            () = ended(&mut stop) => false,
+        };
+        if !allowed {
             self.gate.meter(&target).failed();
             return reset(stream);
         }

@@ -127,7 +127,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
         op::CHANGE_DIRECTORY => "working_directory",
         op::RLIMIT => "rlimit",
         op::UMASK => "umask",
-        op::LANDLOCK_BEGIN | op::LANDLOCK_PATH | op::LANDLOCK_ENFORCE => "landlock",
+        op::LANDLOCK_BEGIN | op::LANDLOCK_PATH | op::LANDLOCK_PORT | op::LANDLOCK_ENFORCE => "landlock",
         op::DROP_PRIVILEGES => "drop_privileges",
         op::PROVE => "proof",
         op::SECCOMP | op::PROGRAM_FILTER => "seccomp",

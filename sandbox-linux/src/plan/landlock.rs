@@ -2,7 +2,9 @@
 
 use crate::format::op;
 use crate::plan::encode::Plan;
-use crate::plan::landlock_rights::{EXECUTE, IOCTL_DEV, READ_DIR, READ_FILE, Rights, TRUNCATE, WRITE_FILE};
+use crate::plan::landlock_rights::{
+    CONNECT_TCP, EXECUTE, IOCTL_DEV, READ_DIR, READ_FILE, Rights, TRUNCATE, WRITE_FILE,
+};
 use crate::plan::view::{Access, Node, View};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -19,15 +21,29 @@ pub(crate) enum Wall<'a> {
     Only {
         /// Where private temporary storage is on the host.
         temporary: &'a Path,
-        /// Whether the network is denied: no network namespace does it.
-        deny_tcp: bool,
+        /// What of TCP, which no network namespace holds.
+        tcp: Tcp,
     },
+}
+
+/// Which ports of TCP may be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tcp {
+    /// All, and all may be listened on.
+    Any,
+    /// None, and none may be listened on.
+    None,
+    /// This one, and none may be listened on.
+    To(u16),
 }
 
 /// Adds the ruleset for `view` to `plan`.
 pub(crate) fn build(plan: &mut Plan, view: &View, rights: Rights, wall: Wall<'_>) {
-    let deny_tcp = matches!(wall, Wall::Only { deny_tcp: true, .. });
-    plan.add(op::LANDLOCK_BEGIN, "landlock").text(rights.attributes(deny_tcp));
+    let tcp = if let Wall::Only { tcp, .. } = wall { tcp } else { Tcp::Any };
+    plan.add(op::LANDLOCK_BEGIN, "landlock").text(rights.attributes(tcp != Tcp::Any));
+    if let Tcp::To(port) = tcp {
+        plan.add(op::LANDLOCK_PORT, "landlock").u64(CONNECT_TCP).u64(u64::from(port));
+    }
     let mut allow = |access: u64, path: &Path| {
         let bytes = path.as_os_str().as_encoded_bytes();
         plan.add(op::LANDLOCK_PATH, path.to_string_lossy()).u64(access & rights.handled()).text(bytes);

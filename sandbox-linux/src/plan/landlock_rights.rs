@@ -18,7 +18,7 @@ pub(crate) const TRUNCATE: u64 = 1 << 14;
 pub(crate) const IOCTL_DEV: u64 = 1 << 15;
 
 const BIND_TCP: u64 = 1 << 0;
-const CONNECT_TCP: u64 = 1 << 1;
+pub(crate) const CONNECT_TCP: u64 = 1 << 1;
 const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1 << 0;
 const SCOPE_SIGNAL: u64 = 1 << 1;
 
@@ -71,7 +71,7 @@ pub(crate) const ADDITIONS: [Addition; 6] = [
     },
     Addition { since: 3, files: TRUNCATE, what: "truncating", without: "mounts hold it", ..NOTHING },
     Addition {
-        since: 4,
+        since: TCP_ABI,
         ports: BIND_TCP | CONNECT_TCP,
         what: "TCP ports",
         without: "the network namespace holds them",
@@ -92,6 +92,9 @@ pub(crate) const ADDITIONS: [Addition; 6] = [
         ..NOTHING
     },
 ];
+
+/// The version that holds TCP ports.
+pub(crate) const TCP_ABI: u32 = 4;
 
 /// The version that keeps signals within. Nothing else can where there is no pid namespace: a filter cannot tell whose number it sees.
 pub(crate) const SIGNAL_SCOPE_ABI: u32 = 6;
@@ -130,7 +133,7 @@ impl Rights {
     /// `struct landlock_ruleset_attr`, as long as this version knows it.
     pub(crate) fn attributes(self, deny_tcp: bool) -> Vec<u8> {
         let mut bytes = self.handled().to_le_bytes().to_vec();
-        if self.abi >= 4 {
+        if self.abi >= TCP_ABI {
             let ports = if deny_tcp { self.sum(|addition| addition.ports) } else { 0 };
             bytes.extend_from_slice(&ports.to_le_bytes());
         }

@@ -118,6 +118,11 @@ impl View {
         }
     }
 
+    /// Takes back what was planted: where there is no mount to put it, what lies there is what the policy says of it.
+    pub(crate) fn unplant(&mut self) {
+        self.nodes.retain(|_, node| !matches!(node, Node::Planted { .. }));
+    }
+
     /// The node that covers `path`: its own, or its nearest ancestor's.
     pub(crate) fn covering(&self, path: &Path) -> Option<(&Path, &Node)> {
         path.ancestors().find_map(|place| self.nodes.get_key_value(place)).map(|(place, node)| (place.as_path(), node))

@@ -13,7 +13,7 @@ mod variant;
 pub(crate) use calls::{call_name, is_observed};
 pub(crate) use interpreter::Verdict;
 pub(crate) use program_filter::ProgramFilter;
-pub(crate) use variant::{Asked, Profile, Variant};
+pub(crate) use variant::{Asked, Network, Profile, Variant};
 
 /// fchmodat2(2), the same number on every architecture.
 pub(crate) const SYS_FCHMODAT2: libc::c_long = 452;

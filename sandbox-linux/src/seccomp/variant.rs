@@ -11,6 +11,17 @@ pub(crate) enum Asked {
     NamesAndOpens,
 }
 
+/// Which sockets of the network may be made where no namespace bounds what they reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// None.
+    Closed,
+    /// Those of TCP, to connect to the run's proxy; the supervisor is asked where to.
+    ToProxy,
+    /// All that a run with a network of its own may make: the policy lets it use the host's.
+    Host,
+}
+
 /// What a filter is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
@@ -25,8 +36,8 @@ pub(crate) enum Variant {
     },
     /// Without namespaces: more is refused, and the supervisor is asked about all of the above.
     Landlock {
-        /// The policy lets the run use the host's network.
-        host_network: bool,
+        /// Which sockets of the network may be made.
+        network: Network,
         /// The policy lets the run execute something that it may write.
         own_programs: bool,
     },
@@ -41,7 +52,7 @@ pub(crate) enum Variant {
 }
 
 /// As many variants as there are with and without programs of the run's own.
-const HALF: usize = 10;
+const HALF: usize = 11;
 
 impl Variant {
     /// All of them, in the order in which the built filters lie.
@@ -64,8 +75,9 @@ impl Variant {
             Self::Full { asked: Asked::Names, sockets: true, own_programs },
             Self::Full { asked: Asked::NamesAndOpens, sockets: false, own_programs },
             Self::Full { asked: Asked::NamesAndOpens, sockets: true, own_programs },
-            Self::Landlock { host_network: false, own_programs },
-            Self::Landlock { host_network: true, own_programs },
+            Self::Landlock { network: Network::Closed, own_programs },
+            Self::Landlock { network: Network::ToProxy, own_programs },
+            Self::Landlock { network: Network::Host, own_programs },
             Self::Watched { namespaces: true, own_programs },
             Self::Watched { namespaces: false, own_programs },
         ]

@@ -1,12 +1,12 @@
 //! Planes that are programs of their own, by the command line: in Python, from the tutorial, and ours behind the wire.
 
-use cofferdam_tests::command::{binary, cofferdam, text};
+use cofferdam_tests::command::{binary, cofferdam, cofferdam_without_namespaces, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// A file that can be executed.
 fn script(folder: &Path, name: &str, contents: &str) -> PathBuf {
@@ -104,17 +104,155 @@ fn b6_what_is_no_plane_is_told_as_such() {
 }
 
 #[test]
-fn b7_every_format_of_the_kit_s_report_is_what_it_says() {
+fn b6_git_python_and_pipelines_run_on_the_plane_in_python() {
     let folder = Scratch::new();
     let Some(plane) = python_plane(folder.path(), EXAMPLE) else { return };
-    for (format, begins) in [("text", "/"), ("tap", "TAP version 14\n1..12\n"), ("junit", "<?xml"), ("json", "{")] {
+    let (Some(_), Some(python)) = (skip::program("git"), skip::python()) else { return };
+    let at = folder.path().display().to_string();
+    let line = format!(
+        "cd {at} && HOME={at} && export HOME && git init -q repo && cd repo && echo text > file && git add file \
+         && git -c user.name=n -c user.email=e commit -qm message && git log --format=%s && git status --short | wc -l"
+    );
+    let output = run(&plane, &[], &["sh", "-c", &line], "");
+    assert_eq!(
+        text(&output.stdout).split_whitespace().collect::<Vec<_>>(),
+        ["message", "0"],
+        "{}",
+        text(&output.stderr)
+    );
+    let output = run(&plane, &[], &[&python, "-c", "import sys; print(len(sys.stdin.read()) * 2)"], "four");
+    assert_eq!(text(&output.stdout), "8\n", "{}", text(&output.stderr));
+    let output = run(&plane, &[], &["sh", "-c", "seq 1 200000 | sort -rn | head -2 | tr '\\n' ' '"], "");
+    assert_eq!(text(&output.stdout), "200000 199999 ", "{}", text(&output.stderr));
+}
+
+#[test]
+fn b7_our_own_planes_behind_the_wire_pass_the_kit() {
+    for name in ["host", "linux"] {
+        let folder = Scratch::new();
+        let plane =
+            script(folder.path(), "plane", &format!("#!/bin/sh\nexec {} plane serve {name}\n", binary().display()));
         let mut command = cofferdam();
-        command.args(["conformance", "--format", format, "--group", "descriptor", "--"]).arg(&plane);
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success() && text(&output.stdout).starts_with(begins),
-            "{format}: {}",
-            text(&output.stdout)
-        );
+        let output = command.arg("conformance").arg("--scratch").arg(folder.path()).arg("--").arg(&plane).output();
+        let output = output.unwrap();
+        let told = text(&output.stdout);
+        assert!(output.status.success() && told.contains(" 0 failed, "), "{name}: {told}{}", text(&output.stderr));
     }
+}
+
+#[test]
+fn b7_our_sandbox_passes_the_kit_where_no_namespace_can_be_made() {
+    let folder = Scratch::new();
+    let plane = script(folder.path(), "plane", &format!("#!/bin/sh\nexec {} plane serve linux\n", binary().display()));
+    let mut command = cofferdam_without_namespaces();
+    command.args(["conformance", "--format", "json", "--scratch"]).arg(folder.path()).arg("--").arg(&plane);
+    let output = command.output().unwrap();
+    if output.status.code() == Some(77) || text(&output.stderr).starts_with("unshare:") {
+        return skip::skipped("namespaces cannot be switched off here");
+    }
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let isolation = |outcome: &str| {
+        let results = report["results"].as_array().unwrap().iter().filter(|result| result["group"] == "isolation");
+        results.filter(|result| result["outcome"] == outcome || result["outcome"].get(outcome).is_some()).count()
+    };
+    if isolation("passed") == 0 {
+        return skip::skipped("this machine gives no isolation without namespaces");
+    }
+    assert!(isolation("passed") >= 20, "{report:#}");
+}
+
+/// A plane that tells everything there is to tell, with what would steer a terminal in it.
+const STEERING: &str = r#"
+import json, os, sys
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e\r"
+os.write(2, EVIL.encode() + b"\xff\n")
+def send(**message): os.write(1, json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+for line in sys.stdin:
+    message = json.loads(line)
+    method = message.get("method")
+    held = {"tier": "none", "mechanisms": [{"mechanism": "containment", "asked": True, "held": False, "why_not": EVIL}]}
+    if method == "session.hello":
+        send(id=message["id"], result={"protocol_version": 1, "encoding": "json", "descriptor": {"name": "x" + EVIL,
+            "version": EVIL, "contract_generation": 1, "tiers": ["none"], "features": ["commands"], "limits": []}})
+    elif method == "plane.preflight":
+        blocking = os.path.exists("REFUSE")
+        send(id=message["id"], result={"enforcement": held, "shortfalls": [{"message": EVIL, "blocking": blocking, "fix": EVIL}]})
+    elif method == "plane.create_command_context":
+        send(id=message["id"], result={"context_id": "c"})
+    elif "id" in message:
+        send(id=message["id"], error={"code": -32000, "message": EVIL, "data": {"code": "spawn_failed",
+            "category": "host", "retryable": False, "message": EVIL, "details": {EVIL: EVIL}}})
+"#;
+
+#[test]
+fn b6_nothing_that_a_plane_says_steers_a_terminal() {
+    let folder = Scratch::new();
+    for refuse in ["/no/such/file", "/"] {
+        let Some(plane) = python_plane(folder.path(), &STEERING.replace("REFUSE", refuse)) else { return };
+        let mut outputs = vec![run(&plane, &[], &["true"], ""), run(&plane, &["--json"], &["true"], "")];
+        outputs.push(run(&plane, &["--dry-run"], &["true"], ""));
+        for format in ["text", "tap", "junit", "json"] {
+            let mut command = cofferdam();
+            outputs.push(command.args(["conformance", "--format", format, "--"]).arg(&plane).output().unwrap());
+        }
+        for (number, output) in outputs.iter().enumerate() {
+            let told = text(&output.stdout) + &text(&output.stderr);
+            assert!(!output.status.success() && told.contains("owned"), "{number}: {told:?}");
+            let steers = |letter: &char| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}';
+            let found: Vec<char> = told.chars().filter(|letter| steers(letter) || *letter == '\u{fffd}').collect();
+            assert!(found.is_empty(), "{number}: {found:?} in {told:?}");
+        }
+    }
+}
+
+/// A plane whose descriptor is wrong, with letters that formats must escape.
+fn failing_plane() -> String {
+    EXAMPLE.replace("\"name\": \"python\"", r##""name": "Py # \\ <&\">]]>\u009b""##).replace("\"1.0.0\"", "\"\"")
+}
+
+#[test]
+fn b7_every_format_of_the_kit_s_report_is_read_by_a_parser_of_its_own() {
+    let folder = Scratch::new();
+    let (Some(right), Some(python)) = (python_plane(folder.path(), EXAMPLE), skip::python()) else { return };
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let Some(wrong) = python_plane(&other, &failing_plane()) else { return };
+    for (plane, groups) in [(&right, ["descriptor", "streams"]), (&wrong, ["descriptor", "preflight"])] {
+        let told = |format: &str| {
+            let mut command = cofferdam();
+            command.args(["conformance", "--format", format, "--group", groups[0], "--group", groups[1], "--"]);
+            let output = command.arg(plane).output().unwrap();
+            assert_eq!(output.status.success(), plane == &right, "{}", text(&output.stderr));
+            output.stdout
+        };
+        let json: serde_json::Value = serde_json::from_slice(&told("json")).unwrap();
+        let results = json["results"].as_array().unwrap();
+        let failed = results.iter().filter(|result| result["outcome"].get("failed").is_some()).count();
+        let skipped = results.iter().filter(|result| result["outcome"].get("skipped").is_some()).count();
+        assert_eq!(failed > 0, plane == &wrong, "{json:#}");
+        let sum = format!("{} passed, {failed} failed, {skipped} skipped\n", results.len() - failed - skipped);
+        assert!(text(&told("text")).ends_with(&sum), "{sum}");
+        let file = folder.path().join("report");
+        std::fs::write(&file, told("junit")).unwrap();
+        let script = "import sys, xml.etree.ElementTree as tree; suite = tree.parse(sys.argv[1]).getroot(); \
+            cases = suite.findall('testcase'); count = lambda tag: len([case for case in cases if case.find(tag) is not None]); \
+            assert suite.tag == 'testsuite' and int(suite.get('tests')) == len(cases); \
+            assert int(suite.get('failures')) == count('failure') and int(suite.get('skipped')) == count('skipped'); \
+            [float(case.get('time')) for case in cases]; print(len(cases), count('failure'), count('skipped'))";
+        let read = Command::new(&python).args(["-c", script]).arg(&file).output().unwrap();
+        assert_eq!(text(&read.stdout), format!("{} {failed} {skipped}\n", results.len()), "{}", text(&read.stderr));
+        assert_tap(&file, &told("tap"), results.len(), failed);
+    }
+}
+
+/// By the parser of Perl's own tests.
+fn assert_tap(file: &Path, tap: &[u8], checks: usize, failed: usize) {
+    let Some(prove) = skip::program("prove") else { return };
+    std::fs::write(file, tap).unwrap();
+    let read = Command::new(prove).args(["--exec", "cat"]).arg(file).output().unwrap();
+    let told = text(&read.stdout) + &text(&read.stderr);
+    assert_eq!(read.status.success(), failed == 0, "{told}");
+    assert!(!told.contains("Parse errors") && told.contains(&format!("Tests={checks},")), "{told}");
+    assert!(failed == 0 || told.contains(&format!("Failed: {failed})")), "{told}");
 }

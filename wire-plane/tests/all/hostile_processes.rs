@@ -222,7 +222,7 @@ fn b6_a_plane_that_floods_standard_error_slows_itself_only() {
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let held = Mutex::new(held);
     // Whoever listens has stopped reading, until the test is over.
-    let command = command.stderr(move |_| drop(held.lock().unwrap().recv()));
+    let command = command.stderr(move |_| assert!(held.lock().unwrap().recv().is_err()));
     let plane = WirePlane::start(command).unwrap();
     let report = Tenant::new(&plane).start("r", "true").finish().1;
     assert_eq!(report.cause, ExitCause::Exited { code: 0 });

@@ -10,3 +10,4 @@ mod hostile_processes;
 mod mutated_frames;
 mod python;
 mod restarts;
+mod small_bridges;

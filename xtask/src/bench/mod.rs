@@ -7,9 +7,11 @@ mod decide;
 mod embedded;
 mod idle;
 mod network;
+mod network_peers;
 mod oneshot;
 mod peers;
 mod rounds;
+mod session;
 mod start;
 mod steady;
 mod table;
@@ -19,7 +21,7 @@ mod wire;
 /// A benchmark: its name, how many rounds it has unless told, and what it does with them.
 type Benchmark = (&'static str, usize, fn(usize) -> Result<(), String>);
 
-const ALL: [Benchmark; 12] = [
+const ALL: [Benchmark; 13] = [
     ("start", 300, start::run),
     ("audit", 200, audit::run),
     ("embedded", 200, embedded::run),
@@ -31,7 +33,8 @@ const ALL: [Benchmark; 12] = [
     ("network", 7, network::run),
     ("decide", 201, decide::run),
     ("oneshot", 100, oneshot::run),
-    ("wire", 20_000, wire::run),
+    ("session", 200, session::run),
+    ("wire", 10_000, wire::run),
 ];
 
 /// Runs the benchmark that is named, or all.

@@ -1,10 +1,11 @@
 //! `cargo xtask bench network`: connections by name out of a sandbox against the same over loopback directly, and what a policy that
-//! names hosts adds to a start.
+//! names hosts adds to a start; beside pasta and slirp4netns, where they are installed.
 
+use super::network_peers;
 use super::rounds::{Figures, Subject, measure, quartiles};
 use super::start::{built_command, once};
 use super::table::{Cell, Table};
-use crate::workspace::{built, fresh_folder, run as tool};
+use crate::workspace::{built, fresh_folder, run as tool, say};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -85,8 +86,19 @@ fn transfers(
         .map(str::to_owned)
         .collect();
     let figure = |line: Vec<String>| move || told(&line, count, kind);
-    let subjects =
+    let mut subjects =
         vec![Subject::new("direct", figure(direct)), Subject::new("by name out of a sandbox", figure(inside))];
+    let peers = network_peers::found(load, kind, port, count);
+    // One of theirs that breaks now and then has no figure for that round, and ends nothing.
+    let peer = |name: &'static str, line: Vec<String>| {
+        Subject::new(name, move || {
+            Ok(told(&line, count, kind).unwrap_or_else(|why| {
+                say(&format!("{name} broke in a round: {why}"));
+                f64::NAN
+            }))
+        })
+    };
+    subjects.extend(peers.into_iter().map(|(name, line)| peer(name, line)));
     let figures = measure(subjects, rounds, 1)?;
     let mut table = Table::new(name, *what, &HEAD);
     against_first(&mut table, &figures, if *kind == "connect" { 1 } else { 2 });
@@ -96,7 +108,8 @@ fn transfers(
 /// What the load prints, as gigabits a second where it is the time for bytes.
 fn told(line: &[String], count: &str, kind: &str) -> Result<f64, String> {
     let (program, arguments) = line.split_first().ok_or("nothing to run")?;
-    let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+    let output =
+        Command::new(program).args(arguments).stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let number: f64 = text
         .parse()
@@ -122,8 +135,10 @@ fn starts(binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
 fn against_first(table: &mut Table, all: &[Figures], decimals: usize) {
     let Some(first) = all.first() else { return };
     for own in all {
-        let [low, median, high] = quartiles(&own.rounds);
-        let ratios: Vec<f64> = own.rounds.iter().zip(&first.rounds).map(|(own, first)| own / first.max(1e-9)).collect();
+        let own_rounds: Vec<f64> = own.rounds.iter().copied().filter(|figure| !figure.is_nan()).collect();
+        let [low, median, high] = quartiles(&own_rounds);
+        let ratios = own.rounds.iter().zip(&first.rounds).map(|(own, first)| own / first.max(1e-9));
+        let ratios: Vec<f64> = ratios.filter(|ratio| !ratio.is_nan()).collect();
         let [less, ratio, more] = quartiles(&ratios);
         table.row(vec![
             own.name.as_str().into(),

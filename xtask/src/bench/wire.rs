@@ -1,36 +1,47 @@
-//! What the wire protocol costs against as many bytes over the same kind of socket with nothing read into them.
+//! What the wire protocol costs against as many bytes over the same kind of socket, to another process too, with nothing read into them.
 
-use super::rounds::{Subject, measure as turns, quartiles};
+use super::rounds::quartiles;
 use super::table::{Cell, Table};
 use crate::workspace::{built, output, run as tool};
 
-/// Turns of each subject, whose medians' quartiles are told.
+/// Runs of each kind, in each of which all three ways take turns.
 const TURNS: usize = 9;
 
 /// Reads of a mebibyte are so much dearer than small calls that fewer will do.
-const SMALL_FOR_EACH_READ: usize = 20;
+const SMALL_FOR_EACH_READ: usize = 50;
+
+/// What is measured, its name, and the ways in the order in which they are told, each with what it may cost at most of the bare bytes.
+const KINDS: [(&str, &str, [(&str, Option<f64>); 3]); 3] = [
+    ("small", "a small call", [("json", Some(2.5)), ("cbor", Some(1.8)), ("bare", None)]),
+    ("running", "a small call while a program runs", [("json", None), ("cbor", None), ("bare", None)]),
+    // As much throughput as 0.6 of the bare bytes'.
+    ("read", "1 MiB read", [("json", None), ("cbor", Some(1.0 / 0.6)), ("bare", None)]),
+];
 
 pub(super) fn run(rounds: usize) -> Result<(), String> {
     tool("cargo", &["build", "--quiet", "--release", "--package", "cofferdam-wire-plane", "--example", "wire_cost"])?;
-    let head = ["calls", "how", "median ns", "p25–p75", "× bare", "share of bare"];
+    let head = ["calls", "how", "median ns", "p25–p75", "× bare", "its p25–p75", "aim", "share of bare"];
     let mut table =
-        Table::new("wire", "Round trips over the wire, ns each, and against bare bytes over such a socket", &head);
-    for (what, rounds) in [("small", rounds), ("read", (rounds / SMALL_FOR_EACH_READ).max(1))] {
-        let subject = |how: &'static str| Subject::new(how, move || once(what, how, rounds));
-        let all = turns(vec![subject("bare"), subject("json"), subject("cbor")], TURNS, 1)?;
-        let bare = all.first().map(|figures| figures.rounds.clone()).unwrap_or_default();
-        for own in &all {
-            let [low, median, high] = quartiles(&own.rounds);
+        Table::new("wire", "Round trips to another process over the wire, ns each, and against bare bytes", &head);
+    for (what, name, ways) in KINDS {
+        let rounds = if what == "read" { (rounds / SMALL_FOR_EACH_READ).max(20) } else { rounds };
+        // The first warms up.
+        let turns: Vec<[f64; 3]> =
+            (0..=TURNS).map(|_| once(what, rounds)).collect::<Result<Vec<_>, _>>()?.into_iter().skip(1).collect();
+        for (at, (how, aim)) in ways.into_iter().enumerate() {
+            let figure = |turn: &[f64; 3]| turn.get(at).copied().unwrap_or_default();
+            let [low, median, high] = quartiles(&turns.iter().map(figure).collect::<Vec<_>>());
             // Each turn against its own turn: what the machine did meanwhile, both had to bear.
-            let ratios: Vec<f64> = own.rounds.iter().zip(&bare).map(|(one, bare)| one / bare.max(1.0)).collect();
-            let [_, ratio, _] = quartiles(&ratios);
-            let what = if what == "small" { "a small call" } else { "1 MiB read" };
+            let ratios: Vec<f64> = turns.iter().map(|turn| figure(turn) / turn[2].max(1.0)).collect();
+            let [least, ratio, most] = quartiles(&ratios);
             table.row(vec![
-                what.into(),
-                own.name.as_str().into(),
+                name.into(),
+                how.into(),
                 Cell::Number(median, 0),
                 Cell::Spread(low, high, 0),
                 Cell::Number(ratio, 2),
+                Cell::Spread(least, most, 2),
+                aim.map_or(Cell::None, |aim| Cell::Number(aim, 2)),
                 Cell::Number(1.0 / ratio.max(f64::MIN_POSITIVE), 2),
             ]);
         }
@@ -38,8 +49,11 @@ pub(super) fn run(rounds: usize) -> Result<(), String> {
     table.emit()
 }
 
-fn once(what: &str, how: &str, rounds: usize) -> Result<f64, String> {
-    let told = output(&built("release/examples/wire_cost"), &[what, how, &rounds.to_string()])?;
-    let text = String::from_utf8_lossy(&told.stdout).trim().to_owned();
-    text.parse().map_err(|_| format!("it printed `{text}`: {}", String::from_utf8_lossy(&told.stderr)))
+/// Nanoseconds in JSON, in CBOR, and bare.
+fn once(what: &str, rounds: usize) -> Result<[f64; 3], String> {
+    let told = output(&built("release/examples/wire_cost"), &[what, &rounds.to_string()])?;
+    let text = String::from_utf8_lossy(&told.stdout);
+    let figures: Vec<f64> = text.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
+    let complain = || format!("it printed `{}`: {}", text.trim(), String::from_utf8_lossy(&told.stderr));
+    figures.try_into().map_err(|_| complain())
 }

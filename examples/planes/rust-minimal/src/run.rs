@@ -86,6 +86,7 @@ pub(crate) fn start(
         limits: Vec::new(),
         held: None,
         output_wait: false,
+        task_group: None,
     };
     let no_pipe =
         |error: std::io::Error| BridgeError::new(ErrorCode::SpawnFailed, format!("no pipe could be had: {error}"));

@@ -8,9 +8,36 @@ use super::http_head::Asked;
 use super::reading::take;
 use super::response_head::{self, Answer};
 use super::serve::Serving;
+use super::tunnel::Answer as Answered;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpStream;
+
+/// The connection for `asked` to `target`, unless the policy is against just this request; `connection`: the one that is there already.
+pub(super) async fn dialled(
+    serving: &Serving,
+    asked: &Asked,
+    target: &Target,
+    connection: Option<TcpStream>,
+    peer: SocketAddr,
+) -> Result<TcpStream, Answered> {
+    if let Some(outer) = connection {
+        return Ok(outer);
+    }
+    let (gate, program) = (&serving.gate, || serving.asker.program(peer));
+    if gate.inspected(target).is_some() {
+        gate.refuse_for(target, "what was sent is not TLS", "network.tls = \"opaque\"", program);
+        return Err(Answered::Refused);
+    }
+    if let Some(mut requests) = gate.requests(target)
+        && let Err(refusal) = requests.take(&asked.head, &mut Vec::new())
+    {
+        gate.refuse_request(target, &refusal, program);
+        return Err(Answered::Refused);
+    }
+    gate.dial(target, program).await.map_err(|error| Answered::from(&error))
+}
 
 /// Hands `asked` on to `outer`, which was dialled for it, and the answer back to `inner`.
 pub(super) async fn request(serving: Serving, asked: &Asked, inner: TcpStream, outer: TcpStream, target: &Target) {

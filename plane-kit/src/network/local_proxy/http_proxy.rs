@@ -45,16 +45,16 @@ pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr)
     let Some(asked) = head.into_asked() else {
         return tunnel::open(serving, &authority, stream, peer, say).await;
     };
-    match tunnel::reach(&serving, &authority, peer).await {
-        Ok((target, Some(outer))) => forward::request(serving, &asked, stream, outer, &target).await,
-        Ok((target, None)) => {
-            serving.gate.refuse_for(&target, "what was sent is not TLS", "network.tls = \"opaque\"", || {
-                serving.asker.program(peer)
-            });
+    let (target, connection) = match tunnel::wanted(&serving, &authority, peer).await {
+        Ok(wanted) => wanted,
+        Err(answer) => return serving.last_words(stream, &say(answer)).await,
+    };
+    match forward::dialled(&serving, &asked, &target, connection, peer).await {
+        Ok(outer) => forward::request(serving, &asked, stream, outer, &target).await,
+        Err(answer) => {
             serving.gate.meter(&target).failed();
-            serving.last_words(stream, &say(Answer::Refused)).await;
+            serving.last_words(stream, &say(answer)).await;
         }
-        Err(answer) => serving.last_words(stream, &say(answer)).await,
     }
 }
 

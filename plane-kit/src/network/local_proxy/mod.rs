@@ -83,6 +83,11 @@ impl LocalProxy {
         Ok(Self { gate, address, credential, worker })
     }
 
+    /// What decides.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// The port that the run must be able to connect to, and no other.
     pub fn port(&self) -> u16 {
         self.address.port()

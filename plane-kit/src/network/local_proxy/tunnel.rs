@@ -4,6 +4,7 @@ use super::super::carry::{reset, write_all};
 use super::super::connection;
 use super::super::dial::NotDialled;
 use super::super::gate::Target;
+use super::super::worker::ended;
 use super::authority::Authority;
 use super::serve::Serving;
 use std::net::SocketAddr;
@@ -32,27 +33,35 @@ impl From<&NotDialled> for Answer {
     }
 }
 
-/// The target of `authority` that may be had, and the connection to it. What is looked at before it is dialled has none yet.
-pub(super) async fn reach(
+/// The target of `authority` that may be had, and the connection to it where nothing is looked at before: a name leads somewhere
+/// then, and is not dialled yet.
+pub(super) async fn wanted(
     serving: &Serving,
     authority: &Authority,
     peer: SocketAddr,
 ) -> Result<(Target, Option<TcpStream>), Answer> {
     let (gate, program) = (&serving.gate, || serving.asker.program(peer));
+    let mut stop = serving.stop.clone();
     let mut answer = Answer::Refused;
     for target in &authority.targets {
-        if !gate.decide(target, program) {
+        // A run that has ended waits for nobody's answer.
+        let allowed = tokio::select! {
+            allowed = gate.decide(target, program) => allowed,
+            () = ended(&mut stop) => false,
+        };
+        let may_ask = || match target {
+            Target::Name(name, _) => gate.may_ask(name, program),
+            Target::Address(_) => true,
+        };
+        if !allowed || !may_ask() {
             gate.meter(target).failed();
-            return Err(answer);
-        }
-        if let Target::Name(name, _) = target
-            && !gate.may_ask(name, program)
-        {
             return Err(Answer::Refused);
         }
-        let reached = match gate.inspected(target) {
-            Some(_) => gate.leads(target, program).await.map(|()| None),
-            None => gate.dial(target, program).await.map(Some),
+        let looked_at = matches!(target, Target::Name(..)) || gate.requests(target).is_some();
+        let reached = match looked_at {
+            true => gate.leads(target, program).await.map(|()| None),
+            // Of this machine's two addresses the one on which somebody listens.
+            false => gate.dial(target, program).await.map(Some),
         };
         match reached {
             Ok(connection) => return Ok((target.clone(), connection)),
@@ -63,7 +72,7 @@ pub(super) async fn reach(
     Err(answer)
 }
 
-/// Opens a way for `stream` to `authority`, says so by `say`, and carries what is said then.
+/// Opens a way for `stream` to `authority`, says so by `say`, and carries what is said then like every other connection of a run.
 pub(super) async fn open(
     serving: Serving,
     authority: &Authority,
@@ -71,8 +80,8 @@ pub(super) async fn open(
     peer: SocketAddr,
     say: impl Fn(Answer) -> Vec<u8>,
 ) {
-    let (target, connection) = match reach(&serving, authority, peer).await {
-        Ok(reached) => reached,
+    let (target, connection) = match wanted(&serving, authority, peer).await {
+        Ok(wanted) => wanted,
         Err(answer) => return serving.last_words(stream, &say(answer)).await,
     };
     if write_all(&stream, &say(Answer::Open)).await.is_err() {

@@ -6,6 +6,7 @@ use crate::raw_call::{call, nr};
 use crate::state::State;
 
 const RULE_PATH_BENEATH: usize = 1;
+const RULE_NET_PORT: usize = 2;
 const PR_SET_NO_NEW_PRIVS: usize = 38;
 
 /// `struct landlock_path_beneath_attr`: packed, as the kernel declares it.
@@ -13,6 +14,13 @@ const PR_SET_NO_NEW_PRIVS: usize = 38;
 struct PathBeneath {
     access: u64,
     parent: i32,
+}
+
+/// `struct landlock_net_port_attr`.
+#[repr(C)]
+struct NetPort {
+    access: u64,
+    port: u64,
 }
 
 /// Makes the ruleset; the attributes are the kernel's structure, made by the supervisor for this kernel's version.
@@ -38,6 +46,14 @@ pub fn path(access: u64, path: Text, state: &State) -> Result<(), Failure> {
         call!(nr::CLOSE, place);
         part(added, 2)?;
     }
+    Ok(())
+}
+
+/// Allows `access` to `port`.
+pub fn port(access: u64, port: u64, state: &State) -> Result<(), Failure> {
+    let rule = NetPort { access, port };
+    // SAFETY: the rule lives until the call returns.
+    check(unsafe { call!(nr::LANDLOCK_ADD_RULE, state.landlock, RULE_NET_PORT, &raw const rule, 0) })?;
     Ok(())
 }
 

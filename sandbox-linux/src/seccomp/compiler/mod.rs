@@ -10,7 +10,7 @@ mod rules;
 pub(crate) mod table;
 mod without_namespaces;
 
-use super::variant::{Asked, Variant};
+use super::variant::{Asked, Network, Variant};
 use architecture::Architecture;
 use bpf::{Block, BpfInstruction, ENOSYS, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub(crate) fn compile(architecture: Architecture, variant: Variant) -> Vec<BpfIn
 fn strictest(namespaces: bool, own_programs: bool) -> Variant {
     match namespaces {
         true => Variant::Full { asked: Asked::NamesAndOpens, sockets: true, own_programs },
-        false => Variant::Landlock { host_network: false, own_programs },
+        false => Variant::Landlock { network: Network::Closed, own_programs },
     }
 }
 
@@ -76,10 +76,12 @@ impl Variant {
         matches!(self, Self::Full { .. } | Self::Watched { namespaces: true, .. })
     }
 
-    /// Whether a network socket reaches only what the policy lets it: a namespace of the run's own, or a network that is the host's
-    /// by the policy's word.
-    fn gives_network(self) -> bool {
-        !matches!(self, Self::Landlock { host_network: false, .. })
+    /// Which network sockets may be made. In a namespace of the run's own they reach only what the policy lets them.
+    fn network(self) -> Network {
+        match self {
+            Self::Landlock { network, .. } => network,
+            _ => Network::Host,
+        }
     }
 
     /// Whether something that the run may write may be executed.

@@ -1,6 +1,6 @@
 //! Calls whose arguments decide. A filter sees numbers, not memory, so only numbers are looked at.
 
-use super::super::variant::Variant;
+use super::super::variant::{Network, Variant};
 use super::bpf::{Block, EAFNOSUPPORT, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, Test, Verdict};
 use super::without_namespaces;
 
@@ -21,8 +21,10 @@ const AF_UNIX: u32 = 1;
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 const AF_NETLINK: u32 = 16;
+const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
 const SOCK_RAW: u32 = 3;
+const IPPROTO_TCP: u32 = 6;
 const IPPROTO_MPTCP: u32 = 262;
 /// The obsolete way to raw packets, packet(7).
 const SOCK_PACKET: u32 = 10;
@@ -73,8 +75,15 @@ pub(super) fn rules(variant: Variant) -> Vec<Rule> {
         ("open", open(variant, 1, 2)),
         ("openat2", Block::plainly(Verdict::Errno(ENOSYS))),
     ];
-    let fast_open = if variant.has_namespaces() { vec![] } else { vec![Test::any_bits(3, MSG_FASTOPEN, EOPNOTSUPP)] };
-    rules.push(("sendto", Block::new(fast_open, Verdict::Allow)));
+    if variant.has_namespaces() {
+        rules.push(("sendto", Block::plainly(Verdict::Allow)));
+    } else {
+        // It connects, and neither Landlock nor anybody else is asked where to (tcp(7)).
+        let fast_open = |flags: u8| Block::new(vec![Test::any_bits(flags, MSG_FASTOPEN, EOPNOTSUPP)], Verdict::Allow);
+        rules.extend([("sendto", fast_open(3)), ("sendmsg", fast_open(2)), ("sendmmsg", fast_open(3))]);
+        // Without having been bound a socket gets a port of the system's choice, which Landlock does not look at (listen(2)).
+        rules.push(("listen", Block::plainly(Verdict::Broker)));
+    }
     if variant.asks_about_sockets() {
         rules.extend(["bind", "connect"].map(|call| (call, Block::plainly(Verdict::Broker))));
         rules.push(("socketpair", Block::new(no_local_datagrams(), Verdict::Allow)));
@@ -151,8 +160,17 @@ fn socket(variant: Variant) -> Block {
         Test::masked_equals(1, 0xf, SOCK_PACKET, EPERM),
     ];
     // Without namespaces a socket reaches the host's network.
-    let open = variant.gives_network();
-    let network = if open { Verdict::Allow } else { Verdict::Errno(EPERM) };
+    let (network, lists) = match variant.network() {
+        Network::Closed => (Verdict::Errno(EPERM), Verdict::Errno(EPERM)),
+        Network::ToProxy => (Verdict::Allow, Verdict::Errno(EPERM)),
+        Network::Host => (Verdict::Allow, Verdict::Allow),
+    };
+    if variant.network() == Network::ToProxy {
+        for family in [AF_INET, AF_INET6] {
+            tests.push(Test::equals(0, family, EPERM).unless_masked(1, 0xf, SOCK_STREAM));
+            tests.push(Test::equals(0, family, EPROTONOSUPPORT).unless(2, 0).unless(2, IPPROTO_TCP));
+        }
+    }
     if variant.asks_about_sockets() {
         tests.extend(no_local_datagrams());
     }
@@ -161,7 +179,7 @@ fn socket(variant: Variant) -> Block {
         tests.push(Test::equals_to(0, family, network));
     }
     tests.push(Test::equals(0, AF_NETLINK, EPROTONOSUPPORT).unless(2, 0));
-    tests.push(Test::equals_to(0, AF_NETLINK, network));
+    tests.push(Test::equals_to(0, AF_NETLINK, lists));
     Block::new(tests, Verdict::Errno(EAFNOSUPPORT))
 }
 

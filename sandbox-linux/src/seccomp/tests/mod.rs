@@ -13,7 +13,7 @@ use interpreter::run;
 
 const HERE: Architecture = Architecture::X86_64;
 const FULL: Variant = Variant::Full { asked: Asked::Nothing, sockets: false, own_programs: true };
-const ALONE: Variant = Variant::Landlock { host_network: false, own_programs: true };
+const ALONE: Variant = Variant::Landlock { network: Network::Closed, own_programs: true };
 
 fn program(variant: Variant) -> Vec<BpfInstruction> {
     compiler::compile(HERE, variant)

@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, access};
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Where the hierarchies are mounted.
-pub(crate) const MOUNTS: &str = "/sys/fs/cgroup";
+pub const MOUNTS: &str = "/sys/fs/cgroup";
 
 /// How often the removal of an emptied cgroup is tried; the kernel needs a moment after the last process.
 const REMOVAL_TRIES: u32 = 200;
@@ -22,7 +22,7 @@ const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// What a cgroup of ours counts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub enum Layout {
     /// Version 2: one hierarchy.
     Unified,
     /// Version 1: one for each controller.
@@ -31,15 +31,18 @@ pub(super) enum Layout {
 
 /// One cgroup: a directory for each controller, the same one for both in version 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) layout: Layout,
-    pub(super) memory: Option<PathBuf>,
-    pub(super) processes: Option<PathBuf>,
+pub struct Place {
+    /// The version.
+    pub layout: Layout,
+    /// Where memory is counted.
+    pub memory: Option<PathBuf>,
+    /// Where processes are counted.
+    pub processes: Option<PathBuf>,
 }
 
 impl Place {
     /// Where a plane's group would go for a process whose `/proc/self/cgroup` is `own`.
-    pub(super) fn find(own: &str, mounts: &Path) -> Option<Self> {
+    pub fn find(own: &str, mounts: &Path) -> Option<Self> {
         Self::unified(own, mounts).or_else(|| Self::separate(own, mounts))
     }
 
@@ -55,25 +58,31 @@ impl Place {
     }
 
     /// The group `name` in this one.
-    pub(super) fn child(&self, name: u64) -> Self {
+    pub fn child(&self, name: u64) -> Self {
         let within = |directory: &Option<PathBuf>| directory.as_ref().map(|directory| directory.join(name.to_string()));
         Self { layout: self.layout, memory: within(&self.memory), processes: within(&self.processes) }
     }
 
     /// Its directories, each once.
-    pub(super) fn directories(&self) -> Vec<PathBuf> {
+    pub fn directories(&self) -> Vec<PathBuf> {
         let mut directories: Vec<PathBuf> = self.memory.iter().chain(&self.processes).cloned().collect();
         directories.dedup();
         directories
     }
 
     /// Makes its directories.
-    pub(super) fn make(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// That of mkdir(2).
+    pub fn make(&self) -> io::Result<()> {
         self.directories().iter().try_for_each(fs::create_dir)
     }
 
     /// Hands the controllers down to groups within it, which version 2 does not do by itself.
-    pub(super) fn hand_down(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// That of write(2).
+    pub fn hand_down(&self) -> io::Result<()> {
         match (self.layout, &self.memory) {
             (Layout::Unified, Some(directory)) => fs::write(directory.join("cgroup.subtree_control"), "+memory +pids"),
             _ => Ok(()),
@@ -81,7 +90,7 @@ impl Place {
     }
 
     /// Removes its directories, once they are empty.
-    pub(super) fn remove(&self) {
+    pub fn remove(&self) {
         for directory in self.directories() {
             for _ in 0..REMOVAL_TRIES {
                 match fs::remove_dir(&directory) {
@@ -95,14 +104,14 @@ impl Place {
 }
 
 /// Our own group of version 2, for a process whose `/proc/self/cgroup` is `own`.
-pub(crate) fn own_unified(own: &str, mounts: &Path) -> Option<PathBuf> {
+pub fn own_unified(own: &str, mounts: &Path) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     Some(mounts.join(path.trim_start_matches('/')))
 }
 
 /// The groups of version 2 below which there might be one of ours, the nearest first: our own, and those above it as far as no limit
 /// is left behind, that hand their controllers down.
-pub(crate) fn delegated(own: &str, mounts: &Path) -> Vec<PathBuf> {
+pub fn delegated(own: &str, mounts: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut at = own_unified(own, mounts);
     while let Some(group) = at {
@@ -117,7 +126,7 @@ pub(crate) fn delegated(own: &str, mounts: &Path) -> Vec<PathBuf> {
 }
 
 /// Our own group of a controller of version 1.
-pub(crate) fn own_of(own: &str, controller: &str, mounts: &Path) -> Option<PathBuf> {
+pub fn own_of(own: &str, controller: &str, mounts: &Path) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let controllers = fields.next()?;

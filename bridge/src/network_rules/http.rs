@@ -1,0 +1,148 @@
+//! Deciding about requests of plain HTTP: which methods and paths pass on a host and port that rules about requests name.
+
+use crate::profile::{HttpRule, NetworkProfile};
+use crate::verdict::RuleRef;
+
+/// The rules of a profile about requests. Where none names a host and port, its connections are not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpRules {
+    rules: Vec<HttpRule>,
+}
+
+impl HttpRules {
+    /// Those of `profile`.
+    pub fn new(profile: &NetworkProfile) -> Self {
+        Self { rules: profile.http.clone() }
+    }
+
+    /// Those for `port` of `host`, a canonical name or an address; none where no rule names it.
+    pub fn of(&self, host: &str, port: u16) -> Option<Self> {
+        let own = self.rules.iter().filter(|rule| rule.host == host && rule.port == port);
+        let rules: Vec<HttpRule> = own.cloned().collect();
+        (!rules.is_empty()).then_some(Self { rules })
+    }
+
+    /// The rule that lets a request through; `path`: as [`canonical_path`] gives it.
+    pub fn request(&self, method: &str, path: &str) -> Option<&RuleRef> {
+        let methods = |rule: &&HttpRule| rule.methods.is_empty() || rule.methods.iter().any(|own| own == method);
+        self.rules.iter().filter(methods).find(|rule| is_beneath(path, &rule.path)).map(|rule| &rule.rule)
+    }
+}
+
+/// Whether `path` is `prefix` or, by whole segments, beneath it.
+fn is_beneath(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
+}
+
+/// The path of a request's target in the one spelling that is compared: without the query, escapes of printable ASCII resolved, others
+/// in upper case. None for what servers read differently from each other: no path, empty segments, `.` and `..` however they
+/// are written, an escaped `/`, `\` or `%`, control characters, fragments (RFC 3986, 3.3, 6.2; RFC 9112, 3.2.1).
+pub fn canonical_path(target: &str) -> Option<String> {
+    let path = target.split('?').next().unwrap_or_default();
+    if !path.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) || target.contains('#') {
+        return None;
+    }
+    let (mut text, mut rest) = (String::with_capacity(path.len()), path.as_bytes());
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'\\' => return None,
+            b'%' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                rest = after;
+                let both = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
+                let byte = u8::from_str_radix(std::str::from_utf8(both).ok()?, 16).ok()?;
+                match byte {
+                    b'/' | b'\\' | b'%' | 0..=b' ' | 0x7f => return None,
+                    0x80.. => text.push_str(&format!("%{byte:02X}")),
+                    _ => text.push(char::from(byte)),
+                }
+            }
+            _ => text.push(char::from(*byte)),
+        }
+    }
+    let mut segments = text.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        // Some servers cut what follows a semicolon off before they look for dots.
+        let name = segment.split(';').next().unwrap_or_default();
+        let is_last = segments.peek().is_none();
+        if name == "." || name == ".." || (name.is_empty() && !(is_last && segment.is_empty())) {
+            return None;
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_spelling_or_none() {
+        for (target, path) in [
+            ("/", "/"),
+            ("/a/b?c=d/../e", "/a/b"),
+            ("/%61/b%2Ec", "/a/b.c"),
+            ("/%c3%a4/", "/%C3%A4/"),
+            ("/a;b/c", "/a;b/c"),
+            ("/...", "/..."),
+        ] {
+            assert_eq!(canonical_path(target).as_deref(), Some(path), "{target}");
+        }
+        for target in [
+            "",
+            "a",
+            "*",
+            "//a",
+            "/a//b",
+            "/./a",
+            "/a/..",
+            "/a/%2e%2e/b",
+            "/a/.%2E",
+            "/a%2fb",
+            "/a%5cb",
+            "/a\\b",
+            "/%252e",
+            "/a%0ab",
+            "/a%00",
+            "/%",
+            "/%4",
+            "/%zz",
+            "/%+1",
+            "/a#b",
+            "/a b",
+            "/..;x/b",
+            "/;/a",
+            "http://h/",
+            "/\u{e4}",
+        ] {
+            assert_eq!(canonical_path(target), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_rule_covers_a_path_and_what_is_beneath_it() {
+        let mut profile = NetworkProfile::default();
+        let rule = |methods: &[&str], port, path: &str| {
+            let methods = methods.iter().map(|one| (*one).to_owned()).collect();
+            HttpRule::new(methods, "a.test", port, path, RuleRef::new("t", None, path))
+        };
+        profile.http = vec![rule(&["GET", "HEAD"], 80, "/v1"), rule(&[], 80, "/any/")];
+        let rules = HttpRules::new(&profile);
+        assert_eq!(rules.of("a.test", 81), None);
+        assert_eq!(rules.of("b.test", 80), None);
+        let rules = rules.of("a.test", 80).unwrap();
+        for (method, path, allowed) in [
+            ("GET", "/v1", true),
+            ("HEAD", "/v1/x", true),
+            ("POST", "/v1", false),
+            ("get", "/v1", false),
+            ("GET", "/v10", false),
+            ("GET", "/", false),
+            ("DELETE", "/any/x", true),
+            ("DELETE", "/any", false),
+        ] {
+            assert_eq!(rules.request(method, path).is_some(), allowed, "{method} {path}");
+        }
+    }
+}

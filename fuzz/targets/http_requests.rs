@@ -1,0 +1,36 @@
+//! What a run sends where rules decide about requests: what passes is a beginning of what was sent, the same however it arrived in parts, and
+//! holds no request that the rules do not let through.
+
+#![no_main]
+
+use cofferdam_bridge::network_rules::HttpRules;
+use cofferdam_bridge::profile::{HttpRule, NetworkProfile};
+use cofferdam_bridge::verdict::RuleRef;
+use cofferdam_plane_kit::network::http::{Refusal, Requests};
+use libfuzzer_sys::fuzz_target;
+
+fn passed(bytes: &[u8], step: usize) -> (Vec<u8>, Result<(), Refusal>) {
+    let mut profile = NetworkProfile::default();
+    let methods = vec!["GET".to_owned(), "POST".to_owned()];
+    profile.http.push(HttpRule::new(methods, "a.test", 80, "/v1", RuleRef::new("t", None, "t")));
+    let Some(rules) = HttpRules::new(&profile).of("a.test", 80) else { return (Vec::new(), Ok(())) };
+    let (mut requests, mut passed) = (Requests::new("a.test", 80, rules), Vec::new());
+    let outcome = bytes.chunks(step).try_for_each(|part| requests.take(part, &mut passed));
+    (passed, outcome)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let (whole, outcome) = passed(bytes, bytes.len().max(1));
+    assert!(bytes.starts_with(&whole));
+    let (parts, again) = passed(bytes, 3);
+    // A body that is broken passes as far as it was read before it broke.
+    assert!(bytes.starts_with(&parts) && outcome.is_err() == again.is_err());
+    if outcome.is_ok() {
+        assert_eq!(whole, parts);
+    }
+    let (all, fine) = passed(&parts, 1);
+    assert!(fine.is_ok() && all == parts, "what passed once passes again");
+    if let Some(start) = whole.get(..4) {
+        assert!([&b"GET "[..], b"POST"].contains(&start));
+    }
+});

@@ -1,0 +1,38 @@
+//! What a host's sink is told of questions that wait.
+
+use super::PromptDesk;
+use super::tests::{LIMIT, Later, Outcomes, asker, runtime};
+use crate::recording::Recording;
+use cofferdam_bridge::in_memory::MemoryMetrics;
+use cofferdam_bridge::prompt::{PromptAnswer, PromptOutcome, Remember};
+use std::sync::Arc;
+
+#[test]
+fn questions_that_wait_are_counted_and_timed() {
+    let (prompter, outcomes, metrics) = (Later::default(), Outcomes::default(), MemoryMetrics::new());
+    let mut recording = Recording::default();
+    recording.listeners.metrics = Some(Arc::new(metrics.clone()));
+    let desk = PromptDesk::new(Some(Arc::new(prompter.clone())), None, LIMIT, recording);
+    let pending = "cofferdam.prompt.pending{cofferdam.access=filesystem.write}";
+    runtime().block_on(async {
+        let ask = |number, subject| outcomes.ask(&desk, number, &asker(1, 1, Remember::Once), subject);
+        let tickets = [ask(1, "/a"), ask(2, "/b"), ask(3, "/a")];
+        assert_eq!(metrics.sum(pending), 2, "the same question waits once");
+        while prompter.0.lock().unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let (_, reply) = prompter.0.lock().unwrap().remove(0);
+        reply.answer(PromptAnswer::Deny).unwrap();
+        assert_eq!(metrics.sum(pending), 1);
+        tokio::time::sleep(LIMIT * 2).await;
+        assert_eq!((metrics.sum(pending), outcomes.of(2)), (0, Some(PromptOutcome::TimedOut)));
+        drop(tickets);
+    });
+    let asked = "cofferdam.decisions{cofferdam.access=filesystem.write,cofferdam.verdict=prompt}";
+    assert_eq!(metrics.sum(asked), 3);
+    let took = |outcome: &str| {
+        let attributes = format!("cofferdam.access=filesystem.write,cofferdam.outcome={outcome}");
+        metrics.values(&format!("cofferdam.prompt.duration{{{attributes}}}"))
+    };
+    assert_eq!((took("denied"), took("timed_out")), (vec![0.0], vec![LIMIT.as_secs_f64()]));
+}

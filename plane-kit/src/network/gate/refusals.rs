@@ -1,0 +1,134 @@
+//! What is told of what a run was refused.
+
+use super::super::address_book::MOST_NAMES;
+use super::super::http::Refusal;
+use super::{Gate, Target, lock};
+use cofferdam_bridge::address_class::AddressClass;
+use cofferdam_bridge::network_rules::canonical_name;
+use cofferdam_bridge::prompt::PromptOutcome;
+use cofferdam_bridge::verdict::{Denial, RuleRef};
+use std::net::SocketAddr;
+
+/// As much of what is no host as is shown, in characters.
+const LONGEST_SHOWN: usize = 80;
+
+impl Gate {
+    /// Notes that the host was asked, and that it may not be.
+    pub(super) fn refuse_asked(
+        &self,
+        target: &Target,
+        rule: &RuleRef,
+        outcome: PromptOutcome,
+        program: Option<String>,
+    ) {
+        let mut denial = Denial::new("network.connect", target.entry());
+        denial.remedy = Some(line(&target.entry()));
+        denial.rule = Some(rule.clone());
+        denial.note = Some(outcome.why().to_owned());
+        self.note(denial, || program);
+    }
+
+    /// Notes that `host` was asked for, which is no name and no address in the one spelling that is compared.
+    pub fn refuse_spelling(&self, host: &str, program: impl FnOnce() -> Option<String>) {
+        let fine = |letter: char| letter.is_ascii_alphanumeric() || "-_.:[]%@".contains(letter);
+        let shown: String = host.chars().take(LONGEST_SHOWN).map(|one| if fine(one) { one } else { '?' }).collect();
+        let mut denial = Denial::new("network.connect", shown);
+        denial.note = Some("this is no name of a host, and no address as it is usually written".to_owned());
+        self.note(denial, program);
+    }
+
+    /// Notes that a request to `target` was refused.
+    pub fn refuse_request(&self, target: &Target, refusal: &Refusal, program: impl FnOnce() -> Option<String>) {
+        let address = format!("http://{}", target.entry());
+        let mut denial = match refusal {
+            Refusal::NotAllowed { method, path } => {
+                let subject = format!("{method} {address}{path}");
+                let mut denial = Denial::new("network.request", subject.as_str());
+                denial.remedy = Some(format!("network.http = [\"{subject}\"]"));
+                denial
+            }
+            Refusal::Unreadable(_) => Denial::new("network.request", address),
+        };
+        if let Refusal::Unreadable(why) = refusal {
+            denial.note = Some(format!("a request that rules decide about was refused: {why}"));
+        }
+        self.note(denial, program);
+    }
+
+    /// Notes that a connection was refused for `why`, a sentence.
+    pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: impl FnOnce() -> Option<String>) {
+        let mut denial = Denial::new("network.connect", target.entry());
+        denial.remedy = Some(remedy.to_owned());
+        denial.note = Some(why.to_owned());
+        self.note(denial, program);
+    }
+
+    /// Notes a refusal. Who asked is sought for a new one alone: it is slow, and everybody else in the network waits meanwhile.
+    pub(super) fn note(&self, mut denial: Denial, program: impl FnOnce() -> Option<String>) {
+        if lock(&self.traffic).is_new(&denial) {
+            denial.program = program();
+        }
+        lock(&self.traffic).refused(denial);
+    }
+
+    /// Notes that a datagram was not carried.
+    pub fn refuse_datagram(&self, target: &Target) {
+        let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
+        denial.note = Some("datagrams are not carried; what speaks HTTP/3 falls back to TCP by itself".to_owned());
+        lock(&self.traffic).refused(denial);
+    }
+
+    pub(super) fn refuse(
+        &self,
+        target: &Target,
+        barred: Option<(SocketAddr, AddressClass)>,
+        program: impl FnOnce() -> Option<String>,
+    ) {
+        let mut denial = Denial::new("network.connect", target.entry());
+        denial.remedy = Some(line(&target.entry()));
+        if let Some((address, class)) = barred {
+            let address = Target::Address(address).entry();
+            denial.resolved = Some(address.clone());
+            denial.remedy = Some(line(&address));
+            denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
+        }
+        self.note(denial, program);
+    }
+
+    /// A name that was looked up and is not answered.
+    pub(super) fn refuse_name(
+        &self,
+        name: &str,
+        barred: Option<(SocketAddr, AddressClass)>,
+        program: impl FnOnce() -> Option<String>,
+    ) {
+        let mut denial = Denial::new("network.resolve", name);
+        match barred {
+            None => {
+                denial.remedy = canonical_name(name).map(|name| line(&format!("{name}:443")));
+                denial.note = Some("the name was looked up, for which port is not known; 443 stands for it".to_owned());
+            }
+            Some((address, class)) => {
+                let port = self.rules.ports().next().map_or(443, |ports| *ports.start());
+                let address = Target::Address(SocketAddr::new(address.ip(), port)).entry();
+                denial.resolved = Some(address.clone());
+                denial.remedy = Some(line(&address));
+                denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
+            }
+        }
+        self.note(denial, program);
+    }
+
+    /// A name that is one too many.
+    pub(super) fn refuse_more_names(&self, name: &str, program: impl FnOnce() -> Option<String>) {
+        let mut denial = Denial::new("network.resolve", name);
+        denial.note = Some(format!(
+            "a run may ask for {MOST_NAMES} names, and this one has; name what it needs without a wildcard"
+        ));
+        self.note(denial, program);
+    }
+}
+
+fn line(entry: &str) -> String {
+    format!("network.allow = [\"{entry}\"]")
+}

@@ -1,0 +1,181 @@
+//! The head of one request.
+
+use super::body::Body;
+use cofferdam_bridge::network_rules::{canonical_name, canonical_path};
+use httparse::{EMPTY_HEADER, Header, Status};
+use std::net::IpAddr;
+
+/// Longest head that is read, in bytes.
+pub(super) const LONGEST: usize = 32 << 10;
+/// As many fields as a head may have.
+const MOST_FIELDS: usize = 128;
+/// The port that no `Host` need tell.
+const USUAL_PORT: u16 = 80;
+
+/// A request whose head is whole.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// How long it is, in bytes.
+    pub(super) length: usize,
+    pub(super) method: String,
+    /// In the one spelling that is compared.
+    pub(super) path: String,
+    pub(super) body: Body,
+}
+
+/// Reads the head at the start of `bytes`, of a request to `port` of `host`; none where it is not whole yet.
+///
+/// # Errors
+/// Why it is refused, whatever the rules say.
+pub(super) fn read(bytes: &[u8], host: &str, port: u16) -> Result<Option<Head>, &'static str> {
+    // The parser passes empty lines over, and takes lone line feeds for ends of lines (RFC 9112, 2.2): servers differ there.
+    if bytes.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+        return Err("it does not begin with a method");
+    }
+    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    let length = match request.parse(bytes) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) if bytes.len() > LONGEST => return Err("its head is too long"),
+        Ok(Status::Partial) => return Ok(None),
+        Err(_) => return Err("it is no HTTP/1"),
+    };
+    let lines = bytes.get(..length).unwrap_or_default();
+    if length > LONGEST || !ends_alike(lines) {
+        return Err("its lines end in a way that servers read differently");
+    }
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err("it is no HTTP/1");
+    };
+    if method == "CONNECT" {
+        return Err("it asks for a tunnel");
+    }
+    let path = canonical_path(target).ok_or("its target is no path that every server reads alike")?;
+    if !names(one(request.headers, "host")?.ok_or("it names no host")?, host, port) {
+        return Err("it is for another host than the connection");
+    }
+    if one(request.headers, "upgrade")?.is_some() {
+        return Err("it asks for another protocol");
+    }
+    let body = body(request.headers, version)?;
+    Ok(Some(Head { length, method: method.to_owned(), path, body }))
+}
+
+/// Whether each line ends by both characters, none is continued, and nothing in it steers.
+fn ends_alike(lines: &[u8]) -> bool {
+    let mut before = 0;
+    lines.iter().all(|byte| {
+        let fine = match byte {
+            b'\n' => before == b'\r',
+            b' ' | b'\t' => before != b'\n',
+            0..=0x1f | 0x7f => *byte == b'\r' && before != b'\r',
+            _ => before != b'\r',
+        };
+        before = *byte;
+        fine
+    })
+}
+
+/// The value of a field that may stand once.
+fn one<'a>(fields: &'a [Header<'_>], name: &str) -> Result<Option<&'a [u8]>, &'static str> {
+    let mut own = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value);
+    let first = own.next();
+    if own.next().is_some() { Err("a field stands twice that may stand once") } else { Ok(first) }
+}
+
+/// Whether the value of `Host` is `host`, with the port unless it is the usual one.
+fn names(value: &[u8], host: &str, port: u16) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let (name, own_port) = match text.rsplit_once(':') {
+        Some((name, digits)) if !digits.ends_with(']') => (name, digits.parse::<u16>().ok()),
+        _ => (text, Some(USUAL_PORT)),
+    };
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let same = match host.parse::<IpAddr>() {
+        Ok(address) => bare.unwrap_or(name).parse() == Ok(address) && bare.is_some() == address.is_ipv6(),
+        Err(_) => bare.is_none() && canonical_name(name).as_deref() == Some(host),
+    };
+    same && own_port == Some(port)
+}
+
+/// How the body is framed (RFC 9112, 6.3): by one of two ways, and never by both.
+fn body(fields: &[Header<'_>], version: u8) -> Result<Body, &'static str> {
+    let (coding, length) = (one(fields, "transfer-encoding")?, one(fields, "content-length")?);
+    match (coding, length) {
+        (None, None) => Ok(Body::default()),
+        (None, Some(digits)) => {
+            let plain = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+            let text = std::str::from_utf8(digits).ok().filter(|_| plain);
+            text.and_then(|text| text.parse().ok()).map(Body::of_length).ok_or("its length is no plain number")
+        }
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") && version == 1 => Ok(Body::chunked()),
+        (Some(_), None) => Err("its body is encoded in a way that is not read here"),
+        (Some(_), Some(_)) => Err("its body has two lengths"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_of(text: &str) -> Result<Option<Head>, &'static str> {
+        read(text.as_bytes(), "a.test", 80)
+    }
+
+    #[test]
+    fn a_request_is_read() {
+        let text = "GET /v1/x?q HTTP/1.1\r\nHost: A.test:80\r\nX: y z\r\n\r\nrest";
+        let head = read_of(text).unwrap().unwrap();
+        assert_eq!((head.length, head.method.as_str(), head.path.as_str()), (text.len() - 4, "GET", "/v1/x"));
+        for length in 1..head.length {
+            assert!(matches!(read_of(&text[..length]), Ok(None)), "{length}");
+        }
+        assert!(read(b"GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n", "::1", 81).unwrap().is_some());
+        assert!(read(b"GET / HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n", "10.0.0.1", 80).unwrap().is_some());
+    }
+
+    #[test]
+    fn net_22_what_servers_read_differently_is_refused() {
+        for (fields, why) in [
+            ("Host: a.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", "two lengths"),
+            ("Host: a.test\r\nContent-Length: 5\r\nContent-Length: 6\r\n", "twice"),
+            ("Host: a.test\r\nContent-Length: 5\r\nContent-Length: 5\r\n", "twice"),
+            ("Host: a.test\r\nContent-Length: +5\r\n", "plain number"),
+            ("Host: a.test\r\nContent-Length: 5, 5\r\n", "plain number"),
+            ("Host: a.test\r\nTransfer-Encoding : chunked\r\n", "no HTTP"),
+            ("Host: a.test\r\nTransfer-Encoding: xchunked\r\n", "not read here"),
+            ("Host: a.test\r\nTransfer-Encoding: chunked, identity\r\n", "not read here"),
+            ("Host: a.test\r\nTransfer-Encoding:\x0bchunked\r\n", "no HTTP"),
+            ("Host: a.test\nX: y\r\n", "lines end"),
+            ("Host: a.test\r\nX: y\r\n folded\r\n", "no HTTP"),
+            ("Host: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", "another protocol"),
+            ("", "no host"),
+            ("Host: b.test\r\n", "another host"),
+            ("Host: a.test:81\r\n", "another host"),
+            ("Host: a.test\r\nHost: b.test\r\n", "twice"),
+            ("Host: [a.test]\r\n", "another host"),
+            ("Host: u@a.test\r\n", "another host"),
+        ] {
+            let text = format!("POST / HTTP/1.1\r\n{fields}\r\n");
+            let refused = read_of(&text).unwrap_err();
+            assert!(refused.contains(why), "{fields}: {refused}");
+        }
+        for line in [
+            "GET http://a.test/ HTTP/1.1",
+            "GET a HTTP/1.1",
+            "OPTIONS * HTTP/1.1",
+            "CONNECT a.test:80 HTTP/1.1",
+            "GET /../x HTTP/1.1",
+            "GET /%2e%2e/x HTTP/1.1",
+            "GET /",
+            "GET / HTTP/2.0",
+            "get / HTTP/1.1",
+            "\r\nGET / HTTP/1.1",
+            " GET / HTTP/1.1",
+        ] {
+            assert!(read_of(&format!("{line}\r\nHost: a.test\r\n\r\n")).is_err(), "{line}");
+        }
+        assert!(read_of("POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+        assert!(read_of(&format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {}", "y".repeat(LONGEST))).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! One connection's requests, one after another.
+
+use super::body::Body;
+use super::head;
+use cofferdam_bridge::network_rules::HttpRules;
+
+/// Longest path that is told of in a refusal, in bytes.
+const LONGEST_TOLD: usize = 256;
+
+/// What a run sends on one connection. Every request of it is decided about, the first as the last.
+#[derive(Debug)]
+pub struct Requests {
+    host: String,
+    port: u16,
+    rules: HttpRules,
+    body: Body,
+    /// The beginning of a head that is not whole yet.
+    pending: Vec<u8>,
+    /// What has ended it: nothing that comes afterwards is read.
+    refused: Option<Refusal>,
+}
+
+/// Why nothing more is handed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No rule lets this request through.
+    NotAllowed {
+        /// Its method.
+        method: String,
+        /// Its path, without the query.
+        path: String,
+    },
+    /// It cannot be decided about, for this reason.
+    Unreadable(&'static str),
+}
+
+impl Requests {
+    /// Those to `port` of `host`, by `rules` about these.
+    pub fn new(host: &str, port: u16, rules: HttpRules) -> Self {
+        Self { host: host.to_owned(), port, rules, body: Body::Ended, pending: Vec::new(), refused: None }
+    }
+
+    /// Takes what came, and adds to `passed` what may be handed on of it, and of what came before.
+    ///
+    /// # Errors
+    /// Why the connection ends here. What stands in `passed` may still be handed on.
+    pub fn take(&mut self, bytes: &[u8], passed: &mut Vec<u8>) -> Result<(), Refusal> {
+        if let Some(refusal) = &self.refused {
+            return Err(refusal.clone());
+        }
+        self.pending.extend_from_slice(bytes);
+        let outcome = self.take_pending(passed);
+        self.refused = outcome.clone().err();
+        outcome
+    }
+
+    fn take_pending(&mut self, passed: &mut Vec<u8>) -> Result<(), Refusal> {
+        loop {
+            let taken = self.body.take(&self.pending).map_err(Refusal::Unreadable)?;
+            passed.extend(self.pending.drain(..taken.min(self.pending.len())));
+            if self.pending.is_empty() || self.body != Body::Ended {
+                return Ok(());
+            }
+            let head = head::read(&self.pending, &self.host, self.port).map_err(Refusal::Unreadable)?;
+            let Some(head) = head else { return Ok(()) };
+            if self.rules.request(&head.method, &head.path).is_none() {
+                let path = head.path.chars().take(LONGEST_TOLD).collect();
+                return Err(Refusal::NotAllowed { method: head.method, path });
+            }
+            passed.extend(self.pending.drain(..head.length.min(self.pending.len())));
+            self.body = head.body;
+        }
+    }
+
+    /// Whether what has come so far ends between two requests.
+    pub fn is_whole(&self) -> bool {
+        self.pending.is_empty() && self.body == Body::Ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cofferdam_bridge::profile::{HttpRule, NetworkProfile};
+    use cofferdam_bridge::verdict::RuleRef;
+
+    fn requests() -> Requests {
+        let mut profile = NetworkProfile::default();
+        let methods = vec!["GET".to_owned(), "POST".to_owned()];
+        profile.http.push(HttpRule::new(methods, "a.test", 80, "/v1", RuleRef::new("t", None, "t")));
+        Requests::new("a.test", 80, HttpRules::new(&profile).of("a.test", 80).unwrap())
+    }
+
+    const GET: &str = "GET /v1/x HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+    #[test]
+    fn net_23_each_request_of_a_connection_is_decided_about() {
+        let post = "POST /v1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nbody";
+        let chunked = "POST /v1 HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let fine = [GET, post, chunked, GET].concat();
+        let bad = format!("{fine}GET /other HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        for step in [1, 2, 7, 64, 1000] {
+            let (mut requests, mut passed) = (requests(), Vec::new());
+            let outcome: Result<(), Refusal> =
+                bad.as_bytes().chunks(step).try_for_each(|part| requests.take(part, &mut passed));
+            let refusal = Refusal::NotAllowed { method: "GET".to_owned(), path: "/other".to_owned() };
+            assert_eq!(outcome, Err(refusal), "{step}");
+            assert_eq!(String::from_utf8_lossy(&passed), fine, "{step}");
+        }
+    }
+
+    #[test]
+    fn net_22_a_request_in_a_body_is_a_body_and_one_behind_it_is_none() {
+        // What the first of two servers takes for a body, a second must not take for a request: both lengths are refused.
+        let smuggled = "GET /admin HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        let (mut requests, mut passed) = (requests(), Vec::new());
+        let text = format!("POST /v1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{smuggled}", smuggled.len());
+        requests.take(text.as_bytes(), &mut passed).unwrap();
+        assert!(passed == text.as_bytes() && requests.is_whole());
+        assert!(requests.take(smuggled.as_bytes(), &mut passed).is_err());
+        let both = format!(
+            "POST /v1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
+        );
+        let (mut requests, mut passed) = (self::requests(), Vec::new());
+        assert!(matches!(requests.take(both.as_bytes(), &mut passed), Err(Refusal::Unreadable(_))));
+        assert!(passed.is_empty());
+    }
+}

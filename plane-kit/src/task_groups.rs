@@ -1,0 +1,155 @@
+//! Cgroups that hold a limit on processes and threads, for planes without other cgroups: the kernel refuses each task past the limit, and
+//! counts that it did (pids controller, cgroups(7)). One serves a run; emptied, it serves the next.
+//!
+//! They end with their plane. An empty one that a killed host has left is removed by the next that makes some.
+
+use crate::cgroup_place::{Layout, MOUNTS, Place};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Emptied groups that are kept for the next run.
+const MOST_FREE: usize = 16;
+
+/// The groups of one plane.
+#[derive(Clone, Debug, Default)]
+pub struct TaskGroups(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// None may be made here, or none is wanted.
+    refused: bool,
+    /// One has been made.
+    begun: bool,
+    free: Vec<Place>,
+}
+
+/// The group of one run. Dropping it, when the run is gone, gives it back.
+#[derive(Debug)]
+pub struct TaskGroup {
+    place: Place,
+    directory: PathBuf,
+    all: TaskGroups,
+    /// How often the kernel had refused a task before.
+    before: u64,
+}
+
+impl TaskGroups {
+    /// Groups that are never made, as where none may be.
+    pub fn none() -> Self {
+        Self(Arc::new(Mutex::new(State { refused: true, begun: false, free: Vec::new() })))
+    }
+
+    /// What would hold a limit: the name of the controller, where a group may be made. Makes none.
+    pub fn holder(&self) -> Option<&'static str> {
+        if self.lock().refused { None } else { Some(label(find()?.layout)) }
+    }
+
+    /// A group of at most so many tasks beside the one that keeps them; none where none may be made.
+    pub fn take(&self, most: u64) -> Option<TaskGroup> {
+        let free = {
+            let mut state = self.lock();
+            if state.refused {
+                return None;
+            }
+            state.free.pop()
+        };
+        let place = free.or_else(|| self.make())?;
+        let directory = place.processes.clone()?;
+        let before = refused_in(&directory);
+        let group = TaskGroup { place, directory, all: self.clone(), before };
+        fs::write(group.directory.join("pids.max"), most.saturating_add(1).to_string()).ok()?;
+        Some(group)
+    }
+
+    fn make(&self) -> Option<Place> {
+        let place = find();
+        let made = place.as_ref().is_some_and(|place| place.make().is_ok());
+        let mut state = self.lock();
+        let first = !std::mem::replace(&mut state.begun, true);
+        state.refused |= !made;
+        drop(state);
+        let place = place.filter(|_| made)?;
+        if first && let Some(parent) = place.processes.as_deref().and_then(Path::parent) {
+            clear_up(parent);
+        }
+        Some(place)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.free.iter().for_each(Place::remove);
+    }
+}
+
+impl TaskGroup {
+    /// The file by which a process joins: the one that writes `0` to it does.
+    ///
+    /// # Errors
+    /// That of open(2).
+    pub fn entrance(&self) -> io::Result<OwnedFd> {
+        // Of version 1 the file of single threads, since one that moves itself then waits for nobody.
+        let name = if self.place.layout == Layout::Unified { "cgroup.procs" } else { "tasks" };
+        Ok(File::options().write(true).open(self.directory.join(name))?.into())
+    }
+
+    /// Whether the kernel has refused a task.
+    pub fn struck(&self) -> bool {
+        refused_in(&self.directory) > self.before
+    }
+
+    /// What to call it in a result.
+    pub fn label(&self) -> &'static str {
+        label(self.place.layout)
+    }
+}
+
+impl Drop for TaskGroup {
+    fn drop(&mut self) {
+        let empty = fs::read_to_string(self.directory.join("cgroup.procs")).is_ok_and(|text| text.is_empty());
+        let mut state = self.all.lock();
+        if empty && state.free.len() < MOST_FREE {
+            state.free.push(self.place.clone());
+            return;
+        }
+        drop(state);
+        self.place.remove();
+    }
+}
+
+/// Where the next one would be.
+fn find() -> Option<Place> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let place = Place::find(&own, Path::new(MOUNTS))?;
+    place.processes.is_some().then_some(Place { memory: None, ..place })
+}
+
+fn label(layout: Layout) -> &'static str {
+    if layout == Layout::Unified { "cgroup v2 pids" } else { "cgroup v1 pids" }
+}
+
+/// How often the kernel has refused a task.
+fn refused_in(directory: &Path) -> u64 {
+    let text = fs::read_to_string(directory.join("pids.events")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Removes empty groups of hosts that are gone. The kernel removes none in which something is.
+fn clear_up(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let host =
+            name.to_str().and_then(|name| name.strip_prefix("cofferdam-")?.split('-').next()?.parse::<u32>().ok());
+        if host.is_some_and(|host| !Path::new("/proc").join(host.to_string()).exists()) {
+            // One that somebody else is clearing up is gone, or will be.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! connect(2), bind(2) and listen(2) on the network where a run may reach nothing of it but its proxy.
+//!
+//! Landlock holds the same, but not for what is done here on the guest's behalf, nor for a socket that listens without having been
+//! bound.
+
+use super::caller::Caller;
+use super::raw_call::SocketAddress;
+use super::serve::Server;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, Backlog, SockaddrLike, SockaddrStorage, getsockname, listen};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+
+/// What Landlock answers, too.
+const REFUSED: Errno = Errno::EACCES;
+
+/// Bytes of `struct sockaddr_in` and `struct sockaddr_in6` (ip(7), ipv6(7)).
+const V4_BYTES: usize = 16;
+const V6_BYTES: usize = 28;
+
+impl Server {
+    /// Whether the guest may connect a socket to an address that is no path: to its proxy, where it has one, and nowhere else.
+    pub(super) fn may_connect(&mut self, thread: i32, address: &SocketAddress) -> Result<(), Errno> {
+        let Some(proxy) = self.sockets.proxy else { return Ok(()) };
+        match of_network(address)? {
+            None => Ok(()),
+            Some(to) if to == SocketAddr::new(Ipv4Addr::LOCALHOST.into(), proxy) => Ok(()),
+            Some(to) => {
+                self.judge.findings.direct_connection(thread, to);
+                Err(REFUSED)
+            }
+        }
+    }
+
+    /// Whether it may bind one: to a port of the system's choice, before it connects.
+    pub(super) fn may_bind(&self, address: &SocketAddress) -> Result<(), Errno> {
+        if self.sockets.proxy.is_none() {
+            return Ok(());
+        }
+        match of_network(address)? {
+            Some(own) if own.port() != 0 => Err(REFUSED),
+            _ => Ok(()),
+        }
+    }
+
+    /// listen(2).
+    pub(super) fn listen(&mut self, thread: i32, socket: i32, backlog: i32) -> Result<(), Errno> {
+        let socket = self.descriptor_of(Caller::of(thread)?.process, socket)?;
+        if self.sockets.proxy.is_some() {
+            let own: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+            if own.family() != Some(AddressFamily::Unix) {
+                return Err(REFUSED);
+            }
+        }
+        // The kernel takes what is too much or less than none as the most that it gives (listen(2)).
+        listen(&socket, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))
+    }
+}
+
+/// The address of a network, in the one form that is compared; none for a local one, and for none at all, which disconnects.
+fn of_network(address: &SocketAddress) -> Result<Option<SocketAddr>, Errno> {
+    let bytes = address.0.as_slice();
+    let word = |at: usize| bytes.get(at..at + 2).and_then(|two| <[u8; 2]>::try_from(two).ok());
+    let family = word(0).map(|two| i32::from(u16::from_ne_bytes(two)));
+    let port = || word(2).map(u16::from_be_bytes).ok_or(Errno::EINVAL);
+    let ip: IpAddr = match family {
+        Some(libc::AF_UNIX | libc::AF_UNSPEC) => return Ok(None),
+        Some(libc::AF_INET) if bytes.len() >= V4_BYTES => Ipv4Addr::from(part::<4>(bytes, 4)?).into(),
+        Some(libc::AF_INET6) if bytes.len() >= V6_BYTES => Ipv6Addr::from(part::<16>(bytes, 8)?).into(),
+        Some(libc::AF_INET | libc::AF_INET6) | None => return Err(Errno::EINVAL),
+        Some(_) => return Err(REFUSED),
+    };
+    Ok(Some(SocketAddr::new(ip.to_canonical(), port()?)))
+}
+
+fn part<const COUNT: usize>(bytes: &[u8], at: usize) -> Result<[u8; COUNT], Errno> {
+    bytes.get(at..at + COUNT).and_then(|part| part.try_into().ok()).ok_or(Errno::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(family: i32, port: u16, rest: &[u8]) -> SocketAddress {
+        let family = u16::try_from(family).unwrap().to_ne_bytes();
+        SocketAddress([&family[..], &port.to_be_bytes(), rest].concat())
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_reads_them() {
+        let four = address(libc::AF_INET, 443, &[&[192, 0, 2, 1][..], &[0; 8]].concat());
+        assert_eq!(of_network(&four), Ok(Some("192.0.2.1:443".parse().unwrap())));
+        let mapped = "::ffff:127.0.0.1".parse::<Ipv6Addr>().unwrap().octets();
+        let six = address(libc::AF_INET6, 80, &[&[0; 4][..], &mapped, &[0; 4]].concat());
+        assert_eq!(of_network(&six), Ok(Some("127.0.0.1:80".parse().unwrap())));
+        assert_eq!(of_network(&address(libc::AF_UNSPEC, 0, &[])), Ok(None));
+        assert_eq!(of_network(&address(libc::AF_UNIX, 0, &[])), Ok(None));
+        assert_eq!(of_network(&address(libc::AF_INET, 80, &[127, 0, 0, 1])), Err(Errno::EINVAL), "too short");
+        assert_eq!(of_network(&address(libc::AF_INET6, 80, &[0; 20])), Err(Errno::EINVAL), "too short");
+        assert_eq!(of_network(&address(libc::AF_VSOCK, 80, &[0; 12])), Err(REFUSED));
+        assert_eq!(of_network(&SocketAddress(vec![2])), Err(Errno::EINVAL));
+    }
+}

@@ -1,0 +1,200 @@
+//! `network.http`: on a host and port that it names just the requests that it lists arrive, whatever else is sent; the server is the
+//! witness.
+
+use cofferdam_tests::attack::{Attack, Tier};
+use cofferdam_tests::command::{run_without_namespaces, text};
+use cofferdam_tests::host::Host;
+use cofferdam_tests::scratch::Scratch;
+use cofferdam_tests::skip;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+
+/// A server that keeps what arrives, answers each request line that it finds, and keeps connections open.
+struct Witness {
+    host: Host,
+    arrived: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Witness {
+    fn new() -> Self {
+        let arrived: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let own = arrived.clone();
+        let host = Host::new(move |mut stream| {
+            let mut buffer = [0; 65_536];
+            loop {
+                let count = stream.read(&mut buffer)?;
+                if count == 0 {
+                    return Ok(());
+                }
+                let part = &buffer[..count];
+                own.lock().unwrap().extend_from_slice(part);
+                let heads = part.windows(4).filter(|four| *four == b"\r\n\r\n").count();
+                let bodies = part.windows(5).filter(|five| *five == b"0\r\n\r\n").count();
+                for _ in 0..heads.saturating_sub(bodies) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine")?;
+                }
+            }
+        });
+        Self { host, arrived }
+    }
+
+    fn text(&self) -> String {
+        text(&self.arrived.lock().unwrap())
+    }
+
+    /// A policy with these lines under `network.http`, `HOST` standing for the server; and the options that lead to it.
+    fn policy(&self, place: &Scratch, http: &[&str]) -> Vec<String> {
+        let port = self.host.port();
+        let lines: Vec<String> = http.iter().map(|line| line.replace("HOST", &format!("api.test:{port}"))).collect();
+        let policy = format!(
+            "version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"api.test:{port}\", \"127.0.0.1:{port}\"]\nhttp = {lines:?}\n"
+        );
+        place.write("policy.toml", &policy);
+        let path = place.join("policy.toml").display().to_string();
+        ["--policy", &path, "--resolve", "api.test=127.0.0.1"].map(str::to_owned).to_vec()
+    }
+}
+
+#[track_caller]
+fn shell(place: &Scratch, options: &[String], line: &str) -> Value {
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    Tier::Full.shell(place.path(), &options, line)
+}
+
+#[test]
+fn what_is_listed_arrives_and_everything_else_is_refused_and_told() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    let (witness, place) = (Witness::new(), Scratch::new());
+    let options = witness.policy(&place, &["GET,HEAD http://HOST/v1/", "POST http://HOST/up"]);
+    let at = format!("http://api.test:{}", witness.host.port());
+    let line = format!(
+        "curl -sS {at}/v1/x?q=1; curl -sS --data hello {at}/up; \
+         printf '%s' chunked | curl -sS -H 'Transfer-Encoding: chunked' --data-binary @- {at}/up/y; \
+         for a in '-X DELETE {at}/v1/x' '{at}/v2' '{at}/v1' '--data x {at}/v1/x' '{at}/' '--path-as-is {at}/v1/../up' '--path-as-is {at}/v1/%2e%2e/up' '--http1.0 {at}/none'; do \
+         curl -s -o /dev/null -w '%{{http_code}} ' $a; done"
+    );
+    let result = shell(&place, &options, &line);
+    assert_eq!(result["stdout"], "finefinefine403 403 403 403 403 400 400 403 ", "{result}");
+    let arrived = witness.text();
+    assert_eq!(arrived.matches("HTTP/1.").count(), 3, "{arrived}");
+    assert!(
+        arrived.contains("GET /v1/x?q=1 ") && arrived.contains("\r\n\r\nhello") && arrived.contains("7\r\nchunked")
+    );
+    let subject = format!("DELETE {at}/v1/x");
+    let denials = result["denials"].as_array().unwrap();
+    let denial = denials.iter().find(|denial| denial["subject"] == subject.as_str());
+    let denial = denial.unwrap_or_else(|| panic!("{subject} is not told of: {result}"));
+    assert_eq!((&denial["access"], &denial["program"]), (&Value::from("network.request"), &Value::from("curl")));
+    assert!(denial["remedy"].as_str().unwrap().contains("network.http"), "{denial}");
+    // What was proposed is what opens it.
+    let options = witness.policy(&place, &["GET http://HOST/v1/", "DELETE http://HOST/v1/x"]);
+    let result = shell(&place, &options, &format!("curl -sS -X DELETE {at}/v1/x"));
+    assert_eq!(result["stdout"], "fine", "{result}");
+}
+
+#[test]
+fn much_data_passes_in_bodies_and_answers() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    const BYTES: usize = 48 << 20;
+    let (host, place) = (Host::http(), Scratch::new());
+    let witness = Witness { host, arrived: Arc::default() };
+    let options = witness.policy(&place, &["* http://HOST/"]);
+    let at = format!("http://api.test:{}", witness.host.port());
+    let line = format!(
+        "curl -sS {at}/bytes/{BYTES} | wc -c; head -c {BYTES} /dev/zero | curl -sS -H 'Expect:' --data-binary @- {at}/"
+    );
+    let result = shell(&place, &options, &line);
+    let stdout = result["stdout"].as_str().unwrap();
+    assert!(stdout.starts_with(&format!("{BYTES}\n")), "{result}");
+    assert!(result["network"][0]["sent_bytes"].as_u64().unwrap() > BYTES as u64, "{result}");
+}
+
+#[test]
+fn net_22_23_no_request_is_smuggled_past_the_rules() {
+    let Some(attack) = Attack::new(
+        r#"
+import socket
+PORT = int(os.environ['PORT'])
+GET = b'GET /v1/x HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT
+BAD = b'GET /secret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT
+def post(fields, body): return b'POST /v1/x HTTP/1.1\r\nHost: api.test:%d\r\n' % PORT + fields + b'\r\n' + body
+def answer(sent, slowly=False):
+    s = socket.create_connection(('api.test', PORT)); s.settimeout(20)
+    if slowly:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in sent: s.send(bytes([byte]))
+    else: s.sendall(sent)
+    got = b''
+    try:
+        s.shutdown(socket.SHUT_WR)
+        while part := s.recv(65536): got += part
+    except OSError: pass
+    return [line.split(b' ')[1].decode() for line in got.split(b'\r\n') if line.startswith(b'HTTP/1.1 ')]
+def expect(name, sent, *codes, slowly=False):
+    def act():
+        found = answer(sent, slowly)
+        if found != list(codes): raise Exception(repr(found))
+    attempt(name, act)
+expect('plain', GET, '200')
+expect('pipelined', GET + GET, '200', '200')
+expect('slowly', GET + BAD, '200', slowly=True)
+expect('second', GET + BAD, '200')
+expect('first', BAD + GET, '403')
+expect('behind-a-body', post(b'Content-Length: 1\r\n', b'x' + BAD), '200')
+expect('both-lengths', post(b'Content-Length: 4\r\nTransfer-Encoding: chunked\r\n', b'0\r\n\r\n' + BAD), '400')
+expect('both-lengths-turned', post(b'Transfer-Encoding: chunked\r\nContent-Length: 4\r\n', b'0\r\n\r\n' + BAD), '400')
+expect('two-lengths', post(b'Content-Length: 0\r\nContent-Length: 60\r\n', BAD), '400')
+expect('space-before-colon', post(b'Transfer-Encoding : chunked\r\n', b'0\r\n\r\n' + BAD), '400')
+expect('tab', post(b'Transfer-Encoding:\tchunked\r\nContent-Length: 5\r\n', b'0\r\n\r\n' + BAD), '400')
+expect('xchunked', post(b'Transfer-Encoding: xchunked\r\n', b'0\r\n\r\n' + BAD), '400')
+expect('folded', post(b'X: y\r\n Transfer-Encoding: chunked\r\n', b''), '400')
+expect('bare-line-feed', GET.replace(b'\r\n', b'\n'), '400')
+expect('one-bare-line-feed', post(b'X: y\nTransfer-Encoding: chunked\r\n', b'0\r\n\r\n' + BAD), '400')
+expect('absolute', b'GET http://api.test:%d/v1/x HTTP/1.1\r\nHost: other.test\r\n\r\n' % PORT, '400')
+expect('other-host', b'GET /v1/x HTTP/1.1\r\nHost: other.test\r\n\r\n', '400')
+expect('two-hosts', b'GET /v1/x HTTP/1.1\r\nHost: api.test:%d\r\nHost: other.test\r\n\r\n' % PORT, '400')
+expect('no-host', b'GET /v1/x HTTP/1.1\r\n\r\n', '400')
+expect('nine', b'GET /v1/x\r\n\r\n', '400')
+expect('two', b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', '400')
+expect('upgrade', GET[:-2] + b'Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n', '400')
+expect('tunnel', b'CONNECT api.test:%d HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % (PORT, PORT), '400')
+expect('tls', bytes([22, 3, 1, 0, 5, 1, 0, 0, 1, 0]), '400')
+expect('traversal', b'GET /v1/..%2fsecret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT, '400')
+expect('semicolon', b'GET /v1/..;/secret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT, '400')
+expect('endless', b'GET /v1/x HTTP/1.1\r\nX: ' + b'y' * 100000 + b'\r\n', '400')
+"#,
+    ) else {
+        return;
+    };
+    let (witness, place) = (Witness::new(), Scratch::new());
+    let mut options = witness.policy(&place, &["GET,POST http://HOST/v1/"]);
+    options.extend(["--env".to_owned(), format!("PORT={}", witness.host.port())]);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let answers = attack.inside(Tier::Full, place.path(), &options);
+    answers.assert_each(27, &["ok"]);
+    let arrived = witness.text();
+    for never in ["secret", "other.test", "Upgrade", "CONNECT", "PRI", "yyyy", "Transfer-Encoding"] {
+        assert!(!arrived.contains(never), "{never} arrived: {arrived}");
+    }
+    // Just what was answered above: plain, twice pipelined, and the first of each of three.
+    assert_eq!(arrived.matches("/v1/x HTTP/1.1").count(), 6, "{arrived}");
+}
+
+#[test]
+fn without_namespaces_rules_about_requests_are_not_passed_over() {
+    if skip::program("setpriv").is_none() || skip::program("unshare").is_none() {
+        return;
+    }
+    let (witness, place) = (Witness::new(), Scratch::new());
+    let mut options = witness.policy(&place, &["GET http://HOST/v1/"]);
+    options.extend(["--isolation".to_owned(), "landlock".to_owned()]);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let output = run_without_namespaces(place.path(), &options, &["sh", "-c", "echo ran > mark"]).output().unwrap();
+    assert!(!output.status.success() && text(&output.stderr).contains("network.http"), "{output:?}");
+    assert!(!place.join("mark").exists());
+}

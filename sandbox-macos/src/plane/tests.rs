@@ -141,7 +141,7 @@ fn limits_of_each_process_and_of_time_hold() {
     let mut short = profile();
     short.limits.wall_ms = Some(200);
     let (_, cause) = stage.run(short, "sleep 1000");
-    assert!(matches!(cause, ExitCause::Limit { limit: LimitName::Wall, .. }), "{cause:?}");
+    assert!(matches!(cause, ExitCause::TimedOut { limit_ms: 200 }), "{cause:?}");
 }
 
 #[test]

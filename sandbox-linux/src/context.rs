@@ -103,7 +103,11 @@ impl Context {
         // An overlay refuses to rename a directory that lies beneath it; the broker does it in its place.
         brokered.moves = profile.filesystem.changes == Changes::Overlay;
         brokered.names |= brokered.moves;
-        let host_network = profile.network.mode == NetworkMode::Inherit;
+        let network_tells = match profile.network.mode {
+            NetworkMode::Inherit => true,
+            NetworkMode::Allowlist => tier == Tier::Full,
+            _ => false,
+        };
         let network = match profile.network.mode {
             NetworkMode::Inherit => Network::Host,
             NetworkMode::Allowlist => Network::ToProxy,
@@ -114,7 +118,7 @@ impl Context {
             Tier::Full => Variant::Full { asked: asked(brokered), sockets: brokered.sockets, own_programs },
             _ => Variant::Landlock { network, own_programs },
         };
-        let watch = brokered.explains.then(|| Watch { plain, commands: profile.commands.clone(), host_network });
+        let watch = brokered.explains.then(|| Watch { plain, commands: profile.commands.clone(), network_tells });
         let filter = if watch.is_some() { plain.watched() } else { plain };
         let rules = brokered.any().then(|| broker::rules(&profile, &view.rules)).transpose()?;
         let mut context = Self {

@@ -32,8 +32,9 @@ pub(crate) struct Watch {
     pub(crate) plain: Variant,
     /// Which programs may be executed.
     pub(crate) commands: CommandProfile,
-    /// Whether the policy lets the run use the host's network.
-    pub(crate) host_network: bool,
+    /// Whether nothing is to be noted of addresses: the run has the host's network, or one whose supervisor is asked about every connection
+    /// and tells itself what it refuses, by name.
+    pub(crate) network_tells: bool,
 }
 
 impl Watch {
@@ -190,9 +191,9 @@ impl Server {
     fn look_at_address(&mut self, thread: i32, bytes: &[u8], operation: &'static str, binds: bool, failed: bool) {
         match address_of(bytes) {
             Some(Named::Network(address, port)) => {
-                let host_network = self.watch.as_ref().is_some_and(|watch| watch.host_network);
+                let told = self.watch.as_ref().is_some_and(|watch| watch.network_tells);
                 // Port 0 is asked for to learn one's own address.
-                if binds || host_network || port == 0 {
+                if binds || told || port == 0 {
                     return;
                 }
                 let own = is_own(address) && listening::port(&format!("/proc/{thread}/net"), port);

@@ -300,9 +300,11 @@ fn decide(vm: &SharedVm, program: &str, file: ProgramFile) -> Result<Option<Rule
     // such a plane, what no rule allows as written is refused here.
     let access = Access::Execute(program.to_owned());
     let decision = vm.compiled.decide(&access)?;
-    telemetry::decided(&vm.listeners, &access, &decision);
     let held_by_plane = vm.plane.describe().has(Feature::CommandRules);
     let left_to_plane = held_by_plane && (decision.rule.is_none() || decision.verdict == Verdict::Prompt);
+    if !left_to_plane {
+        telemetry::decided(&vm.listeners, &access, &decision);
+    }
     if decision.verdict == Verdict::Allow || left_to_plane {
         return Ok(decision.rule);
     }

@@ -1,6 +1,6 @@
 //! Limits of a whole tree end the run with their name; limits of one process are the operating system's.
 
-use crate::host::{Host, profile};
+use crate::host::{BOMBS, Host, profile};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::{LimitName, Limits};
 
@@ -25,6 +25,7 @@ fn too_many_processes_end_the_run() {
 
 #[test]
 fn a_fork_bomb_that_nothing_slows_down_is_ended_with_all_its_parts() {
+    let _alone = BOMBS.lock();
     // It stops by itself at some thousands, so that a machine on which the limit does not strike lives on.
     let bomb = r#"b='d=$((d + 1)); [ $d -gt 11 ] && exec sleep 1000; sh -c "$0" "$0" & sh -c "$0" "$0" & '
         export d=0; sh -c "$b" "$b" 2> /dev/null; sleep 1000"#;

@@ -32,17 +32,24 @@ pub(super) enum Beforehand {
 /// `path_invalid` for a path that is not absolute and normalised.
 pub(super) fn beforehand(vm: &Vm, access: &Access) -> Result<Beforehand, KernelError> {
     let decision = vm.decide(access)?;
-    telemetry::decided(&vm.shared().listeners, access, &decision);
     let plane = vm.plane();
     let on_file = matches!(access, Access::Read(_) | Access::Write(_)) && plane.has(Feature::FilesystemRules);
+    let left_to_plane = on_file
+        && match decision.verdict {
+            Verdict::Allow => false,
+            Verdict::Prompt => plane.has(Feature::Prompts),
+            _ => decision.rule.is_none(),
+        };
+    if left_to_plane {
+        return Ok(Beforehand::LeftToPlane);
+    }
+    telemetry::decided(&vm.shared().listeners, access, &decision);
     Ok(match decision.verdict {
         Verdict::Allow => Beforehand::Allowed,
-        Verdict::Prompt if on_file && plane.has(Feature::Prompts) => Beforehand::LeftToPlane,
         Verdict::Prompt => match access.question(&decision) {
             Some(question) => Beforehand::Asked(question),
             None => Beforehand::Refused(refused(vm, access, decision, None)),
         },
-        _ if on_file && decision.rule.is_none() => Beforehand::LeftToPlane,
         _ => Beforehand::Refused(refused(vm, access, decision, None)),
     })
 }

@@ -11,6 +11,9 @@ use std::process::{Command, Output};
 /// How long a registry may take outside before it counts as not reachable.
 const PATIENCE: &str = "60";
 
+/// Where package managers of the system look for their configuration, which no policy shows by itself.
+const CONFIGURATION: [&str; 1] = ["/etc/apt"];
+
 /// The standard output of a command, if it succeeds.
 fn told(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
@@ -45,7 +48,14 @@ fn through(what: &str, hosts: &BTreeSet<(String, u16)>, line: &str, wanted: &str
     if hosts.is_empty() || !output.is_ok_and(|output| output.status.success()) || !outside.join(wanted).exists() {
         return skip::skipped(&format!("{what}: no registry is configured or reachable"));
     }
-    let mut options = Vec::new();
+    // Where the package manager finds what it is configured to.
+    let mut options: Vec<String> = CONFIGURATION
+        .iter()
+        .filter(|place| std::path::Path::new(place).exists())
+        .flat_map(|place| ["--read", place])
+        .map(str::to_owned)
+        .collect();
+    let configured = options.clone();
     for (host, port) in hosts {
         options.extend(["--allow-net".to_owned(), format!("{host}:{port}")]);
         // A mirror may be in a network of the machine's own.
@@ -62,7 +72,7 @@ fn through(what: &str, hosts: &BTreeSet<(String, u16)>, line: &str, wanted: &str
     };
     let (output, made) = run(&options);
     assert!(output.status.success() && made, "{what}: {output:?}");
-    let (output, made) = run(&["--allow-net".to_owned(), "none.invalid:443".to_owned()]);
+    let (output, made) = run(&[configured, vec!["--allow-net".to_owned(), "none.invalid:443".to_owned()]].concat());
     assert!(!made, "{what}: {output:?}");
 }
 

@@ -91,7 +91,7 @@ fn what_is_refused_and_what_a_limit_ends_are_told_as_such() {
         return;
     }
     let (own, collector) = (Recorded::new(), Collector::default());
-    let refused = run(&own, &collector.endpoint(), &[], &["/opt/nothing"]).output().unwrap();
+    let refused = run(&own, &collector.endpoint(), &["--policy", "strict"], &["/opt/nothing"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(125));
     let spans = collector.spans();
     let whole = span(&spans, "cofferdam.execution");
@@ -136,7 +136,8 @@ fn no_secret_is_sent_and_headers_are() {
     child.stdin.take().unwrap().write_all(SECRET.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(text(&output.stdout).matches(SECRET).count() >= 3, "the program had them all: {output:?}");
-    let refused = run(&own, &collector.endpoint(), &[], &[&format!("/opt/{SECRET}")]).output().unwrap();
+    let refused =
+        run(&own, &collector.endpoint(), &["--policy", "strict"], &[&format!("/opt/{SECRET}")]).output().unwrap();
     assert_eq!(refused.status.code(), Some(125));
     let received = collector.received();
     assert!(received.len() >= 4, "traces and metrics of two runs");

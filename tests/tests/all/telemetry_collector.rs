@@ -63,7 +63,7 @@ fn a_real_collector_understands_what_is_sent() {
         output.status.code()
     };
     assert_eq!(run(&[], &["true"]), Some(0));
-    assert_eq!(run(&[], &["/opt/nothing"]), Some(125));
+    assert_eq!(run(&["--policy", "strict"], &["/opt/nothing"]), Some(125));
     run(&["--timeout", "200ms"], &["sleep", "60"]);
     let causes = |collector: &Collector| {
         let spans = collector.spans().into_iter().filter(|span| span.name == "cofferdam.execution");

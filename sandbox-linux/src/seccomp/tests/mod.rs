@@ -132,3 +132,32 @@ fn without_namespaces_a_run_reaches_neither_other_processes_nor_sockets_nor_meta
         assert_eq!(verdict(call, arguments), expected, "{call} with {arguments:?}");
     }
 }
+
+#[test]
+fn net_02_04_05_06_to_its_proxy_a_run_has_sockets_of_tcp_alone() {
+    let program = program(Variant::Landlock { network: Network::ToProxy, own_programs: true });
+    let broker = 0x7fc0_0000;
+    let refused = |errno: i32| 0x0005_0000 | errno as u32;
+    for family in [libc::AF_INET as u64, libc::AF_INET6 as u64] {
+        let socket = |kind: i32, protocol: u64| answer(&program, "socket", [family, kind as u64, protocol, 0, 0, 0]);
+        assert_eq!(socket(libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0), ALLOW);
+        assert_eq!(socket(libc::SOCK_STREAM, 6), ALLOW);
+        assert_eq!(socket(libc::SOCK_DGRAM, 0), REFUSE);
+        assert_eq!(socket(libc::SOCK_DGRAM, 1), REFUSE, "ping");
+        assert_eq!(socket(libc::SOCK_SEQPACKET, 132), REFUSE);
+        for protocol in [132, 256, 262] {
+            assert_eq!(socket(libc::SOCK_STREAM, protocol), refused(libc::EPROTONOSUPPORT), "{protocol}");
+        }
+    }
+    assert_eq!(answer(&program, "socket", [libc::AF_NETLINK as u64, 3, 0, 0, 0, 0]), REFUSE);
+    for call in ["connect", "bind", "listen"] {
+        assert_eq!(answer(&program, call, [3, 0, 0, 0, 0, 0]), broker, "{call}");
+    }
+    const FAST_OPEN: u64 = 0x2000_0000;
+    for (call, at) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
+        let mut arguments = [3, 0, 0, 0, 0, 0];
+        assert_eq!(answer(&program, call, arguments), ALLOW, "{call}");
+        arguments[at] = FAST_OPEN;
+        assert_eq!(answer(&program, call, arguments), refused(libc::EOPNOTSUPP), "{call}");
+    }
+}

@@ -27,7 +27,13 @@ failed=0
   echo "## The kernel and the model"
   echo
   cargo run --quiet --package cofferdam-sandbox-macos --example verify 2>&1 || failed=1
+  echo
+  echo "## The plane"
+  echo
+  echo '```'
+  bash scripts/verify-macos-plane.sh 2>&1 || failed=1
+  echo '```'
 } > "$report" || failed=1
-grep -q "FAILED\|DIFFERENT\|not finished" "$report" && failed=1
+grep -q "FAILED\|DIFFERENT\|WRONG\|not finished" "$report" && failed=1
 echo "the report is in $report; attach it to an issue"
 exit "$failed"

@@ -37,6 +37,8 @@ pub enum Mechanism {
     CgroupNamespace,
     /// File rules by Landlock.
     Landlock,
+    /// File, network, process and service rules by a Seatbelt profile (macOS).
+    Seatbelt,
     /// System calls by an allow-list.
     Seccomp,
     /// `PR_SET_NO_NEW_PRIVS`.

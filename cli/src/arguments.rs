@@ -2,6 +2,7 @@
 
 use crate::command::action::ActionCommand;
 use crate::command::audit::AuditCommand;
+#[cfg(target_os = "linux")]
 use crate::command::changes::ChangesCommand;
 use crate::command::completions::Completions;
 use crate::command::conformance::Conformance;
@@ -28,6 +29,7 @@ pub(crate) enum Commands {
     Exec(Exec),
     #[command(subcommand)]
     Action(ActionCommand),
+    #[cfg(target_os = "linux")]
     #[command(subcommand)]
     Changes(ChangesCommand),
     #[command(subcommand)]

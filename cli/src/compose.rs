@@ -10,11 +10,16 @@ use cofferdam_plane_kit::host::HostGrants;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// The name of this machine's own sandbox.
+pub(crate) const OWN_PLANE: &str = if cfg!(target_os = "linux") { "linux" } else { "macos" };
+/// What an option that names a plane takes.
+pub(crate) const PLANES: &str = if cfg!(target_os = "linux") { "linux|host|PATH" } else { "macos|host|PATH" };
+
 /// Where programs run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PlaneName {
-    /// A sandbox of namespaces, Landlock and seccomp.
-    Linux,
+    /// This machine's own sandbox: of namespaces, Landlock and seccomp on Linux, of a Seatbelt profile on macOS.
+    Own,
     /// No isolation at all: a plain process, whatever the policy requires; only its end is sure.
     Host,
     /// A program that speaks the wire protocol.
@@ -26,11 +31,12 @@ impl std::str::FromStr for PlaneName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "linux" => Ok(Self::Linux),
+            OWN_PLANE => Ok(Self::Own),
             "host" => Ok(Self::Host),
             path if path.contains('/') => Ok(Self::Process(path.into())),
-            _ => Err("name `linux`, `host`, or a plane's program by a path with a slash in it, such as ./plane.py"
-                .to_owned()),
+            _ => Err(format!(
+                "name `{OWN_PLANE}`, `host`, or a plane's program by a path with a slash in it, such as ./plane.py"
+            )),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::network_rules::canonical_name;
-use cofferdam_sandbox_linux::names::FixedName;
+use cofferdam_plane_kit::network::resolver::FixedName;
 use std::net::{IpAddr, SocketAddr};
 
 /// Reads one.

@@ -3,15 +3,15 @@
 use crate::audit_log::{self, Recording};
 use crate::compose::{self, PlaneName};
 use crate::failure::Failure;
-use crate::plane_choice;
+use crate::plane_choice::{self, OwnPlane};
 use crate::report::human;
 use crate::telemetry;
 use crate::terminal::questions::Questions;
 use cofferdam_bridge::ids::KernelId;
 use cofferdam_kernel::{Kernel, KernelBuilder};
 use cofferdam_plane_kit::host::{HostFigures, HostGrants, HostRandom};
-use cofferdam_sandbox_linux::LinuxPlane;
-use cofferdam_sandbox_linux::names::{FixedName, FixedNames, SystemResolver, Upstream};
+use cofferdam_plane_kit::network::resolver::{FixedName, FixedNames, SystemResolver};
+use cofferdam_plane_kit::network::upstream::Upstream;
 use std::sync::Arc;
 
 /// The parts of a kernel, which are put together by [`kernel`](Self::kernel).
@@ -75,24 +75,27 @@ impl KernelParts {
 
     fn on_plane(self) -> Result<KernelBuilder, Failure> {
         Ok(match self.plane {
-            PlaneName::Linux => {
-                let mut plane = LinuxPlane::new()?;
-                if self.ahead {
-                    plane = plane.ahead();
-                }
-                // As other programs of the host go to the network, where a policy lets a run go there at all.
-                match Upstream::of_environment(&compose::host_environment()) {
-                    Ok(None) => {}
-                    Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
-                    Err(why) => human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
-                }
-                if !self.names.is_empty() {
-                    plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));
-                }
-                Kernel::builder(plane)
-            }
+            PlaneName::Own => Kernel::builder(self.own_plane()?),
             PlaneName::Host => Kernel::builder(plane_choice::host_plane()?),
             PlaneName::Process(path) => Kernel::builder(plane_choice::process(&path, &[])?),
         })
+    }
+
+    /// This machine's own sandbox, as other programs of the host go to the network, where a policy lets a run go there at all.
+    fn own_plane(self) -> Result<OwnPlane, Failure> {
+        let mut plane = plane_choice::own_plane()?;
+        #[cfg(target_os = "linux")]
+        if self.ahead {
+            plane = plane.ahead();
+        }
+        match Upstream::of_environment(&compose::host_environment()) {
+            Ok(None) => {}
+            Ok(Some(upstream)) => plane = plane.reach_hosts_through(upstream),
+            Err(why) => human::warn(&format!("HTTPS_PROXY is passed over: {why}")),
+        }
+        if !self.names.is_empty() {
+            plane = plane.resolve_names_by(Arc::new(FixedNames::new(self.names, SystemResolver::default())));
+        }
+        Ok(plane)
     }
 }

@@ -13,6 +13,11 @@ mod failure;
 mod fixed_name;
 mod guest_text;
 mod job_files;
+#[cfg(target_os = "linux")]
+mod kept_changes;
+#[cfg(not(target_os = "linux"))]
+#[path = "kept_changes_elsewhere.rs"]
+mod kept_changes;
 mod kernel_parts;
 mod plane_choice;
 mod policy_file;
@@ -25,6 +30,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    cofferdam_plane_kit::keeper_program::serve_if_asked();
     // Inside a sandbox this same program does what actions on files and over HTTP ask for.
     if cofferdam_action_worker::is_asked(std::env::args_os()) {
         return ExitCode::from(u8::from(cofferdam_action_worker::serve() != 0));

@@ -8,7 +8,6 @@ use cofferdam_bridge::execution::ExecutionBridge;
 use cofferdam_exec_plane::{HostPlane, danger};
 use cofferdam_kernel::Kernel;
 use cofferdam_kernel::policy::Policy;
-use cofferdam_sandbox_linux::LinuxPlane;
 use cofferdam_wire_plane::{PlaneCommand, WirePlane};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +16,22 @@ use std::sync::Arc;
 /// that a policy which requires isolation may do without: the host plane refuses those.
 pub(crate) fn plane(plane: &PlaneName) -> Result<Option<Arc<dyn ExecutionBridge<Error = BridgeError>>>, Failure> {
     Ok(match plane {
-        PlaneName::Linux => Some(Arc::new(LinuxPlane::new()?)),
+        PlaneName::Own => Some(Arc::new(own_plane()?)),
         PlaneName::Host => Some(Arc::new(HostPlane::new(danger::i_know_programs_run_unisolated())?)),
         PlaneName::Process(_) => None,
     })
+}
+
+/// This machine's own sandbox.
+#[cfg(target_os = "linux")]
+pub(crate) type OwnPlane = cofferdam_sandbox_linux::LinuxPlane;
+/// This machine's own sandbox.
+#[cfg(not(target_os = "linux"))]
+pub(crate) type OwnPlane = cofferdam_sandbox_macos::MacosPlane;
+
+/// Makes it.
+pub(crate) fn own_plane() -> Result<OwnPlane, Failure> {
+    Ok(OwnPlane::new()?)
 }
 
 /// Nobody comes here but by an option, which is the user's own word on this very run.
@@ -47,8 +58,7 @@ pub(crate) fn process(path: &Path, arguments: &[String]) -> Result<WirePlane, Fa
 
 /// Whether `plane`, which `kernel` was made with, has no isolation to offer at all.
 pub(crate) fn isolates_nothing(kernel: &Kernel, plane: &PlaneName) -> bool {
-    *plane != PlaneName::Linux
-        && kernel.descriptors().iter().all(|own| own.tiers.iter().all(|tier| *tier == Tier::None))
+    *plane != PlaneName::Own && kernel.descriptors().iter().all(|own| own.tiers.iter().all(|tier| *tier == Tier::None))
 }
 
 /// The policy as it is used on `plane`: where the user has named a plane's program that has no isolation to offer, none is required.

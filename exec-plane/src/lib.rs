@@ -18,14 +18,8 @@
 #![forbid(unsafe_code)]
 
 pub mod danger;
-mod execution;
-mod limit_watch;
 mod plane;
 mod preflight;
-mod program;
-mod resource_limits;
-mod running;
-mod supervise;
 mod user_tasks;
 
 pub use plane::HostPlane;

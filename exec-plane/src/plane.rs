@@ -1,12 +1,8 @@
 //! The plane itself: contexts, executions, and the way from a request to a program under supervision.
 
 use crate::danger::{HostAccess, Policies};
-use crate::execution::Shared;
-use crate::limit_watch::LimitWatch;
-use crate::running::{Place, Running};
-use crate::supervise::Supervision;
+use crate::preflight;
 use crate::user_tasks::UserTasks;
-use crate::{preflight, program, resource_limits};
 use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
@@ -20,27 +16,17 @@ use cofferdam_bridge::ids::{ContextId, VmId};
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::rehearsal::Rehearsal;
-use cofferdam_plane_kit::deadline::Deadline;
 use cofferdam_plane_kit::environment::Environment;
-use cofferdam_plane_kit::keeper::{Keeper, ProgramPlan};
-use cofferdam_plane_kit::output_wait::OutputWait;
+use cofferdam_plane_kit::held_program::HOLDS_PROGRAMS;
+use cofferdam_plane_kit::keeper::ProgramPlan;
+use cofferdam_plane_kit::kept_run::{KeptRuns, KeptStart, no_resources, program, resource_limits};
 use cofferdam_plane_kit::process_tree::ProcessTree;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use cofferdam_plane_kit::task_groups::{TaskGroup, TaskGroups};
-use cofferdam_plane_kit::wakeup::Wakeup;
 use std::collections::HashMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// A supervisor's thread needs little: it waits, reads into the heap, and sums up.
-const SUPERVISOR_STACK: usize = 256 * 1024;
-
-/// How long a plane that is dropped waits until nothing is left of what it started.
-const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// Runs programs as plain processes of the host, without isolation.
 ///
@@ -48,15 +34,12 @@ const LAST_LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct HostPlane {
     policies: Policies,
-    keeper: Arc<Keeper>,
-    /// Whether a keeper is held ready for the next run.
-    prepares: bool,
+    runs: KeptRuns,
     /// Cgroups for runs whose processes are limited.
     groups: TaskGroups,
     /// The user's tasks, which a resource limit counts where there are no cgroups.
     user_tasks: UserTasks,
     contexts: Mutex<HashMap<ContextId, Arc<Context>>>,
-    running: Arc<Running>,
     next_context: AtomicU64,
 }
 
@@ -74,12 +57,10 @@ impl HostPlane {
     pub fn new(access: HostAccess) -> Result<Self, BridgeError> {
         Ok(Self {
             policies: access.policies,
-            keeper: Arc::new(Keeper::new()?),
-            prepares: false,
+            runs: KeptRuns::new()?,
             groups: TaskGroups::default(),
             user_tasks: UserTasks::default(),
             contexts: Mutex::default(),
-            running: Arc::default(),
             next_context: AtomicU64::new(1),
         })
     }
@@ -92,8 +73,7 @@ impl HostPlane {
     /// host's at the start is not used. The keeper that waits ends with the plane, or with the host.
     #[must_use]
     pub fn prepared(mut self) -> Self {
-        self.keeper.prepare();
-        self.prepares = true;
+        self.runs.prepare();
         self
     }
 
@@ -119,46 +99,26 @@ impl HostPlane {
         request: StartExecutionRequest,
         sink: Arc<dyn ExecutionEventSink>,
     ) -> Result<StartedExecution, BridgeError> {
-        let StartExecutionRequest { vm_id, execution_id, streams, output_wait_ms, .. } = request.clone();
+        let execution = ExecutionRef::new(request.vm_id.clone(), request.execution_id.clone());
+        let (streams, output_wait_ms) = (request.streams, request.output_wait_ms);
         let group = profile.limits.processes.and_then(|most| self.groups.take(most));
         let entrance = group.as_ref().map(TaskGroup::entrance).transpose().map_err(|error| no_resources(&error))?;
         let others = if group.is_none() && profile.limits.processes.is_some() { self.user_tasks.count() } else { None };
         let tasks_by = group.as_ref().map_or(preflight::BY_LOOKING, TaskGroup::label);
         let mut plan = plan(profile, request, others)?;
         plan.task_group = entrance;
-        let wakeup = Wakeup::new().map_err(|error| no_resources(&error))?;
-        let ends = StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?;
-        let started = Instant::now();
-        let kept = self.keeper.start(&plan, ends.guest())?;
-        let (input, outputs) = ends.into_ours();
-        let control = kept.control().map_err(|error| no_resources(&error))?;
-        let tree = ProcessTree::beneath(kept.keeper_id(), 1);
-        let shared = Arc::new(Shared::new(control, input, tree.clone()));
-        let process_id = kept.program_id();
-        let limits = LimitWatch::new(profile.limits.clone(), tree, started, group, others.is_some());
-        self.running.add(execution_id.clone(), vm_id, shared.clone());
-        let supervision = Supervision {
-            kept,
-            outputs,
-            sink,
-            shared: shared.clone(),
-            deadline: Deadline::new(started, profile.limits.wall_ms),
-            output_wait: OutputWait::new(output_wait_ms),
-            limits,
+        let start = KeptStart {
+            execution,
+            plan,
+            streams: StandardStreams::open(streams, &profile.limits).map_err(|error| no_resources(&error))?,
+            limits: profile.limits.clone(),
+            output_wait_ms,
             enforcement: preflight::enforcement(profile, tasks_by),
-            started,
-            wakeup,
-            next: self.prepares.then(|| self.keeper.clone()),
-            place: Place { running: self.running.clone(), id: execution_id.clone() },
+            group,
+            bound: others.is_some(),
+            finish: Box::new(|_| {}),
         };
-        let thread = thread::Builder::new().name("cofferdam-supervisor".to_owned()).stack_size(SUPERVISOR_STACK);
-        if let Err(error) = thread.spawn(move || supervision.run()) {
-            shared.kill();
-            self.running.remove(&execution_id);
-            self.running.gone();
-            return Err(no_resources(&error));
-        }
-        Ok(StartedExecution::new(Some(process_id)))
+        self.runs.start(start, sink)
     }
 }
 
@@ -169,6 +129,8 @@ impl BridgeTypes for HostPlane {
 impl ExecutionBridge for HostPlane {
     fn describe(&self) -> PlaneDescriptor {
         let mut descriptor = PlaneDescriptor::new("host", env!("CARGO_PKG_VERSION"));
+        // What the system lets nobody do is not offered.
+        let further = [(ProcessTree::TELLS_PORTS, Feature::ListeningPorts), (HOLDS_PROGRAMS, Feature::HeldPrograms)];
         descriptor.tiers = vec![Tier::None];
         descriptor.features = vec![
             Feature::Commands,
@@ -178,10 +140,9 @@ impl ExecutionBridge for HostPlane {
             Feature::InheritedStreams,
             // All that runs here has the host's.
             Feature::SharedNetwork,
-            Feature::ListeningPorts,
-            Feature::HeldPrograms,
             Feature::OutputWait,
         ];
+        descriptor.features.extend(further.into_iter().filter(|(can, _)| *can).map(|(_, feature)| feature));
         descriptor.limits = vec![
             LimitName::Wall,
             LimitName::Cpu,
@@ -227,35 +188,28 @@ impl ExecutionBridge for HostPlane {
     }
 
     fn write_stdin(&self, execution: &ExecutionRef, bytes: &[u8]) -> Result<(), BridgeError> {
-        self.running.find(execution)?.input.write(bytes)
+        self.runs.write_stdin(execution, bytes)
     }
 
     fn close_stdin(&self, execution: &ExecutionRef) -> Result<(), BridgeError> {
-        // An execution that has ended has its input closed.
-        self.running.find(execution).map_or(Ok(()), |shared| shared.input.close())
+        self.runs.close_stdin(execution)
     }
 
     fn kill_execution(&self, execution: &ExecutionRef, signal: ExecutionSignal) -> Result<(), BridgeError> {
-        self.running.find(execution).map_or(Ok(()), |shared| shared.deliver(signal))
+        self.runs.signal(execution, signal)
     }
 
     fn resize_terminal(&self, execution: &ExecutionRef, size: TerminalSize) -> Result<(), BridgeError> {
-        self.running.find(execution)?.input.resize(size)
+        self.runs.resize_terminal(execution, size)
     }
 
     fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
-        Ok(self.running.find(execution)?.tree.is_listening(port))
+        self.runs.is_listening(execution, port)
     }
 
     fn forget_vm(&self, vm_id: &VmId) {
         lock(&self.contexts).retain(|_, context| context.vm_id != *vm_id);
-        self.running.stop_vm(vm_id);
-    }
-}
-
-impl Drop for HostPlane {
-    fn drop(&mut self) {
-        self.running.kill_all(LAST_LOOK);
+        self.runs.stop_vm(vm_id);
     }
 }
 
@@ -293,8 +247,8 @@ fn plan(
         directory,
         terminal: matches!(request.streams, Streams::Terminal { .. }),
         limits: resource_limits::of(&profile.limits, others),
-        output_wait: request.output_wait_ms > 0,
         task_group: None,
+        output_wait: request.output_wait_ms > 0,
     })
 }
 
@@ -302,15 +256,6 @@ fn unknown_program_file() -> BridgeError {
     let message =
         "this plane does not know how the program's file is to be found; use planes and kernel of one release";
     BridgeError::new(ErrorCode::UnsupportedBackendFeature, message)
-}
-
-fn no_resources(error: &io::Error) -> BridgeError {
-    BridgeError::new(
-        ErrorCode::SpawnFailed,
-        format!("descriptors or threads for the run could not be had: {error}; the host may be at its limit"),
-    )
-    .with("errno", error.raw_os_error().unwrap_or(0))
-    .retryable()
 }
 
 /// A panicking thread leaves nothing half-done behind this lock, so a poisoned one is as good.

@@ -12,6 +12,9 @@ pub(crate) const BY_LOOKING: &str = "supervisor poll";
 /// Why nothing of this holds.
 const NOTHING: &str = "the host plane isolates nothing; run on a plane that does";
 
+/// By what the keeper finds all that a program started.
+const FOLLOWED_BY: &str = if cfg!(target_os = "linux") { "subreaper" } else { "process table" };
+
 /// What this plane does without.
 const ABSENT: [Mechanism; 6] = [
     Mechanism::UserNamespace,
@@ -77,7 +80,7 @@ pub(crate) fn enforcement(profile: &ExecutionProfile, tasks_by: &str) -> Enforce
         enforcement.mechanisms.push(report);
     }
     enforcement.mechanisms.push(MechanismReport::held(Mechanism::NoNewPrivileges));
-    let mut containment = MechanismReport::held(Mechanism::Containment).by("subreaper");
+    let mut containment = MechanismReport::held(Mechanism::Containment).by(FOLLOWED_BY);
     containment.why_not = Some(
         "a program that kills its keeper, or has a service of the machine start something, can leave that behind"
             .to_owned(),

@@ -5,21 +5,10 @@
     reason = "pidfd_send_signal(2) and wait4(2), which alone answers a child's resources, have no safe form in nix"
 )]
 
+pub use crate::resources::Resources;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-
-/// What the kernel counted for a process and all the descendants it waited for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Resources {
-    /// Microseconds in user mode.
-    pub user_us: u64,
-    /// Microseconds in the kernel.
-    pub system_us: u64,
-    /// Peak resident memory of the largest process, in bytes.
-    pub peak_bytes: u64,
-}
 
 /// A child of ours that we have not reaped.
 #[derive(Debug)]

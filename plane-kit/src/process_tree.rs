@@ -2,26 +2,12 @@
 
 use crate::proc_text;
 use crate::shared_memory::{SharedMemory, field};
+pub use crate::tree_usage::TreeUsage;
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// Sums over all that count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TreeUsage {
-    /// Processes and threads.
-    pub tasks: u64,
-    /// Resident memory that no file of a disk backs, in bytes: private, shared, and files in memory. What processes share since one
-    /// forked the other counts for each of them: see [`ProcessTree::look_within`].
-    pub memory_bytes: u64,
-    /// Processor time of living and ended processes, in milliseconds.
-    pub cpu_ms: u64,
-    /// Open descriptors of the process that has most.
-    pub most_open_files: u64,
-}
 
 /// Which processes count.
 #[derive(Clone, Debug)]
@@ -50,6 +36,9 @@ enum Part {
 }
 
 impl ProcessTree {
+    /// Whether [`is_listening`](Self::is_listening) knows.
+    pub const TELLS_PORTS: bool = true;
+
     /// The tree beneath `root`, which must not be reaped while this is used. The first `spared` generations do not count, `root` being
     /// the first: those that watch over the others.
     pub fn beneath(root: i32, spared: usize) -> Self {

@@ -7,10 +7,10 @@ use cofferdam_bridge::execution::{StreamMode, Streams};
 use cofferdam_bridge::limits::{LimitName, Limits};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
-use nix::unistd::pipe2;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+#[cfg(target_os = "linux")]
 /// Room in a pipe of ours, in bytes: a megabyte is the most that an unprivileged user may ask for by default.
 const PIPE_BYTES: i32 = 1 << 20;
 
@@ -56,6 +56,14 @@ impl StandardStreams {
         self.guest.each_ref().map(AsFd::as_fd)
     }
 
+    /// The device of the terminal that the guest has, if it has one.
+    pub fn terminal_name(&self) -> Option<String> {
+        self.guest
+            .iter()
+            .find_map(|end| nix::unistd::ttyname(end).ok())
+            .and_then(|path| path.into_os_string().into_string().ok())
+    }
+
     /// Closes our copies of the guest's ends, so that a stream ends when the guest's last copy does.
     pub fn into_ours(self) -> (GuestInput, Vec<CapturedOutput>) {
         (self.input, self.outputs)
@@ -65,8 +73,8 @@ impl StandardStreams {
 fn source(mode: StreamMode) -> io::Result<(OwnedFd, GuestInput)> {
     match mode {
         StreamMode::Piped => {
-            let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-            let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+            let (read, write) = pipe()?;
+            widen(write.as_fd());
             fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             Ok((read, GuestInput::pipe(write)))
         }
@@ -78,8 +86,8 @@ fn source(mode: StreamMode) -> io::Result<(OwnedFd, GuestInput)> {
 fn target(mode: StreamMode, name: LimitName, limit: u64, outputs: &mut Vec<CapturedOutput>) -> io::Result<OwnedFd> {
     match mode {
         StreamMode::Piped | StreamMode::Followed => {
-            let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-            let _ = fcntl(&read, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+            let (read, write) = pipe()?;
+            widen(read.as_fd());
             fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             outputs.push(CapturedOutput::new(read, name, limit));
             Ok(write)
@@ -88,6 +96,20 @@ fn target(mode: StreamMode, name: LimitName, limit: u64, outputs: &mut Vec<Captu
         StreamMode::Inherit => host_stream(io::stdout().as_fd()),
         _ => null(),
     }
+}
+
+/// A pipe that no program which the host starts meanwhile gets.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = io::pipe()?;
+    Ok((read.into(), write.into()))
+}
+
+/// Lets a pipe hold more, where the system lets its size be chosen.
+fn widen(pipe: BorrowedFd<'_>) {
+    #[cfg(target_os = "linux")]
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
 }
 
 /// A host that runs with a standard stream closed hands on nothing rather than failing.

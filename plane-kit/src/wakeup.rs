@@ -1,20 +1,19 @@
 //! How a supervisor's thread waits: in poll(2), woken by descriptors and by a [`Waker`].
 
+use crate::wake_counter::WakeCounter;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-struct Counter(EventFd);
+struct Counter(WakeCounter);
 
 impl Wake for Counter {
     fn wake(self: Arc<Self>) {
-        // A counter that is full has not been read yet, so the thread wakes anyway.
-        let _ = self.0.write(1);
+        self.0.add();
     }
 }
 
@@ -36,7 +35,7 @@ impl Wakeup {
     /// # Errors
     /// Where the kernel gives no descriptor.
     pub fn new() -> io::Result<Self> {
-        let counter = Arc::new(Counter(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?));
+        let counter = Arc::new(Counter(WakeCounter::new()?));
         let waker = Waker::from(counter.clone());
         Ok(Self { counter, waker })
     }
@@ -58,8 +57,7 @@ impl Wakeup {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        // One that nobody woke says that it would block.
-        let _ = self.counter.0.read();
+        self.counter.0.clear();
         Ok(())
     }
 }

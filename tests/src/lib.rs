@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: the command under test, throw-away folders, and a look from outside.
 
+#![cfg(target_os = "linux")]
+
 pub mod attack;
 pub mod audit;
 pub mod changes;

@@ -1,7 +1,7 @@
 //! What the continuous integration runs, and what a developer can run to know its answer beforehand.
 
 use crate::workspace::run as tool;
-use crate::{check_macos, contract, fuzz, test, tidy};
+use crate::{check_macos, contract, emulate, fuzz, test, tidy};
 
 /// Runs everything; the tests come last, since their closing line is the run's.
 pub(crate) fn run(_: &[String]) -> Result<(), String> {
@@ -14,6 +14,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     contract::check()?;
     tidy::run(&[])?;
     check_macos::run(&[])?;
+    emulate::run(&[])?;
     fuzz::run(&["--seconds".to_owned(), fuzz::SECONDS_IN_CI.to_string()])?;
     test::run(&[])
 }

@@ -5,6 +5,7 @@ mod check_macos;
 mod ci;
 mod contract;
 mod dist;
+mod emulate;
 mod fuzz;
 mod kills;
 mod meaning;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 /// Name, what it does, and the function that does it.
 type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
-const TASKS: [Task; 11] = [
+const TASKS: [Task; 12] = [
     ("test", "installs what tests need, builds once, runs every test, as root also as an unprivileged user", test::run),
     ("tidy", "checks layers, unsafe code, file lengths, comments, names, links", tidy::run),
     (
@@ -44,8 +45,13 @@ const TASKS: [Task; 11] = [
     ),
     (
         "check-macos",
-        "type-checks what runs on macOS, and the workspace for Linux on AArch64, with Debian's compiler for other targets",
+        "type-checks the workspace for macOS and for Linux on AArch64, with Debian's compiler for other targets",
         check_macos::run,
+    ),
+    (
+        "emulate",
+        "runs the raw calls of keeper and launcher for AArch64 under an emulator, where it can be had",
+        emulate::run,
     ),
     (
         "meaning",

@@ -6,8 +6,9 @@ use crate::audit_log::Recording;
 use crate::compose::{self, Places, PlaneName};
 use crate::failure::{Failure, io};
 use crate::job_files::JobFile;
+use crate::kept_changes;
 use crate::kernel_parts::KernelParts;
-use crate::report::{changes_json, human};
+use crate::report::human;
 use crate::terminal::questions::Questions;
 use crate::{escape, exit_code, policy_file};
 use clap::Args;
@@ -15,7 +16,6 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::Explain;
 use cofferdam_kernel::action::{ActionOptions, ActionResult, LONGEST_ARGUMENTS};
 use cofferdam_kernel::policy::Policy;
-use cofferdam_sandbox_linux::changes::{ChangeStore, Diff};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ pub(crate) struct Run {
     no_audit: bool,
     /// Where it runs: in the sandbox of this machine, or in a plane that is a program of its own, by its path; never without isolation unless
     /// `host`, or a plane that has none to offer, is given here.
-    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
+    #[arg(long, value_name = compose::PLANES, default_value = compose::OWN_PLANE)]
     plane: PlaneName,
 }
 
@@ -126,12 +126,7 @@ impl Run {
         let mut changes = Vec::new();
         for step in &mut result.steps {
             let Some(summary) = step.changes.take() else { continue };
-            let set = ChangeStore::of_user()?.find(&summary.id)?;
-            let diff = set.diff();
-            // Whatever came of looking at it, it goes.
-            set.discard()?;
-            let diff: Diff = diff?;
-            changes.extend(changes_json::changes(&diff));
+            changes.extend(kept_changes::changes(&kept_changes::look_and_discard(&summary.id)?));
         }
         Ok(json!({ "version": 1, "dry_run": true, "result": result, "changes": changes }))
     }

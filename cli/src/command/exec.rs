@@ -34,7 +34,7 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
     /// Where it runs; never without isolation unless `host` is given here.
-    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
+    #[arg(long, value_name = compose::PLANES, default_value = compose::OWN_PLANE)]
     plane: PlaneName,
     /// Print the JSON Schema of a request, and run nothing.
     #[arg(long)]

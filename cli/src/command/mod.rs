@@ -12,14 +12,24 @@ mod audit_query;
 mod audit_schema;
 mod audit_show;
 mod audit_verify;
+#[cfg(target_os = "linux")]
 pub(crate) mod changes;
+#[cfg(target_os = "linux")]
 mod changes_commit;
+#[cfg(target_os = "linux")]
 mod changes_discard;
+#[cfg(target_os = "linux")]
 mod changes_list;
+#[cfg(target_os = "linux")]
 mod changes_recorded;
+#[cfg(target_os = "linux")]
 mod changes_show;
 pub(crate) mod completions;
 pub(crate) mod conformance;
+#[cfg(target_os = "linux")]
+pub(crate) mod doctor;
+#[cfg(not(target_os = "linux"))]
+#[path = "doctor_macos.rs"]
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod grants;
@@ -51,6 +61,7 @@ pub(crate) fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Commands::Run(run) => run.execute(),
         Commands::Action(action) => action.execute(),
         Commands::Exec(exec) => exec.execute(),
+        #[cfg(target_os = "linux")]
         Commands::Changes(changes) => changes.execute(),
         Commands::Session(session) => session.execute(),
         Commands::Audit(audit) => audit.execute(),

@@ -79,7 +79,7 @@ pub(crate) struct Learn {
 impl Learn {
     pub(crate) fn execute(self) -> Result<u8, Failure> {
         self.refuse_to_overwrite()?;
-        let kernel = KernelParts::new(PlaneName::Linux).kernel()?;
+        let kernel = KernelParts::new(PlaneName::Own).kernel()?;
         let places = Places::find(self.workspace.as_deref())?;
         let learned = self.learn(&kernel, &places)?;
         let text = self.text(&learned);

@@ -103,7 +103,7 @@ pub(crate) struct Run {
     no_audit: bool,
     /// Where it runs: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
     /// has none to offer, is given here.
-    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
+    #[arg(long, value_name = compose::PLANES, default_value = compose::OWN_PLANE)]
     plane: PlaneName,
     /// The least isolation that will do. `landlock` lets it run where this machine refuses namespaces.
     #[arg(long, value_enum, value_name = "TIER")]
@@ -282,7 +282,7 @@ impl Run {
     /// Whether the program gets a terminal of its own, as far as that is known before there is a plane.
     fn has_own_terminal(&self) -> bool {
         let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        let given = matches!(self.plane, PlaneName::Linux | PlaneName::Host);
+        let given = matches!(self.plane, PlaneName::Own | PlaneName::Host);
         given && !self.json && (self.tty || (terminals && !self.no_tty))
     }
 

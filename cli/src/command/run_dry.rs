@@ -5,6 +5,7 @@ use crate::audit_log::Recording;
 use crate::compose;
 use crate::exit_code;
 use crate::failure::{Failure, io};
+use crate::kept_changes;
 use crate::kernel_parts::KernelParts;
 use crate::plane_choice;
 use crate::report::dry_run::{self, Ran, Tried};
@@ -15,7 +16,6 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::execution::Explain;
 use cofferdam_kernel::policy::{Access, Policy};
 use cofferdam_kernel::{DryRun, Vm};
-use cofferdam_sandbox_linux::changes::ChangeStore;
 
 impl Run {
     pub(super) fn dry_run(&self) -> Result<u8, Failure> {
@@ -67,11 +67,8 @@ impl Run {
 
     /// Looks at what the run changed, discards it, and tells both.
     fn tell_tried(&self, told: &DryRun, report: &ExecutionReport, captured: &Captured) -> Result<u8, Failure> {
-        let set = report.changes.as_ref().map(|summary| ChangeStore::of_user()?.find(&summary.id)).transpose()?;
-        let diff = set.as_ref().map(|set| set.diff()).transpose();
-        // Whatever came of looking at it, it goes.
-        set.map(|set| set.discard()).transpose()?;
-        let diff = diff?.unwrap_or_default();
+        let kept = report.changes.as_ref().map(|summary| kept_changes::look_and_discard(&summary.id)).transpose()?;
+        let diff = kept.unwrap_or_default();
         if !self.json {
             let mut shown = report.clone();
             // There is nothing left that could be shown or committed.

@@ -52,7 +52,7 @@ pub(crate) struct HostArguments {
     workspace: Option<PathBuf>,
     /// Where commands run: `linux`, `host`, or the program of a plane by its path. Never without isolation unless `host`, or a plane that
     /// has none to offer, is given here.
-    #[arg(long, value_name = "linux|host|PATH", default_value = "linux")]
+    #[arg(long, value_name = compose::PLANES, default_value = compose::OWN_PLANE)]
     plane: PlaneName,
     /// Close the session when nobody has asked anything of it for this time, such as 10m, in place of what its file says; 30m
     /// unless one of both says.

@@ -1,9 +1,8 @@
 //! What a run would come to: for people, and as the one object that `--dry-run --json` prints.
 
-use super::changes_json::{self, Changed};
 use super::json::Identity;
-use super::{changes, human};
 use crate::escape::{self, sentences, shown};
+use crate::kept_changes::{self, Changed, Diff};
 use crate::terminal::relay::Captured;
 use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::error::BridgeError;
@@ -11,7 +10,6 @@ use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::verdict::Verdict;
 use cofferdam_kernel::{Decided, DryRun};
-use cofferdam_sandbox_linux::changes::Diff;
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 
@@ -105,7 +103,7 @@ pub(crate) fn json(
             cause: &tried.report.cause,
             stdout: text(&tried.captured.stdout),
             stderr: text(&tried.captured.stderr),
-            changes: changes_json::changes(tried.diff),
+            changes: kept_changes::changes(tried.diff),
         }),
     };
     // Texts, numbers and lists always have a JSON form.
@@ -141,8 +139,8 @@ pub(crate) fn text(name: &str, told: &DryRun, tried: Option<&Tried<'_>>) -> Stri
     told.decisions.iter().for_each(|decided| text.push_str(&decision(decided)));
     text.push_str(&missing(&told.preflight));
     if let Some(tried) = tried {
-        text.push_str(&format!("\nIt would change: {}\n", counts(tried.diff)));
-        text.push_str(&changes::lines(tried.diff));
+        text.push_str(&format!("\nIt would change: {}\n", kept_changes::counts(tried.diff)));
+        text.push_str(&kept_changes::lines(tried.diff));
     }
     text
 }
@@ -150,10 +148,6 @@ pub(crate) fn text(name: &str, told: &DryRun, tried: Option<&Tried<'_>>) -> Stri
 /// What each plane that refuses the policy says.
 pub(crate) fn shortfalls(planes: &[(PlaneDescriptor, Preflight)]) -> String {
     planes.iter().map(|(plane, preflight)| format!("{}:\n{}", shown(&plane.name), missing(preflight))).collect()
-}
-
-fn counts(diff: &Diff) -> String {
-    if diff.is_empty() { "nothing".to_owned() } else { human::counts(&diff.summary("")) }
 }
 
 fn decision(decided: &Decided) -> String {

@@ -4,7 +4,6 @@ use super::place::Place;
 use super::protocol::{Answer, LONGEST_LINE, Request};
 use crate::failure::{Failure, io};
 use cofferdam_bridge::error_code::ErrorCode;
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -25,9 +24,8 @@ impl Client {
             }
             _ => io(&format!("the session `{name}` cannot be reached"), &error),
         })?;
-        let peer = getsockopt(&stream, PeerCredentials)
-            .map_err(|errno| io("the session's host cannot be known", &errno.into()))?;
-        if peer.uid() != nix::unistd::geteuid().as_raw() {
+        let peer = super::peer::user(&stream).map_err(|error| io("the session's host cannot be known", &error))?;
+        if peer != nix::unistd::geteuid().as_raw() {
             let sentence =
                 format!("the socket of the session `{name}` is served by another user; nothing was said to it");
             return Err(Failure::new(ErrorCode::SessionUnreachable, sentence));

@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod client;
 pub(crate) mod host;
 mod inheritance;
+mod peer;
 mod place;
 mod protocol;
 mod remembered;

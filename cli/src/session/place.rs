@@ -10,9 +10,12 @@ use std::str::FromStr;
 /// Longest name of a session.
 const LONGEST: usize = 64;
 
-/// O_PATH, O_DIRECTORY and O_NOFOLLOW of open(2).
-const ONLY_NAMED: i32 =
-    nix::fcntl::OFlag::O_PATH.bits() | nix::fcntl::OFlag::O_DIRECTORY.bits() | nix::fcntl::OFlag::O_NOFOLLOW.bits();
+/// O_DIRECTORY and O_NOFOLLOW of open(2), and O_PATH where there is such a flag.
+const ONLY_NAMED: i32 = nix::fcntl::OFlag::O_DIRECTORY.bits() | nix::fcntl::OFlag::O_NOFOLLOW.bits() | PATH_ALONE;
+#[cfg(target_os = "linux")]
+const PATH_ALONE: i32 = nix::fcntl::OFlag::O_PATH.bits();
+#[cfg(not(target_os = "linux"))]
+const PATH_ALONE: i32 = 0;
 
 /// The name of a session: what it is, and nothing that leads elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +114,10 @@ impl Place {
     /// The socket as it is bound and connected to: by the held directory, so that a long path does not matter (unix(7): 108 bytes).
     pub(crate) fn socket(&self) -> PathBuf {
         use std::os::fd::AsRawFd;
+        if !cfg!(target_os = "linux") {
+            // No path leads through a descriptor elsewhere. The directory is the user's alone.
+            return self.shown_socket();
+        }
         PathBuf::from(format!("/proc/self/fd/{}/{}.sock", self.held.as_raw_fd(), self.name.as_str()))
     }
 

@@ -16,6 +16,9 @@ use nix::unistd::{AccessFlags, access, read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+/// Whether programs can be held here.
+pub const HOLDS_PROGRAMS: bool = true;
+
 /// Most scripts that may be each other's interpreters, as in the kernel (`exec_binprm`).
 pub const MOST_SCRIPTS: usize = 4;
 

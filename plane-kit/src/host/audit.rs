@@ -1,15 +1,13 @@
 //! The audit log on disk: a directory of files, which any number of processes of one user append to in turn.
 
 use super::audit_directory::{AuditDirectory, number, refusal};
+use super::directory_watch::DirectoryWatch;
 use cofferdam_bridge::audit::{AuditAppender, AuditSegment, AuditStore};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::{File, TryLockError};
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +32,7 @@ pub struct HostAudit {
     turn: Mutex<()>,
     /// The file that was written to last.
     open: Mutex<Option<(u64, Arc<File>)>>,
-    watch: Mutex<Option<Inotify>>,
+    watch: Mutex<Option<DirectoryWatch>>,
 }
 
 /// A log that this process has the turn of.
@@ -80,23 +78,15 @@ impl HostAudit {
     /// Waits until something is written, or for `longest`; answers whether it was. The first call begins to look, and answers at once.
     ///
     /// # Errors
-    /// `audit_unavailable` where the system does not tell (inotify(7)).
+    /// `audit_unavailable` where the system does not tell (inotify(7), kqueue(2)).
     pub fn wait_for_change(&self, longest: Duration) -> Result<bool, BridgeError> {
-        let failed = |error: nix::Error| self.directory.failed("", "cannot be watched", &error.into());
+        let failed = |error: std::io::Error| self.directory.failed("", "cannot be watched", &error);
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(watch) = watch.as_ref() else {
-            let new = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(failed)?;
-            let what = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE_SELF;
-            new.add_watch(self.directory.path(), what).map_err(failed)?;
-            *watch = Some(new);
+            *watch = Some(DirectoryWatch::new(self.directory.path()).map_err(failed)?);
             return Ok(true);
         };
-        let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(watch.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(0) | Err(nix::Error::EINTR) => Ok(false),
-            Ok(_) => watch.read_events().map(|_| true).map_err(failed),
-            Err(error) => Err(failed(error)),
-        }
+        watch.wait(longest).map_err(failed)
     }
 
     /// The file of a segment, open for appending.

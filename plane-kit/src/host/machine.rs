@@ -61,7 +61,8 @@ impl HostMachine {
 
     fn log_bytes_free(&self) -> Option<u64> {
         let told = nix::sys::statvfs::statvfs(self.log.as_ref()?).ok()?;
-        Some(told.blocks_available().saturating_mul(told.fragment_size()))
+        // Systems differ in how wide these are.
+        u64::try_from(u128::from(told.blocks_available()) * u128::from(told.fragment_size())).ok()
     }
 }
 

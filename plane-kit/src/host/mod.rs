@@ -4,6 +4,11 @@ mod audit;
 mod audit_directory;
 mod audit_key;
 mod clock;
+#[cfg(target_os = "linux")]
+mod directory_watch;
+#[cfg(not(target_os = "linux"))]
+#[path = "apple/directory_watch.rs"]
+mod directory_watch;
 mod figures;
 mod filesystem;
 mod grants;

@@ -1,5 +1,6 @@
 //! Every end-to-end test, in one program.
 
+#![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod actions;

@@ -67,6 +67,7 @@ const TABLE: [Row; 13] = [
             "cofferdam-kernel",
             "cofferdam-plane-kit",
             "cofferdam-sandbox-linux",
+            "cofferdam-sandbox-macos",
             "cofferdam-wire-plane",
             "clap",
             "clap_complete",

@@ -1,10 +1,10 @@
 //! The limits that the operating system holds for each process by itself.
 
+use crate::keeper::ResourceLimit;
 use cofferdam_bridge::limits::Limits;
-use cofferdam_plane_kit::keeper::ResourceLimit;
 
 /// What each process is given. `others`: tasks of the user outside the run, where their number holds the limit on processes.
-pub(crate) fn of(limits: &Limits, others: Option<u64>) -> Vec<ResourceLimit> {
+pub fn of(limits: &Limits, others: Option<u64>) -> Vec<ResourceLimit> {
     // Whole seconds, rounded up: the supervisor adds up all processes and is exact, this stops one that is quicker.
     let cpu = limits.cpu_ms.map(|time| ResourceLimit::CpuSeconds(time.div_ceil(1000).max(1)));
     let files = limits.open_files.map(ResourceLimit::OpenFiles);

@@ -1,9 +1,9 @@
 //! Holds the limits of a whole tree by looking from time to time, more often the nearer a limit is.
 
+use crate::process_tree::{ProcessTree, TreeUsage, last_started};
+use crate::task_groups::TaskGroup;
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::{LimitName, Limits};
-use cofferdam_plane_kit::process_tree::{ProcessTree, TreeUsage, last_started};
-use cofferdam_plane_kit::task_groups::TaskGroup;
 use std::time::{Duration, Instant};
 
 /// Shortest and longest time between two looks.

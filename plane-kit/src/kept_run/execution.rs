@@ -1,11 +1,11 @@
 //! What host threads and the supervisor share of one execution.
 
+use crate::guest_input::GuestInput;
+use crate::keeper::{GRACE, KeptControl};
+use crate::process_tree::ProcessTree;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionSignal;
-use cofferdam_plane_kit::guest_input::GuestInput;
-use cofferdam_plane_kit::keeper::{GRACE, KeptControl};
-use cofferdam_plane_kit::process_tree::ProcessTree;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The handles of one execution. Every operation is safe after its end and then does nothing.

@@ -3,9 +3,16 @@
 //! One thread for each execution, which waits in poll(2). It never blocks on the kernel's queue while the program runs: a
 //! reader that is slow holds up its own program and nothing else, and limits still act.
 
-use crate::execution::{Shared, Wish};
-use crate::limit_watch::LimitWatch;
-use crate::running::Place;
+use crate::captured_output::{CapturedOutput, Moved};
+use crate::deadline::Deadline;
+use crate::exit_status::cause_of;
+use crate::keeper::{Keeper, Kept, Told};
+use crate::kept_run::execution::{Shared, Wish};
+use crate::kept_run::limit_watch::LimitWatch;
+use crate::kept_run::running::Place;
+use crate::output_wait::OutputWait;
+use crate::process::Resources;
+use crate::wakeup::Wakeup;
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -13,13 +20,6 @@ use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink, ExecutionRepor
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::usage::Usage;
-use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
-use cofferdam_plane_kit::deadline::Deadline;
-use cofferdam_plane_kit::exit_status::cause_of;
-use cofferdam_plane_kit::keeper::{Keeper, Kept, Told};
-use cofferdam_plane_kit::output_wait::OutputWait;
-use cofferdam_plane_kit::process::Resources;
-use cofferdam_plane_kit::wakeup::Wakeup;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +36,8 @@ pub(crate) struct Supervision {
     pub(crate) enforcement: Enforcement,
     pub(crate) started: Instant,
     pub(crate) wakeup: Wakeup,
+    /// Called when nothing is left, before that is told.
+    pub(crate) finish: super::Finish,
     /// Left when nothing runs any more, before that is told.
     pub(crate) place: Place,
     /// What is to hold a keeper ready for the next run.
@@ -58,7 +60,7 @@ impl Supervision {
             )
             .with("io_error", error.kind().to_string()),
         });
-        let Self { kept, sink, shared, outputs, limits, enforcement, started, place, next, .. } = self;
+        let Self { kept, sink, shared, outputs, limits, enforcement, started, finish, place, next, .. } = self;
         // A keeper that told the end has nothing left and told what was used, so nobody waits for its own end but this thread.
         let (resources, kept) = match kept.used() {
             Some(used) => (used, Some(kept)),
@@ -69,7 +71,8 @@ impl Supervision {
         };
         shared.input.end();
         let usage = usage(&outputs, &limits, resources, started);
-        let report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
+        let mut report = ExecutionReport::new(limits.classify(cause), usage, enforcement);
+        finish(&mut report);
         place.running.remove(&place.id);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
         drop(sink);

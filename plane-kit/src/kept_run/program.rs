@@ -1,17 +1,17 @@
 //! Finds the program that a request names, and asks the policy about it.
 
+use crate::held_program::HeldProgram;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::profile::CommandProfile;
 use cofferdam_bridge::verdict::Denial;
-use cofferdam_plane_kit::held_program::HeldProgram;
 use nix::unistd::{AccessFlags, access};
 use std::path::{Path, PathBuf};
 
 /// The absolute path under which the program is executed.
 ///
 /// Policy is asked before existence, so that no answer tells whether a file lies where no rule leads.
-pub(crate) fn find(
+pub fn find(
     program: &str,
     search_path: &str,
     directory: &Path,
@@ -43,7 +43,7 @@ pub(crate) fn find(
 }
 
 /// The program opened and checked, with the interpreters that it names. `program` is its path.
-pub(crate) fn hold(program: &str, directory: &Path, commands: &CommandProfile) -> Result<HeldProgram, BridgeError> {
+pub fn hold(program: &str, directory: &Path, commands: &CommandProfile) -> Result<HeldProgram, BridgeError> {
     if !program.contains('/') || program.contains('\0') {
         let message = "a program that is held is named by its path, without NUL bytes";
         return Err(BridgeError::new(ErrorCode::PathInvalid, message));

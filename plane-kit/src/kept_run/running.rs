@@ -1,6 +1,6 @@
 //! What runs on a plane, by id, and the wait until nothing does.
 
-use crate::execution::Shared;
+use crate::kept_run::execution::Shared;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionRef;

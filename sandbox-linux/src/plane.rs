@@ -1,5 +1,6 @@
 //! The plane itself: contexts, executions, and the way from a request to a sandbox under supervision.
 
+mod offered;
 mod options;
 
 use crate::broker::{Broker, Judge, OwnPlaces, Surroundings};
@@ -25,7 +26,7 @@ use crate::supervise::Supervision;
 use crate::terminal_streams::{ends, separate};
 use crate::tree_usage::TreeProbe;
 use crate::underway::Underway;
-use cofferdam_bridge::descriptor::{Feature, PlaneDescriptor, Preflight};
+use cofferdam_bridge::descriptor::{PlaneDescriptor, Preflight};
 use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -43,6 +44,7 @@ use cofferdam_plane_kit::captured_output::CapturedOutput;
 use cofferdam_plane_kit::guest_input::GuestInput;
 use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
+use offered::offered;
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -316,39 +318,7 @@ impl BridgeTypes for LinuxPlane {
 
 impl ExecutionBridge for LinuxPlane {
     fn describe(&self) -> PlaneDescriptor {
-        let mut descriptor = PlaneDescriptor::new("linux_native", env!("CARGO_PKG_VERSION"));
-        descriptor.tiers = vec![Tier::Landlock, Tier::Full];
-        descriptor.features = vec![
-            Feature::Commands,
-            Feature::Stdin,
-            Feature::Signals,
-            Feature::Terminal,
-            Feature::InheritedStreams,
-            Feature::FilesystemRules,
-            Feature::NetworkDeny,
-            Feature::NetworkAllowlist,
-            Feature::CommandRules,
-            Feature::CallProfiles,
-            Feature::Prompts,
-            Feature::OverlayChanges,
-            Feature::SharedNetwork,
-            Feature::ListeningPorts,
-            Feature::PublishedPorts,
-            Feature::HttpRules,
-            Feature::HeldPrograms,
-            Feature::OutputWait,
-        ];
-        descriptor.limits = vec![
-            LimitName::Wall,
-            LimitName::Cpu,
-            LimitName::Memory,
-            LimitName::Processes,
-            LimitName::OpenFiles,
-            LimitName::Disk,
-            LimitName::Stdout,
-            LimitName::Stderr,
-        ];
-        descriptor
+        offered()
     }
 
     fn preflight(&self, profile: &ExecutionProfile) -> Preflight {

@@ -273,5 +273,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 // On a Mac a test's program offers itself as no keeper; there `scripts/verify-macos-plane.sh` runs programs on the plane itself.
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

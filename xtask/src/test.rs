@@ -57,7 +57,8 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
 }
 
 fn run_all(log: &std::path::Path) -> Result<Tally, String> {
-    tool("cargo", &["build", "--quiet", "--package", "cofferdam-cli", "--all-features"])?;
+    // The selection of the tests, so that both are built of the same libraries.
+    tool("cargo", &["build", "--quiet", "--workspace", "--all-features", "--bin", "cofferdam"])?;
     let mut tally = Tally::default();
     let log = format!("COFFERDAM_SKIP_LOG={}", log.display());
     add(&mut tally, &[&log, "cargo", "test", "--workspace", "--all-features", "--no-fail-fast"])?;

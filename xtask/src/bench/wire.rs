@@ -10,8 +10,11 @@ const TURNS: usize = 9;
 /// Reads of a mebibyte are so much dearer than small calls that fewer will do.
 const SMALL_FOR_EACH_READ: usize = 50;
 
-/// What is measured, its name, and the ways in the order in which they are told, each with what it may cost at most of the bare bytes.
-const KINDS: [(&str, &str, [(&str, Option<f64>); 3]); 3] = [
+/// A way to go, and how often the cost of the bare bytes it may cost at most.
+type Way = (&'static str, Option<f64>);
+
+/// What is measured, its name, and the ways in the order in which they are told.
+const KINDS: [(&str, &str, [Way; 3]); 3] = [
     ("small", "a small call", [("json", Some(2.5)), ("cbor", Some(1.8)), ("bare", None)]),
     ("running", "a small call while a program runs", [("json", None), ("cbor", None), ("bare", None)]),
     // As much throughput as 0.6 of the bare bytes'.

@@ -62,7 +62,6 @@ mod listening;
 #[cfg(feature = "network")]
 pub mod network;
 pub mod output_wait;
-#[cfg(target_os = "linux")]
 pub mod proc_text;
 #[cfg(target_os = "linux")]
 pub mod process;

@@ -260,7 +260,11 @@ fn r5_the_processes_that_are_told_are_exactly_the_run_s_own() {
     if counted[0]["started"].is_null() {
         return skip::skipped("this plane does not count tasks here");
     }
-    assert_eq!(counted, vec![json!({ "started": 3, "left": 0 }); 3]);
+    for told in counted {
+        assert_eq!((&told["started"], &told["left"]), (&json!(3), &json!(0)), "{told}");
+        // Those that lived long enough to be seen are named, too; a neighbour among them would make them more than there were.
+        assert!(told["seen"].as_array().is_none_or(|seen| seen.len() <= 3), "{told}");
+    }
 }
 
 #[test]

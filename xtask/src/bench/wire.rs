@@ -54,9 +54,20 @@ pub(super) fn run(rounds: usize) -> Result<(), String> {
 
 /// Nanoseconds in JSON, in CBOR, and bare.
 fn once(what: &str, rounds: usize) -> Result<[f64; 3], String> {
-    let told = output(&built("release/examples/wire_cost"), &[what, &rounds.to_string()])?;
+    let (program, rounds) = (built("release/examples/wire_cost"), rounds.to_string());
+    // All on one processor. Left to itself the scheduler keeps two processes wherever they happened to begin, and on two processors that
+    // both fall asleep between calls, waking them takes ten times as long as all that is compared here.
+    let told = output("taskset", &["--cpu-list", &own_processor()?, &program, what, &rounds])?;
     let text = String::from_utf8_lossy(&told.stdout);
     let figures: Vec<f64> = text.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
     let complain = || format!("it printed `{}`: {}", text.trim(), String::from_utf8_lossy(&told.stderr));
     figures.try_into().map_err(|_| complain())
+}
+
+/// The first processor that this process may use.
+fn own_processor() -> Result<String, String> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| format!("/proc/self/status: {error}"))?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default().trim();
+    let first: String = list.chars().take_while(char::is_ascii_digit).collect();
+    if first.is_empty() { Err("no processor is named in /proc/self/status".to_owned()) } else { Ok(first) }
 }

@@ -148,8 +148,37 @@ fn clear_up(parent: &Path) {
         let host =
             name.to_str().and_then(|name| name.strip_prefix("cofferdam-")?.split('-').next()?.parse::<u32>().ok());
         if host.is_some_and(|host| !Path::new("/proc").join(host.to_string()).exists()) {
-            // One that somebody else is clearing up is gone, or will be.
-            let _ = fs::remove_dir(entry.path());
+            remove_empty(&entry.path());
         }
+    }
+}
+
+/// Removes a group and what is beneath it, which its programs may have made. One that somebody else is clearing up is gone, or will be.
+fn remove_empty(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_a_host_that_is_gone_are_removed_with_what_is_beneath_and_others_stay() {
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let parent = std::env::temp_dir().join(format!("cofferdam-groups-{}", std::process::id()));
+        let (old, own) = (format!("cofferdam-{}-2", gone.id()), format!("cofferdam-{}-1", std::process::id()));
+        for group in [format!("{old}/1/deeper"), own.clone(), "of-others/1".to_owned()] {
+            fs::create_dir_all(parent.join(group)).unwrap();
+        }
+        clear_up(&parent);
+        let left: Vec<bool> = [&old, &own, "of-others/1"].map(|group| parent.join(group).exists()).to_vec();
+        fs::remove_dir_all(&parent).unwrap();
+        assert_eq!(left, [false, true, true]);
     }
 }

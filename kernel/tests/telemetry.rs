@@ -22,7 +22,7 @@ use cofferdam_kernel::policy::{NoFiles, Policy};
 use cofferdam_kernel::{Kernel, Vm, VmSpec, instruments};
 use serde_json::json;
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Metadata, Subscriber};
@@ -144,8 +144,13 @@ fn vm(metrics: &MemoryMetrics) -> Vm {
     Kernel::builder(Plane).id(KernelId::new("k")).metrics(metrics.clone()).build().unwrap().create_vm(spec).unwrap()
 }
 
+/// Whose turn it is. `tracing` remembers for each place that tells whether anybody listens, and a place that two threads reach for the
+/// first time, one of them without a listener, may be remembered as unheard.
+static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn every_start_end_verdict_limit_and_action_is_told_by_its_name_and_no_secret_is() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let listener = Listener::default();
     let (told, metrics) = (listener.0.clone(), MemoryMetrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -243,8 +248,13 @@ impl TraceSource for Traced {
     }
 }
 
-#[tokio::test]
-async fn r5_records_name_a_kernel_of_their_own_and_the_trace_and_the_log_s_time_is_told() {
+#[test]
+fn r5_records_name_a_kernel_of_their_own_and_the_trace_and_the_log_s_time_is_told() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(records());
+}
+
+async fn records() {
     let (store, metrics) = (MemoryAudit::new(), MemoryMetrics::new());
     for id in ["k1", "k2"] {
         let recorder = Recorder::open(store.clone(), ManualClock::default(), AuditSettings::new());

@@ -256,12 +256,12 @@ fn ends(suite: &mut Suite, stage: &Stage) {
         Ok(())
     });
     suite.check(GROUP, "nothing_outlives", "what a program left in the background is ended with it", || {
-        let line = "(while :; do echo beat >> beats; sleep 0.05; done) >/dev/null 2>&1 & sleep 0.3";
+        let line = "(while :; do echo beat >> beats; sleep 0.05; done) >/dev/null 2>&1 & until test -s beats; do sleep 0.05; done";
         stage.shell(line)?.exited(0)?;
         still(stage, "beats")
     });
     suite.check(GROUP, "nothing_outlives_a_session", "also what made a session of its own", || {
-        let title = "setsid sh -c 'while :; do echo beat >> beats2; sleep 0.05; done' >/dev/null 2>&1 & sleep 0.3";
+        let title = "setsid sh -c 'while :; do echo beat >> beats2; sleep 0.05; done' >/dev/null 2>&1 & until test -s beats2; do sleep 0.05; done";
         let contained = stage.plane.preflight(&stage.profile()).enforcement.mechanisms;
         let held = contained
             .iter()

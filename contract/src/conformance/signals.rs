@@ -6,6 +6,7 @@ use super::stage::{LONG, Running, Stage, told};
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::execution::ExecutionSignal;
 use cofferdam_bridge::exit_cause::ExitCause;
+use std::fs;
 use std::time::{Duration, Instant};
 
 const GROUP: Group = Group::Signals;
@@ -46,7 +47,7 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
     suite.check(GROUP, "stop_and_continue", "a program stops and goes on", || {
         let run = start("echo up; while :; do echo beat >> stopping; sleep 0.02; done")?;
         run.signal(ExecutionSignal::Stop)?;
-        let size = || std::fs::metadata(stage.work().join("stopping")).map_or(0, |metadata| metadata.len());
+        let size = || fs::metadata(stage.work().join("stopping")).map_or(0, |metadata| metadata.len());
         let settled = || {
             let before = size();
             std::thread::sleep(Duration::from_millis(250));
@@ -105,7 +106,8 @@ fn kill<'a>(suite: &mut Suite, stage: &'a Stage, start: &impl Fn(&str) -> Result
     suite.check(GROUP, "kill_all", "kill ends everything that the program started", || {
         let run = start("(while :; do echo beat >> killed; sleep 0.02; done) & echo up; sleep 0.2; wait")?;
         let end = Instant::now() + LONG;
-        while !stage.work().join("killed").exists() {
+        // It is there before anything is in it.
+        while !fs::metadata(stage.work().join("killed")).is_ok_and(|metadata| metadata.len() > 0) {
             ensure!(Instant::now() < end, "it never began");
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -42,8 +42,9 @@ pub(super) fn rename(from: &Place, to: &Place, flags: RenameFlags, wanted: &dyn 
     }
     if there.is_some()
         && let Ok(replaced) = directory(to.parent.as_fd(), &to.name)
-        && !names(&replaced)?.is_empty()
+        && names(&replaced).is_ok_and(|names| !names.is_empty())
     {
+        // Saves the work; one that cannot be looked into is judged by the kernel when all is there.
         return Err(Errno::ENOTEMPTY);
     }
     let before = fstat(&to.parent)?;
@@ -164,9 +165,12 @@ fn directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     openat(parent, name, flags, Mode::empty())
 }
 
+/// The names in a directory that was opened for this, and not read yet.
 fn names(folder: &OwnedFd) -> Result<Vec<CString>, Errno> {
     let mut names = Vec::new();
-    for entry in nix::dir::Dir::from_fd(directory(folder.as_fd(), c".")?)?.iter() {
+    // Not opened anew by `.`, which asks for the right to search it: rename(2) does not.
+    let same = folder.try_clone().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
+    for entry in nix::dir::Dir::from_fd(same)?.iter() {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
             names.push(entry.file_name().to_owned());

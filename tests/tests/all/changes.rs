@@ -294,6 +294,19 @@ fn a_rename_is_told_where_it_is_certain_and_never_guessed() {
 }
 
 #[test]
+fn a_folder_takes_the_place_of_an_empty_one_whatever_the_rights_of_that_are() {
+    for mode in ["644", "311", "000"] {
+        let apart = Apart::new();
+        let line = "mkdir b c && echo x > b/x";
+        assert_fine(&Command::new("sh").args(["-c", line]).current_dir(apart.workspace.path()).output().unwrap());
+        assert_fine(&apart.shell(&format!("chmod {mode} c && mv -T b c")));
+        assert_fine(&apart.changes(&["commit"]));
+        assert!(!apart.workspace.join("b").exists(), "{mode}");
+        assert_eq!(std::fs::read_to_string(apart.workspace.join("c/x")).unwrap(), "x\n", "{mode}");
+    }
+}
+
+#[test]
 fn a_file_with_several_names_is_changed_under_the_one_that_was_used() {
     let apart = Apart::new();
     let one = apart.workspace.write("one", "old");

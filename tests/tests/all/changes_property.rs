@@ -5,7 +5,7 @@ use cofferdam_tests::command::{run, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -114,8 +114,11 @@ fn what_is_committed_is_what_would_have_been_done_at_once() {
     if skip::program("python3").is_none() {
         return;
     }
-    let cases = std::env::var("COFFERDAM_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    // The same few cases at each run of the suite, since one takes a third of a second; others, and as many as wanted, when asked.
+    let asked = std::env::var("COFFERDAM_CASES").ok().and_then(|cases| cases.parse().ok());
+    let rng_seed = if asked.is_some() { RngSeed::Random } else { RngSeed::Fixed(1) };
+    let cases = asked.unwrap_or(24);
+    let config = Config { cases, rng_seed, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let tree_of = proptest::collection::vec(entry(), 0..14).prop_map(Value::from);
     let steps_of = proptest::collection::vec(step(), 1..25).prop_map(Value::from);
     let outcome = TestRunner::new(config).run(&(tree_of, steps_of), |(entries, steps)| {

@@ -41,7 +41,7 @@ pub enum Feature {
     OverlayChanges,
     /// Holds a profile of system calls (`CallProfile`).
     CallProfiles,
-    /// Asks about files while a program runs ([`ExecutionEventSink::ask`](crate::event::ExecutionEventSink::ask)).
+    /// Asks about files and connections while a program runs ([`ExecutionEventSink::ask`](crate::event::ExecutionEventSink::ask)).
     Prompts,
     /// Lets the executions of one context share a network of their own (`NetworkScope`).
     SharedNetwork,

@@ -293,6 +293,15 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that can, such as linux_native, or take prompt.filesystem out of the policy: what it names is refused then unless another rule allows it";
         Shortfall::blocking(None, message, Some(fix.to_owned()))
     });
+    // Nothing passes unasked, and of actions the kernel asks by itself; so this is told, and no reason to run nothing.
+    let unasked = descriptor.has(Feature::NetworkAllowlist) && !descriptor.has(Feature::Prompts);
+    let asks_hosts = (!profile.prompts.network.is_empty() && unasked).then(|| {
+        let message = "this plane cannot ask about connections while a program runs: what prompt.network names is refused to programs, and asked about for actions alone";
+        let fix = "run on a plane that can, such as linux_native";
+        let mut shortfall = Shortfall::blocking(None, message, Some(fix.to_owned()));
+        shortfall.blocking = false;
+        shortfall
+    });
     let calls = profile.commands.calls;
     let calls = (calls != CallProfile::Usual && !descriptor.has(Feature::CallProfiles)).then(|| {
         let message = format!("this plane holds no profile of system calls (commands.calls = \"{}\")", calls.name());
@@ -304,7 +313,7 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that does, such as linux_native, or take network.http out of the policy";
         Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
     });
-    [asks, calls, http, publishing(profile, descriptor)].into_iter().flatten().collect()
+    [asks, asks_hosts, calls, http, publishing(profile, descriptor)].into_iter().flatten().collect()
 }
 
 /// Ports of a run lie on the host's loopback by themselves only where the network is the host's, or nothing is isolated.

@@ -48,6 +48,20 @@ fn p3_preflight_lists_what_is_missing_and_what_mends_it_and_neither_fails_nor_st
 }
 
 #[test]
+fn p3_a_plane_that_carries_connections_and_cannot_ask_programs_is_told_of_beforehand() {
+    let lines = "[prompt]\nnetwork = [\"a.example:443\"]\n";
+    let told = |features: &[Feature]| {
+        let kernel = Kernel::builder(plane().with(features)).build().unwrap();
+        let preflight = kernel.preflight(&spec(lines)).unwrap().remove(0).1;
+        assert!(preflight.accepted());
+        preflight.shortfalls.into_iter().map(|shortfall| shortfall.message).collect::<Vec<_>>()
+    };
+    let missing = told(&[Feature::NetworkAllowlist]);
+    assert!(matches!(missing.as_slice(), [one] if one.contains("ask about connections")), "{missing:?}");
+    assert!(told(&[Feature::NetworkAllowlist, Feature::Prompts]).is_empty());
+}
+
+#[test]
 fn p3_what_is_missing_is_told_with_the_command_that_mends_it_where_a_machine_offers_less_isolation() {
     let kernel = Kernel::builder(plane().with_tier(Tier::Landlock)).build().unwrap();
     let told = kernel.preflight(&spec("")).unwrap().remove(0).1;

@@ -329,10 +329,10 @@ impl ExecutionBridge for LinuxPlane {
         let prepared = self.prepared.take(&request.profile)?;
         let explains = request.explain == Explain::Everything && self.offer.broker;
         let tier = self.tier(&request.profile);
-        if tier < request.profile.isolation.require {
-            // Who asks without a preflight is told the same.
-            let message = "this machine gives less isolation than the profile requires; `cofferdam doctor` tells why, and what mends it";
-            return Err(BridgeError::new(ErrorCode::SandboxBackendUnavailable, message));
+        // Who asks without a preflight is told the same.
+        let answer = self.offer.preflight(&request.profile, &Ok(prepared.needs(&request.profile)), tier);
+        if let Some(missing) = answer.shortfalls.into_iter().find(|one| one.blocking) {
+            return Err(BridgeError::new(ErrorCode::SandboxBackendUnavailable, missing.message));
         }
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {

@@ -47,6 +47,15 @@ impl Prepared {
         let (brokered, only_by_mounts) = (Brokered::of(&view), landlock::beyond(&view));
         Ok(Self { view, brokered, only_by_mounts })
     }
+
+    /// What must be there for it to be held.
+    pub(crate) fn needs(&self, profile: &ExecutionProfile) -> Needs {
+        Needs {
+            brokered: self.brokered,
+            only_by_mounts: self.only_by_mounts.clone(),
+            not_apart: self.view.beyond_an_overlay(profile.filesystem.workspace.as_deref()),
+        }
+    }
 }
 
 /// The profile that was prepared last.
@@ -57,11 +66,7 @@ impl LastPrepared {
     /// Prepares `profile` and keeps a copy.
     pub(crate) fn prepare(&self, profile: &ExecutionProfile) -> Result<Needs, BridgeError> {
         let prepared = Prepared::new(profile)?;
-        let needs = Needs {
-            brokered: prepared.brokered,
-            only_by_mounts: prepared.only_by_mounts.clone(),
-            not_apart: prepared.view.beyond_an_overlay(profile.filesystem.workspace.as_deref()),
-        };
+        let needs = prepared.needs(profile);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), profile.clone(), prepared));
         Ok(needs)
     }

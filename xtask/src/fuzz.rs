@@ -31,8 +31,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return Err(format!("there is no target `{name}`; there are {}; each takes [--seconds N]", all.join(", ")));
     }
     let folder = build()?;
-    for target in all.iter().filter(|target| name.is_none_or(|name| name == *target)) {
-        fuzz(&folder, target, seconds)?;
+    let wanted: Vec<_> = all.iter().filter(|target| name.is_none_or(|name| name == *target)).collect();
+    // Each takes one processor.
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    for together in wanted.chunks(at_once) {
+        std::thread::scope(|scope| {
+            let started: Vec<_> =
+                together.iter().map(|target| scope.spawn(|| fuzz(&folder, target, seconds))).collect();
+            let outcomes =
+                started.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("a thread ended".to_owned())));
+            outcomes.fold(Ok(()), Result::and)
+        })?;
     }
     Ok(())
 }

@@ -91,14 +91,15 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
     let isolates = stage.profile().isolation.require > Tier::None && stage.has(Feature::FilesystemRules);
     let unnamed = "what no rule names can be neither seen nor changed";
     let ruled = "what a rule refuses or protects inside a folder stays so";
-    let lines = READING.into_iter().chain(WRITING).map(|line| (line, unnamed, attempt as fn(&Stage, &str) -> Found));
-    for ((name, line), title, tried) in lines.chain(RULES.map(|line| (line, ruled, inside as _))) {
-        if !isolates {
-            let why = "the plane does not claim `filesystem_rules`, or this machine gives no tier for it";
-            suite.skip(GROUP, name, title, why);
-            continue;
+    let unclaimed = (!isolates)
+        .then(|| "the plane does not claim `filesystem_rules`, or this machine gives no tier for it".to_owned());
+    let unheld = unclaimed.clone().or_else(|| refused_rules(stage));
+    let outside = READING.into_iter().chain(WRITING).map(|line| (line, unnamed, attempt as fn(&Stage, &str) -> Found));
+    for ((name, line), title, tried) in outside.chain(RULES.map(|line| (line, ruled, inside as _))) {
+        match if title == ruled { &unheld } else { &unclaimed } {
+            Some(why) => suite.skip(GROUP, name, title, why),
+            None => suite.check(GROUP, name, title, || tried(stage, line)),
         }
-        suite.check(GROUP, name, title, || tried(stage, line));
     }
     control(suite, stage);
     network(suite, stage);
@@ -120,20 +121,32 @@ fn attempt(stage: &Stage, line: &str) -> Found {
     Ok(())
 }
 
+/// A profile with rules inside the folder that may be changed.
+fn with_rules(stage: &Stage) -> ExecutionProfile {
+    let mut profile = stage.profile();
+    for (effect, folder) in [(PathEffect::Deny, "denied"), (PathEffect::Protect, "kept")] {
+        let pattern = PathPattern::Literal(stage.work().join(folder).to_string_lossy().into_owned());
+        let rule = RuleRef::new("conformance kit", None, folder);
+        profile.filesystem.rules.push(PathRule::new(effect, pattern, rule));
+    }
+    profile
+}
+
+/// Why the plane refuses such rules on this machine, if it does: then nothing runs under them, and nothing can be tried.
+fn refused_rules(stage: &Stage) -> Option<String> {
+    let answer = stage.plane.preflight(&with_rules(stage));
+    let why = answer.shortfalls.iter().find(|shortfall| shortfall.blocking)?;
+    Some(format!("its preflight refuses such rules here: {}", why.message))
+}
+
 fn inside(stage: &Stage, line: &str) -> Found {
     let work = stage.work();
     for (folder, file) in [("denied", "canary"), ("kept", "config")] {
         fs::create_dir_all(work.join(folder)).map_err(|error| error.to_string())?;
         fs::write(work.join(folder).join(file), format!("echo {CANARY}\n")).map_err(|error| error.to_string())?;
     }
-    let mut profile = stage.profile();
-    for (effect, folder) in [(PathEffect::Deny, "denied"), (PathEffect::Protect, "kept")] {
-        let pattern = PathPattern::Literal(work.join(folder).to_string_lossy().into_owned());
-        let rule = RuleRef::new("conformance kit", None, folder);
-        profile.filesystem.rules.push(PathRule::new(effect, pattern, rule));
-    }
     let before = (picture(&work.join("denied")), picture(&work.join("kept")));
-    let ended = run(stage, profile, line);
+    let ended = run(stage, with_rules(stage), line);
     let after = (picture(&work.join("denied")), picture(&work.join("kept")));
     clear(&work);
     ensure!(!ended?.text().contains(CANARY), "the canary was read");

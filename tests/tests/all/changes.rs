@@ -302,7 +302,7 @@ fn a_folder_takes_the_place_of_an_empty_one_whatever_the_rights_of_that_are() {
         assert_fine(&apart.shell(&format!("chmod {mode} c && mv -T b c")));
         assert_fine(&apart.changes(&["commit"]));
         assert!(!apart.workspace.join("b").exists(), "{mode}");
-        assert_eq!(std::fs::read_to_string(apart.workspace.join("c/x")).unwrap(), "x\n", "{mode}");
+        assert_eq!(fs::read_to_string(apart.workspace.join("c/x")).unwrap(), "x\n", "{mode}");
     }
 }
 

@@ -74,7 +74,7 @@ fn sys_15_explaining_refuses_just_what_is_refused_without_it() {
 /// Threads that change a path while the call that names it is looked at.
 const RACE: &str = "
 import ctypes, os, threading, sys
-outside, rounds = sys.argv[1], 1000
+outside, rounds = sys.argv[1], 400
 sys.setswitchinterval(1e-4)
 libc = ctypes.CDLL(None, use_errno=True)
 good, bad = b'./harmless'.ljust(200, b'\\0'), outside.encode().ljust(200, b'\\0')
@@ -139,7 +139,7 @@ def flip():
         path.raw = good; path.raw = bad
 thread = threading.Thread(target=flip); thread.start()
 arguments = (ctypes.c_char_p * 2)(b'x', None)
-for _ in range(100):
+for _ in range(50):
     child = os.fork()
     if child == 0:
         flipping = threading.Thread(target=flip); flipping.start()

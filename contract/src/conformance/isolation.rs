@@ -4,10 +4,10 @@
 //! or to change the folder. It has worked when the program could print the canary, or when the folder is not as it was.
 
 use super::check::{Found, Group, Suite, ensure};
-use super::stage::{Ended, Stage};
+use super::stage::{Ended, Stage, system};
 use cofferdam_bridge::descriptor::Feature;
 use cofferdam_bridge::enforcement::Tier;
-use cofferdam_bridge::profile::{ExecutionProfile, PathEffect, PathPattern, PathRule};
+use cofferdam_bridge::profile::{CommandRule, ExecutionProfile, PathEffect, PathPattern, PathRule};
 use cofferdam_bridge::verdict::RuleRef;
 use std::collections::BTreeMap;
 use std::fs;
@@ -129,22 +129,35 @@ fn with_rules(stage: &Stage) -> ExecutionProfile {
         let rule = RuleRef::new("conformance kit", None, folder);
         profile.filesystem.rules.push(PathRule::new(effect, pattern, rule));
     }
+    // Nothing in the folder itself is executed: where there are no mounts that could not be told apart.
+    let rule = RuleRef::new("conformance kit", None, "commands.allow");
+    profile.commands.allow = system().map(|place| CommandRule::new(place, rule.clone())).collect();
     profile
+}
+
+/// Places what the rules are about.
+fn place(work: &Path) -> Found {
+    for (folder, file) in [("denied", "canary"), ("kept", "config")] {
+        fs::create_dir_all(work.join(folder)).map_err(|error| error.to_string())?;
+        fs::write(work.join(folder).join(file), format!("echo {CANARY}\n")).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Why the plane refuses such rules on this machine, if it does: then nothing runs under them, and nothing can be tried.
 fn refused_rules(stage: &Stage) -> Option<String> {
-    let answer = stage.plane.preflight(&with_rules(stage));
+    let placed = place(&stage.work());
+    let answer = placed.map(|()| stage.plane.preflight(&with_rules(stage)));
+    clear(&stage.work());
+    // Where they cannot be placed each check says so.
+    let answer = answer.ok()?;
     let why = answer.shortfalls.iter().find(|shortfall| shortfall.blocking)?;
     Some(format!("its preflight refuses such rules here: {}", why.message))
 }
 
 fn inside(stage: &Stage, line: &str) -> Found {
     let work = stage.work();
-    for (folder, file) in [("denied", "canary"), ("kept", "config")] {
-        fs::create_dir_all(work.join(folder)).map_err(|error| error.to_string())?;
-        fs::write(work.join(folder).join(file), format!("echo {CANARY}\n")).map_err(|error| error.to_string())?;
-    }
+    place(&work)?;
     let before = (picture(&work.join("denied")), picture(&work.join("kept")));
     let ended = run(stage, with_rules(stage), line);
     let after = (picture(&work.join("denied")), picture(&work.join("kept")));

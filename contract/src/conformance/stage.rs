@@ -251,10 +251,15 @@ pub(super) fn told(error: &BridgeError) -> String {
     format!("{}: {}", error.code, error.message)
 }
 
+/// Where programs find what they need here.
+pub(super) fn system() -> impl Iterator<Item = &'static str> {
+    SYSTEM.into_iter().filter(|place| Path::new(place).exists())
+}
+
 fn base_profile(work: &Path) -> ExecutionProfile {
     let mut profile = ExecutionProfile::closed("conformance");
     let rule = |text: &str| RuleRef::new("conformance kit", None, text);
-    for place in SYSTEM.into_iter().filter(|place| Path::new(place).exists()) {
+    for place in system() {
         let pattern = PathPattern::Literal(place.to_owned());
         profile.filesystem.rules.push(PathRule::new(PathEffect::Read, pattern, rule("filesystem.read")));
     }

@@ -7,6 +7,8 @@ use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use serde_json::Value;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Sends and waits for the same to come back; `to` is looked up.
 const ECHO: &str = "
@@ -134,19 +136,19 @@ fn net_02_what_no_entry_names_is_refused_at_once_told_and_does_not_arrive() {
     options.extend(["--allow-net".to_owned(), "other.test:1".to_owned()]);
     let body = format!(
         "
-attempt('another name', lambda: echo('other.test', four, wait=20))
-attempt('another address', lambda: echo('192.0.2.9', four, wait=20))
-attempt('another port', lambda: echo('quic.test', four, port={closed}, wait=20))
-attempt('another port of loopback', lambda: echo('127.0.0.1', four, port={closed}, wait=20))
+attempt('another-name', lambda: echo('other.test', four, wait=20))
+attempt('another-address', lambda: echo('192.0.2.9', four, wait=20))
+attempt('another-port', lambda: echo('quic.test', four, port={closed}, wait=20))
+attempt('another-port-of-loopback', lambda: echo('127.0.0.1', four, port={closed}, wait=20))
 def stream():
     socket.create_connection(('quic.test', port), 20).recv(1)
-attempt('a connection', stream)
+attempt('a-connection', stream)
 attempt('control', lambda: echo('quic.test', four))
 ",
         closed = other.port()
     );
     let Some(answers) = inside(&host, &options, &body) else { return };
-    for refused in ["another name", "another address", "another port", "another port of loopback", "a connection"] {
+    for refused in ["another-name", "another-address", "another-port", "another-port-of-loopback", "a-connection"] {
         answers.assert(refused, &["ECONNREFUSED"]);
     }
     answers.assert("control", &["ok"]);
@@ -171,7 +173,7 @@ def all():
     s.send(b'spoof'); s.send(b'last'); got = []
     while got[-1:] != [b'last']: got.append(s.recv(99))
     if got != [b'spoof', b'last']: raise Exception('%r' % got)
-attempt('all that came', all)
+attempt('all-that-came', all)
 ";
     let Some(answers) = inside(&host, &host.named("quic.test"), body) else { return };
     answers.assert_each(3, &["ok"]);
@@ -182,6 +184,9 @@ fn net_14_datagrams_follow_no_name_to_this_machine_or_a_private_network() {
     let host = DatagramHost::echo();
     let port = host.port();
     for address in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00:ec2::254", "64:ff9b::a9fe:a9fe"] {
+        if address.contains(':') && !host.has_v6() {
+            continue;
+        }
         // Connections may go there, so the name is answered: where it leads for datagrams is looked at when one is sent.
         let named = if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
         let options = [
@@ -213,23 +218,53 @@ def flows():
         with socket.socket(four, socket.SOCK_DGRAM) as s:
             s.settimeout(20); s.connect(to); s.send(b'%d' % number)
             if s.recv(9) != b'%d' % number: raise Exception(number)
-attempt('one after another', flows)
+attempt('one-after-another', flows)
 def at_once():
     all = [socket.socket(four, socket.SOCK_DGRAM) for _ in range(900)]
     for s in all: s.sendto(b'x', to)
-attempt('at once', at_once)
-attempt('afterwards', lambda: echo('quic.test', four))
+attempt('at-once', at_once)
+def afterwards():
+    # What came with so many others may have been lost.
+    for _ in range(20):
+        try: return echo('quic.test', four, wait=1)
+        except TimeoutError: pass
+    raise Exception('nothing came back')
+attempt('afterwards', afterwards)
 print('> open', len(os.listdir('/proc/self/fd')))
 ";
-    let Some(answers) = inside(&host, &host.named("quic.test"), body) else { return };
-    for name in ["one after another", "afterwards"] {
+    let (options, over) = (host.named("quic.test"), AtomicBool::new(false));
+    let (answers, most) = std::thread::scope(|scope| {
+        let most = scope.spawn(|| {
+            let mut most = 0;
+            while !over.load(Ordering::SeqCst) {
+                most = most.max(flows(host.port()));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            most
+        });
+        let answers = inside(&host, &options, body);
+        over.store(true, Ordering::SeqCst);
+        (answers, most.join().unwrap())
+    });
+    let Some(answers) = answers else { return };
+    assert!((1..=128).contains(&most), "{most} flows at once");
+    assert_eq!(flows(host.port()), 0, "sockets were left behind");
+    for name in ["one-after-another", "afterwards"] {
         answers.assert(name, &["ok"]);
     }
-    answers.assert("at once", &["ok", "EMFILE"]);
-    // Sockets that the host saw: one for each flow, since none is used for two.
+    answers.assert("at-once", &["ok", "EMFILE"]);
+    // A socket of the program's may get the number of one before it, whose flow is there still.
     let told = told(&answers, "quic.test");
-    assert!(told["connections"].as_u64().unwrap() >= 1001, "{told}");
+    assert!(told["connections"].as_u64().unwrap() > 800, "{told}");
     assert!(host.arrived().0 >= 1001, "{:?}", host.arrived());
+}
+
+/// Sockets of this machine that are connected to `port` of loopback (proc_net_udp: the third word is the other end).
+fn flows(port: u16) -> usize {
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let end = format!(":{port:04X}");
+    let is = |line: &&str| line.split_whitespace().nth(2).is_some_and(|other| other.ends_with(&end));
+    tables.iter().flat_map(|table| table.lines()).filter(is).count()
 }
 
 #[test]

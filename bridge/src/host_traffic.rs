@@ -20,13 +20,8 @@ pub struct HostTraffic {
     /// Bytes from the host to the program.
     pub received_bytes: u64,
     /// Whether these were datagrams of UDP: what went between one socket of the program and the host counts as one connection.
-    #[serde(default, skip_serializing_if = "is_no")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub datagrams: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the serializer hands a reference")]
-fn is_no(value: &bool) -> bool {
-    !value
 }
 
 impl HostTraffic {

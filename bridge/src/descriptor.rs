@@ -49,6 +49,8 @@ pub enum Feature {
     ListeningPorts,
     /// Reads requests of plain HTTP where rules name the host (`HttpRule`).
     HttpRules,
+    /// Carries datagrams of UDP where rules name the host (`NetworkProfile::datagrams`).
+    DatagramRules,
     /// Publishes ports of runs to the host's loopback (`PublishRule`).
     PublishedPorts,
     /// Executes the very file that it has checked, where it is asked to (`ProgramFile::Held`), and checks the interpreters of scripts.

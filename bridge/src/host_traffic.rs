@@ -19,11 +19,14 @@ pub struct HostTraffic {
     pub sent_bytes: u64,
     /// Bytes from the host to the program.
     pub received_bytes: u64,
+    /// Whether these were datagrams of UDP: what went between one socket of the program and the host counts as one connection.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub datagrams: bool,
 }
 
 impl HostTraffic {
     /// Nothing yet with `port` of `host`.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port, connections: 0, failed: 0, sent_bytes: 0, received_bytes: 0 }
+        Self { host: host.into(), port, connections: 0, failed: 0, sent_bytes: 0, received_bytes: 0, datagrams: false }
     }
 }

@@ -186,6 +186,9 @@ pub struct NetworkProfile {
     /// Which requests pass on hosts and ports that are named here, beside being allowed; all others are refused there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpRule>,
+    /// Where datagrams of UDP may go in mode `allowlist`. `allow` lets none through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub datagrams: Vec<NetworkRule>,
 }
 
 /// One rule about requests of plain HTTP.

@@ -65,6 +65,7 @@ impl Access {
             Self::Write(path) => ("filesystem.write", path.clone()),
             Self::Execute(path) => ("command.execute", path.clone()),
             Self::Connect(host, port) => ("network.connect", format!("{host}:{port}")),
+            Self::Send(host, port) => ("network.send", format!("{host}:{port}/udp")),
             Self::Environment(name) => ("environment.read", name.clone()),
         }
     }

@@ -313,7 +313,18 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that does, such as linux_native, or take network.http out of the policy";
         Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
     });
-    [asks, asks_hosts, calls, http, publishing(profile, descriptor)].into_iter().flatten().collect()
+    let more = [datagrams(profile, descriptor), publishing(profile, descriptor)];
+    [asks, asks_hosts, calls, http].into_iter().chain(more).flatten().collect()
+}
+
+/// Datagrams are carried by a plane that knows their rules alone; to another they would mean nothing, in silence.
+fn datagrams(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Option<Shortfall> {
+    (!profile.network.datagrams.is_empty() && !descriptor.has(Feature::DatagramRules)).then(|| {
+        let message = "this plane carries no datagrams by name (network.allow with udp://)";
+        let fix =
+            "run on a plane that does, such as linux_native, or take the entries with udp:// out of network.allow";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
+    })
 }
 
 /// Ports of a run lie on the host's loopback by themselves only where the network is the host's, or nothing is isolated.

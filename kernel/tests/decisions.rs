@@ -26,6 +26,10 @@ fn access(kind: &str, subject: &str) -> Access {
         "read" => Access::Read(subject.to_owned()),
         "write" => Access::Write(subject.to_owned()),
         "execute" => Access::Execute(subject.to_owned()),
+        "send" => {
+            let (host, port) = subject.rsplit_once(':').unwrap();
+            Access::Send(host.to_owned(), port.parse().unwrap())
+        }
         "connect" => {
             let (host, port) = subject.rsplit_once(':').unwrap();
             Access::Connect(host.to_owned(), port.parse().unwrap())

@@ -68,7 +68,7 @@ pub(crate) struct Context {
     /// Where its runs meet, if they do.
     pub(crate) network: Option<Arc<SharedNetwork>>,
     /// What is listened on inside, where the policy names hosts.
-    pub(crate) ports: Vec<u16>,
+    pub(crate) ports: network::Ports,
 }
 
 /// What one start has of its own.
@@ -134,7 +134,7 @@ impl Context {
             landlock: offer.landlock,
             filter: seccomp::filter(filter),
             network: None,
-            ports: Vec::new(),
+            ports: network::Ports::default(),
             watch,
             profile,
             view,

@@ -336,7 +336,7 @@ impl ExecutionBridge for LinuxPlane {
         }
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
-            let (rules, ports) = (&context.profile, context.ports.as_slice());
+            let (rules, ports) = (&context.profile, &context.ports);
             let network = SharedNetwork::new(&self.launcher, rules, ports, &self.outside)?;
             context = context.meeting_in(Arc::new(network));
         }

@@ -179,6 +179,10 @@ impl Offer {
             let message = "requests of HTTP are looked at on their way out of a network namespace (network.http), and this machine offers none";
             preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
+        if tier != Tier::Full && !profile.network.datagrams.is_empty() {
+            let message = "datagrams are caught in a network namespace (network.allow with udp://), and this machine offers none; take these entries out of network.allow";
+            preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
+        }
         if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
             let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
             preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));

@@ -8,7 +8,7 @@
 use crate::format::message;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
-use crate::network::{Bound, Network, Outside, Published, Sockets};
+use crate::network::{Bound, Network, Outside, Ports, Published, Sockets};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
@@ -39,7 +39,7 @@ impl SharedNetwork {
     pub(crate) fn new(
         launcher: &Launcher,
         profile: &ExecutionProfile,
-        ports: &[u16],
+        ports: &Ports,
         outside: &Outside,
     ) -> Result<Self, BridgeError> {
         let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod changes;
 pub mod collector;
 pub mod command;
+pub mod datagrams;
 pub mod host;
 pub mod https;
 pub mod observe;

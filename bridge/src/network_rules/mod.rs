@@ -6,7 +6,7 @@ mod index;
 pub use self::http::{HttpRules, canonical_path, is_own_name};
 use self::index::Index;
 use crate::address_class::AddressClass;
-use crate::profile::NetworkProfile;
+use crate::profile::{NetworkProfile, NetworkRule};
 use crate::verdict::RuleRef;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -37,10 +37,19 @@ pub struct NetworkRules {
 }
 
 impl NetworkRules {
-    /// Makes the rules of `profile` ready.
+    /// Makes the rules of `profile` about connections ready.
     pub fn new(profile: &NetworkProfile) -> Self {
-        let rules = profile.allow.iter().map(|rule| (rule.port_first..=rule.port_last, rule.rule.clone())).collect();
-        Self { rules, index: Index::new(profile.allow.iter().map(|rule| Host::parse(&rule.host))) }
+        Self::of(&profile.allow)
+    }
+
+    /// Makes its rules about datagrams ready.
+    pub fn datagrams(profile: &NetworkProfile) -> Self {
+        Self::of(&profile.datagrams)
+    }
+
+    fn of(rules: &[NetworkRule]) -> Self {
+        let index = Index::new(rules.iter().map(|rule| Host::parse(&rule.host)));
+        Self { rules: rules.iter().map(|rule| (rule.port_first..=rule.port_last, rule.rule.clone())).collect(), index }
     }
 
     /// The rule that lets `host` be connected to on `port`. `host`: a name or an address, as a program would write it.
@@ -133,7 +142,6 @@ pub fn canonical_name(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::NetworkRule;
 
     fn rules(entries: &[(&str, u16, u16)]) -> NetworkRules {
         let mut profile = NetworkProfile::default();

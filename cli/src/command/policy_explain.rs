@@ -54,11 +54,14 @@ fn access(kind: Kind, target: &str) -> Result<Access, Failure> {
         Kind::Execute => Access::Execute(absolute(&program(target))?),
         Kind::Env => Access::Environment(target.to_owned()),
         Kind::Connect => {
+            let datagrams = target.strip_prefix("udp://");
+            let target = datagrams.unwrap_or(target);
             let port = target.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
             let (host, port) = port.ok_or_else(|| {
                 Failure::new(ErrorCode::RequestInvalid, format!("`{target}` names no port; write HOST:PORT"))
             })?;
-            Access::Connect(host.trim_matches(['[', ']']).to_owned(), port)
+            let host = host.trim_matches(['[', ']']).to_owned();
+            if datagrams.is_some() { Access::Send(host, port) } else { Access::Connect(host, port) }
         }
     })
 }

@@ -23,7 +23,7 @@ impl Show {
         let compiled = policy_file::find(&self.policy)?.compile(&places.placeholders(), &host_environment())?;
         let profile = &compiled.profile;
         let files = profile.filesystem.rules.iter().map(|rule| &rule.rule);
-        let network = profile.network.allow.iter().map(|rule| &rule.rule);
+        let network = profile.network.allow.iter().chain(&profile.network.datagrams).map(|rule| &rule.rule);
         let commands = profile.commands.allow.iter().chain(&profile.commands.deny).map(|rule| &rule.rule);
         let mut text = String::new();
         let mut seen = HashSet::new();

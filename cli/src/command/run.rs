@@ -48,7 +48,7 @@ pub(crate) struct Run {
     /// Let it change this path too.
     #[arg(long, value_name = "PATH")]
     write: Vec<PathBuf>,
-    /// Let it connect to this host and port, by name, such as api.example.com:443 or *.example.org:443.
+    /// Let it connect to this host and port, by name, such as api.example.com:443 or *.example.org:443; udp://HOST:PORT for datagrams.
     #[arg(long, value_name = "HOST:PORT")]
     allow_net: Vec<String>,
     /// Let this machine reach a port that the program listens on: the same at 127.0.0.1, another, or any that is free (*).

@@ -34,6 +34,8 @@ pub struct CompiledPolicy {
     pub(super) hosts: NetworkRules,
     /// What is asked about the network, likewise.
     pub(super) asked_hosts: NetworkRules,
+    /// Its rules about datagrams, likewise.
+    pub(super) datagram_hosts: NetworkRules,
 }
 
 /// Environment values stay out of logs.
@@ -88,7 +90,8 @@ impl Policy {
         overwritten::check(&profile, &files)?;
         let (programs, hosts) = (CommandRules::new(&profile.commands), NetworkRules::new(&profile.network));
         let asked_hosts = NetworkRules::new(&asked_network(&profile));
-        Ok(CompiledPolicy { profile, environment, files, programs, hosts, asked_hosts })
+        let datagram_hosts = NetworkRules::datagrams(&profile.network);
+        Ok(CompiledPolicy { profile, environment, files, programs, hosts, asked_hosts, datagram_hosts })
     }
 
     fn secrets(&self, profile: &mut ExecutionProfile, places: &Placeholders) {
@@ -290,6 +293,9 @@ fn network(profile: &mut ExecutionProfile, layer: &Document) {
     }
     for (host, entry) in &layer.network_allow {
         profile.network.allow.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
+    }
+    for (host, entry) in &layer.network_datagrams {
+        profile.network.datagrams.push(NetworkRule::new(&host.host, host.first, host.last, entry.rule.clone()));
     }
     listen_rule::publish(&mut profile.network, &layer.listen);
     profile.network.http.extend(layer.http.iter().map(|(rule, _)| rule.clone()));

@@ -22,6 +22,8 @@ pub enum Access {
     Execute(String),
     /// Connecting to a host and port.
     Connect(String, u16),
+    /// Sending datagrams of UDP to a host and port.
+    Send(String, u16),
     /// Having an environment variable of this name.
     Environment(String),
 }
@@ -58,6 +60,7 @@ impl Decision {
             Access::Write(path) => format!("writing {path}"),
             Access::Execute(path) => format!("executing {path}"),
             Access::Connect(host, port) => format!("connecting to {host}:{port}"),
+            Access::Send(host, port) => format!("sending datagrams to {host}:{port}"),
             Access::Environment(name) => format!("the variable {name}"),
         };
         let verdict = match self.verdict {
@@ -88,7 +91,7 @@ impl Access {
             Self::Write(path) => (PromptAccess::Write, path.clone()),
             Self::Execute(path) => (PromptAccess::Execute, path.clone()),
             Self::Connect(host, port) => (PromptAccess::Connect, format!("{host}:{port}")),
-            Self::Environment(_) => return None,
+            Self::Send(..) | Self::Environment(_) => return None,
         };
         Some(PromptQuestion::new(access, subject, decision.rule.clone()?))
     }
@@ -126,6 +129,7 @@ impl CompiledPolicy {
                 }
             }
             Access::Connect(host, port) => self.connect(host, *port),
+            Access::Send(host, port) => self.send(host, *port),
             Access::Environment(name) => match self.environment.contains_key(name) {
                 true => Decision::allow(None),
                 false => Decision::deny(None, format!("environment.pass = [\"{name}\"]")),
@@ -160,6 +164,16 @@ impl CompiledPolicy {
             // A mode that is not known here never means allow.
             _ => Decision::deny(None, remedy()),
         }
+    }
+
+    fn send(&self, host: &str, port: u16) -> Decision {
+        let network = &self.profile.network;
+        if network.mode == NetworkMode::Inherit {
+            return Decision::allow(None);
+        }
+        let rule = self.datagram_hosts.host(host, port).filter(|_| network.mode == NetworkMode::Allowlist);
+        let remedy = || format!("network.mode = \"allowlist\" and network.allow = [\"udp://{host}:{port}\"]");
+        rule.map_or_else(|| Decision::deny(None, remedy()), |rule| Decision::allow(Some(rule.clone())))
     }
 
     /// Whether `rule` is one about programs that says to ask.

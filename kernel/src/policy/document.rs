@@ -2,7 +2,7 @@
 
 use super::http_rule::http_rule;
 use super::listen_rule::{ListenRule, listen_rule};
-use super::network_rule::{HostRule, host_rule};
+use super::network_rule::{HostRule, asked_rule, datagram_rule, host_rule};
 use super::quantity;
 use super::tree::{Kind, Node, Place, invalid, read};
 use cofferdam_bridge::enforcement::{Mechanism, Tier};
@@ -35,6 +35,7 @@ pub(super) struct Document {
     pub(super) changes: Option<Changes>,
     pub(super) network_mode: Option<NetworkMode>,
     pub(super) network_allow: Vec<(HostRule, Entry)>,
+    pub(super) network_datagrams: Vec<(HostRule, Entry)>,
     pub(super) listen: Vec<(ListenRule, Entry)>,
     pub(super) tls: Option<TlsCheck>,
     pub(super) http: Vec<(HttpRule, Entry)>,
@@ -133,8 +134,11 @@ impl Document {
                 "tls" => self.tls = Some(self.word(node, "\"match-name\", \"match-if-named\" or \"opaque\"")?),
                 "allow" => {
                     for entry in self.list(node, "network.allow")? {
-                        let rule = host_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
-                        self.network_allow.push((rule, entry));
+                        let datagrams = datagram_rule(&entry.text);
+                        let list =
+                            if datagrams.is_some() { &mut self.network_datagrams } else { &mut self.network_allow };
+                        let rule = datagrams.unwrap_or_else(|| host_rule(&entry.text));
+                        list.push((rule.map_err(|why| invalid(&self.source, entry.place, &why))?, entry));
                     }
                 }
                 "http" => {
@@ -240,7 +244,7 @@ impl Document {
             match key.as_str() {
                 "network" => {
                     for entry in self.list(node, "prompt.network")? {
-                        let rule = host_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
+                        let rule = asked_rule(&entry.text).map_err(|why| invalid(&self.source, entry.place, &why))?;
                         self.prompt_network.push((rule, entry));
                     }
                 }

@@ -40,7 +40,7 @@ fn network(layers: &[Document]) -> Result<(), BridgeError> {
         return Ok(());
     }
     for layer in layers {
-        if let Some((_, entry)) = layer.network_allow.first() {
+        if let Some((_, entry)) = layer.network_allow.iter().chain(&layer.network_datagrams).next() {
             let why = format!(
                 "`{}` can never match: `network.mode` lets no name through or every one; write network.mode = \"allowlist\"",
                 entry.rule.text

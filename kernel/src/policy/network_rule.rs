@@ -27,6 +27,34 @@ pub(super) fn host_rule(text: &str) -> Result<HostRule, String> {
     Ok(HostRule { host: canonical_host(host).ok_or_else(wrong)?, first, last })
 }
 
+/// How an entry begins that is about datagrams.
+const DATAGRAMS: &str = "udp://";
+/// Where the run's own name server answers datagrams to whatever address.
+const NAME_SERVER: u16 = 53;
+
+/// Reads an entry about datagrams, `udp://` before what [`host_rule`] reads; none for one about connections.
+pub(super) fn datagram_rule(text: &str) -> Option<Result<HostRule, String>> {
+    let rule = host_rule(text.strip_prefix(DATAGRAMS)?);
+    Some(rule.and_then(|rule| {
+        if (rule.first..=rule.last).contains(&NAME_SERVER) {
+            return Err(format!(
+                "`{text}` names port 53, on which the run's own name server answers whatever address is asked; names that network.allow has are answered there"
+            ));
+        }
+        Ok(rule)
+    }))
+}
+
+/// Reads an entry of `prompt.network`.
+pub(super) fn asked_rule(text: &str) -> Result<HostRule, String> {
+    if text.starts_with(DATAGRAMS) {
+        return Err(format!(
+            "`{text}` is about datagrams, which nobody can wait for: they are allowed by network.allow or refused"
+        ));
+    }
+    host_rule(text)
+}
+
 fn canonical_host(host: &str) -> Option<String> {
     if let Some(inner) = host.strip_prefix('[') {
         let address: IpAddr = inner.strip_suffix(']')?.parse().ok()?;
@@ -62,6 +90,18 @@ mod tests {
         assert_eq!(host_rule("[::1]:80"), rule("::1", 80, 80));
         assert_eq!(host_rule("10.0.0.0/8:5432"), rule("10.0.0.0/8", 5432, 5432));
         assert_eq!(host_rule("*:443"), rule("*", 443, 443));
+    }
+
+    #[test]
+    fn datagrams_are_named_by_entries_of_their_own() {
+        let rule = HostRule { host: "*.example.org".to_owned(), first: 443, last: 450 };
+        assert_eq!(datagram_rule("udp://*.Example.org:443-450"), Some(Ok(rule)));
+        assert_eq!(datagram_rule("example.org:443"), None);
+        for text in ["udp://", "udp://a", "udp://a:53", "udp://a:1-100", "udp://udp://a:1", "udp://a:443/"] {
+            assert!(datagram_rule(text).unwrap().is_err(), "{text}");
+        }
+        assert!(host_rule("udp://a:443").is_err(), "no entry about connections");
+        assert!(asked_rule("udp://a:443").unwrap_err().contains("datagrams"));
     }
 
     #[test]

@@ -110,7 +110,7 @@ struct Network {
     /// Nothing, what is listed, or what the host reaches.
     #[schemars(default)]
     mode: Option<NetworkMode>,
-    /// What may be connected to, in the mode `allowlist`.
+    /// What may be connected to, in the mode `allowlist`; with `udp://` in front, where datagrams may be sent.
     #[schemars(default)]
     allow: Vec<HostEntry>,
     /// Ports of the run that the host's loopback has, too.

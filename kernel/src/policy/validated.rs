@@ -154,6 +154,7 @@ impl Policy {
         for layer in &mut self.layers {
             layer.network_mode = Some(NetworkMode::Deny);
             layer.network_allow.clear();
+            layer.network_datagrams.clear();
             layer.prompt_network.clear();
             layer.listen.clear();
             layer.http.clear();

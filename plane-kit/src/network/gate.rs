@@ -1,6 +1,7 @@
 //! The one place where a run's wishes for the network meet its policy.
 
 mod asking;
+mod datagrams;
 mod refusals;
 mod target;
 
@@ -53,6 +54,7 @@ type Remembered = (Instant, Arc<OnceCell<Found>>);
 #[derive(Debug)]
 pub struct Gate {
     rules: NetworkRules,
+    datagrams: NetworkRules,
     http: HttpRules,
     pace: Mutex<Pace>,
     resolver: Arc<dyn Resolve>,
@@ -70,6 +72,7 @@ impl Gate {
     pub fn new(profile: &NetworkProfile, resolver: Arc<dyn Resolve>, has_v6: bool) -> Self {
         Self {
             rules: NetworkRules::new(profile),
+            datagrams: NetworkRules::datagrams(profile),
             http: HttpRules::new(profile),
             pace: Mutex::default(),
             resolver,
@@ -121,7 +124,7 @@ impl Gate {
                 _ => end(Outcome::Fine),
             };
         }
-        let allowed = self.rules.name(&name, None).is_some();
+        let allowed = [&self.rules, &self.datagrams].iter().any(|rules| rules.name(&name, None).is_some());
         if !allowed && !self.asking.knows(&name) {
             self.refuse_name(&name, None, program);
             return end(if matches!(question.kind, Kind::Other(_)) { Outcome::Refused } else { Outcome::NoSuchName });
@@ -306,7 +309,8 @@ impl Gate {
         found.iter().find_map(|address| {
             let class = AddressClass::of(address.ip())
                 .or_else(|| own_address::is_own(address.ip()).then_some(AddressClass::ThisMachine))?;
-            (!self.rules.names_address(address.ip())).then_some((*address, class))
+            let named = [&self.rules, &self.datagrams].iter().any(|rules| rules.names_address(address.ip()));
+            (!named).then_some((*address, class))
         })
     }
 

@@ -7,6 +7,8 @@
 //!
 //! Where a run has no network of its own it finds a proxy at a port of loopback instead ([`local_proxy`]), which asks the same gate.
 //!
+//! Datagrams go by flows, each with a socket of its own outside ([`datagrams`]).
+//!
 //! Everything runs on one thread for each run, with a runtime of its own ([`worker`]): it sleeps while nothing happens, and what one
 //! run does holds up no other. A run whose policy names no host has none of this.
 
@@ -15,6 +17,7 @@ pub mod address_book;
 pub mod carry;
 pub mod client_hello;
 pub mod connection;
+pub mod datagrams;
 pub mod dial;
 pub mod gate;
 pub mod http;

@@ -19,6 +19,7 @@ pub struct Room {
     own: Arc<Semaphore>,
     beside: Arc<Semaphore>,
     shared: Arc<Semaphore>,
+    most: usize,
 }
 
 /// The place of one connection, until it is dropped.
@@ -41,7 +42,22 @@ impl Room {
         let quarter = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft) / 4;
         let own = Arc::new(Semaphore::new(number(quarter.clamp(least, most))));
         let all = || Arc::new(Semaphore::new(number(quarter.max(least)).min(Semaphore::MAX_PERMITS)));
-        Self { own, beside: Arc::new(Semaphore::new(BESIDE)), shared: OF_ALL.get_or_init(all).clone() }
+        let most = own.available_permits();
+        Self { own, beside: Arc::new(Semaphore::new(BESIDE)), shared: OF_ALL.get_or_init(all).clone(), most }
+    }
+
+    /// As many places as it has.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// A place, if there is one now.
+    pub fn try_take(&self) -> Option<Seat> {
+        let own = self.own.clone().try_acquire_owned().ok()?;
+        let beside = || self.beside.clone().try_acquire_owned();
+        // What is beside is for connections, which would wait: what is lost rather than waits takes of it last.
+        let either = self.shared.clone().try_acquire_owned().or_else(|_| beside()).ok()?;
+        Some(Seat { _own: own, _either: either })
     }
 
     /// Waits for a place.
@@ -71,6 +87,7 @@ mod tests {
             own: Arc::new(Semaphore::new(100)),
             beside: Arc::new(Semaphore::new(BESIDE)),
             shared: shared.clone(),
+            most: 100,
         };
         let full = |room: &Room| room.beside.available_permits() == 0 && room.shared.available_permits() == 0;
         let (greedy, other) = (room(), room());
@@ -81,6 +98,7 @@ mod tests {
         assert_eq!(seats.len(), 4 + BESIDE);
         let others: Vec<Seat> = [other.take().await.unwrap(), other.take().await.unwrap()].into();
         assert_eq!(other.beside.available_permits(), BESIDE - others.len());
+        assert!(greedy.try_take().is_none() && other.try_take().is_some());
         drop(seats);
         assert_eq!(shared.available_permits(), 4, "what was taken comes back");
     }

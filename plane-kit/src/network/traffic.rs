@@ -72,7 +72,8 @@ pub struct Counts {
 /// All counts and refusals of one run.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    meters: BTreeMap<(String, u16), Arc<Meter>>,
+    /// By host and port, and whether by datagrams.
+    meters: BTreeMap<(String, u16, bool), Arc<Meter>>,
     rest: Arc<Meter>,
     denials: Vec<Denial>,
 }
@@ -81,7 +82,15 @@ impl Traffic {
     /// The meter of `port` of `host`. Past so many hosts, one with which nothing came to be gives way; where there is none such, all
     /// others share one.
     pub fn meter(&mut self, host: &str, port: u16) -> Arc<Meter> {
-        let key = (host.to_owned(), port);
+        self.meter_of((host.to_owned(), port, false))
+    }
+
+    /// The same of datagrams, whose flows are counted as connections.
+    pub fn datagram_meter(&mut self, host: &str, port: u16) -> Arc<Meter> {
+        self.meter_of((host.to_owned(), port, true))
+    }
+
+    fn meter_of(&mut self, key: (String, u16, bool)) -> Arc<Meter> {
         if !self.meters.contains_key(&key) && self.meters.len() >= MOST_HOSTS && !self.make_room() {
             return self.rest.clone();
         }
@@ -117,10 +126,11 @@ impl Traffic {
 
     /// What has happened since it was last taken.
     pub fn take(&mut self) -> (Vec<HostTraffic>, Vec<Denial>) {
-        let rest = ((OTHERS.to_owned(), 0), self.rest.clone());
+        let rest = ((OTHERS.to_owned(), 0, false), self.rest.clone());
         let told = self.meters.iter().map(|(key, meter)| (key.clone(), meter.clone())).chain([rest]);
-        let told = told.map(|((host, port), meter)| {
+        let told = told.map(|((host, port, datagrams), meter)| {
             let mut traffic = HostTraffic::new(host, port);
+            traffic.datagrams = datagrams;
             let counts = meter.take();
             (traffic.connections, traffic.failed) = (counts.connections, counts.failed);
             (traffic.sent_bytes, traffic.received_bytes) = (counts.sent_bytes, counts.received_bytes);

@@ -95,8 +95,9 @@ pub mod op {
     /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
     /// text: mounts an overlay of them on a path of the new root.
     pub const OVERLAY: u32 = 31;
-    /// count u32, port u16 for each: makes every address local to this network namespace, listens on port 53 for datagrams and on each
-    /// port for connections, and sends the sockets in that order; see `socket`.
+    /// count u32, port u16 for each, count u32, port u16 for each: makes every address local to this network namespace, listens on port 53
+    /// for datagrams, on the first ports for connections and on the others for datagrams, and sends the sockets in that order, those that
+    /// refuse datagrams last; see `socket`.
     pub const NETWORK: u32 = 32;
     /// path text, contents text: makes a file that everybody may read.
     pub const CONTENTS: u32 = 33;
@@ -206,8 +207,10 @@ pub mod message {
     pub mod socket {
         /// The port.
         pub const PORT: usize = 0;
-        /// 1 for datagrams, 0 for connections.
+        /// 1 for datagrams, 0 for connections, `IS_REFUSALS` for a raw one of ICMP, whose family, 4 or 6, stands in place of the port.
         pub const DATAGRAMS: usize = 1;
+        /// Datagrams are refused by it.
+        pub const IS_REFUSALS: u64 = 2;
         /// 1 where addresses of IPv6 are local, too.
         pub const HAS_V6: usize = 2;
     }

@@ -25,10 +25,10 @@ impl Message {
     }
 
     /// A socket of the sandbox's network.
-    pub fn socket(port: u16, datagrams: bool, has_v6: bool) -> Self {
+    pub fn socket(port: u16, datagrams: u64, has_v6: bool) -> Self {
         let mut message = Self::new(message::SOCKET, 0);
         message.values[message::socket::PORT] = port as u64;
-        message.values[message::socket::DATAGRAMS] = datagrams as u64;
+        message.values[message::socket::DATAGRAMS] = datagrams;
         message.values[message::socket::HAS_V6] = has_v6 as u64;
         message
     }

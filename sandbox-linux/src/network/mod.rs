@@ -7,6 +7,7 @@
 //! nothing but that.
 
 mod asker;
+mod carried;
 mod datagrams;
 pub(crate) mod name_files;
 mod one;
@@ -16,10 +17,11 @@ mod ports;
 mod proxied;
 mod published;
 mod serve;
+mod unreachable;
 
 pub(crate) use one::{OneNetwork, bound};
 pub(crate) use outside::Outside;
-pub(crate) use ports::{listen, ports};
+pub(crate) use ports::{Ports, listen, ports};
 pub(crate) use proxied::Proxied;
 pub(crate) use published::{Bound, Published};
 pub(crate) use serve::{Network, Sockets};

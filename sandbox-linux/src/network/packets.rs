@@ -38,7 +38,7 @@ const RETURN: u16 = 0x06;
 
 /// For packets that begin with the header of IPv4 or IPv6 (RFC 791, RFC 8200): first packets of connections, and datagrams of no name
 /// server, unless they go to loopback.
-const STEPS: [Step; 30] = [
+const STEPS: [Step; 27] = [
     ("", LOAD_BYTE, "", "", 0),
     ("", SHIFT_RIGHT, "", "", 4),
     ("", EQUAL, "four", "six", 4),
@@ -62,22 +62,36 @@ const STEPS: [Step; 30] = [
     ("tcp", LOAD_BYTE_AT_X, "", "", 13),
     ("", AND, "", "", 0x12),
     ("", EQUAL, "yes", "no", 2),
-    ("datagram", EQUAL, "", "no", UDP as u32),
-    ("", LOAD_HALF_AT_X, "", "", 0),
-    ("", EQUAL, "no", "", 53),
-    ("", LOAD_HALF_AT_X, "", "", 2),
-    ("", EQUAL, "no", "yes", 53),
     ("yes", RETURN, "", "", SEEN),
     ("no", RETURN, "", "", 0),
+    ("datagram", EQUAL, "udp", "", UDP as u32),
+    ("", RETURN, "", "", 0),
 ];
 
-/// The filter as the kernel takes it: `struct sock_filter` after another.
-pub(crate) fn filter() -> Vec<u8> {
+/// The filter as the kernel takes it: `struct sock_filter` after another. Datagrams from and to `ports`, on which sockets of ours are, and
+/// the name server's, are not seen: whoever answers there tells of them.
+pub(crate) fn filter(ports: &[u16]) -> Vec<u8> {
+    // Each word beyond has its own way out: jumps reach no further than 255 instructions.
+    let mut steps = STEPS.to_vec();
+    for (label, half) in [("udp", 0), ("", 2)] {
+        steps.push((label, LOAD_HALF_AT_X, "", "", half));
+        for port in ports {
+            steps.extend([("", EQUAL, "", "next", u32::from(*port)), ("", RETURN, "", "", 0)]);
+        }
+    }
+    steps.push(("", RETURN, "", "", SEEN));
+    assembled(&steps)
+}
+
+fn assembled(steps: &[Step]) -> Vec<u8> {
     let jump = |at: usize, label: &str| {
-        let place = STEPS.iter().position(|(own, ..)| !label.is_empty() && *own == label);
+        if label == "next" {
+            return 1;
+        }
+        let place = steps.iter().position(|(own, ..)| !label.is_empty() && *own == label);
         place.and_then(|place| u8::try_from(place.checked_sub(at + 1)?).ok()).unwrap_or(0)
     };
-    let bytes = STEPS.iter().enumerate().flat_map(|(at, (_, code, yes, no, operand))| {
+    let bytes = steps.iter().enumerate().flat_map(|(at, (_, code, yes, no, operand))| {
         let mut bytes = code.to_ne_bytes().to_vec();
         bytes.extend([jump(at, yes), jump(at, no)]);
         bytes.extend(operand.to_ne_bytes());
@@ -105,7 +119,7 @@ pub(super) async fn watch(socket: OwnedFd, gate: &Gate, ports: &BTreeSet<u16>) {
         let Ok(length) = received.await else { return };
         let Some(attempt) = attempt(bytes.get(..length).unwrap_or_default()) else { continue };
         if attempt.datagram {
-            gate.refuse_datagram(&gate.target(attempt.to));
+            gate.refuse_datagram(&gate.target(attempt.to), || None);
         } else if !ports.contains(&attempt.to.port()) {
             gate.attempted(&gate.target(attempt.to));
         }
@@ -167,9 +181,9 @@ mod tests {
     #[expect(unsafe_code, reason = "SO_ATTACH_FILTER has no safe form")]
     fn the_kernel_lets_first_packets_and_datagrams_through() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
-        let instructions = filter();
+        let instructions = filter(&[53, 4433]);
         let program = libc::sock_fprog {
-            len: u16::try_from(STEPS.len()).unwrap(),
+            len: u16::try_from(instructions.len() / 8).unwrap(),
             filter: instructions.as_ptr().cast_mut().cast(),
         };
         let size = libc::socklen_t::try_from(size_of_val(&program)).unwrap();
@@ -194,6 +208,9 @@ mod tests {
             (four([9, 9, 9, 9], UDP, &datagram(5, 443)), true),
             (four([9, 9, 9, 9], UDP, &datagram(5, 53)), false),
             (four([9, 9, 9, 9], UDP, &datagram(53, 5)), false),
+            (four([9, 9, 9, 9], UDP, &datagram(5, 4433)), false),
+            (four([9, 9, 9, 9], UDP, &datagram(4433, 5)), false),
+            (six("fd63::1", UDP, &datagram(4433, 5)), false),
             (four([9, 9, 9, 9], 1, &[8; 8]), false),
             (six("fd63::1", TCP, &segment(80, 2)), true),
             (six("::1", TCP, &segment(80, 2)), false),

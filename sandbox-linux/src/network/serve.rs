@@ -2,8 +2,10 @@
 
 use super::Outside;
 use super::asker::{Askers, Protocol};
+use super::carried::Carried;
 use super::datagrams::Datagrams;
 use super::packets;
+use super::unreachable::Refusals;
 use crate::format::message::{PACKETS, socket};
 use crate::start::Message;
 use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
@@ -11,8 +13,10 @@ use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::verdict::Denial;
 use cofferdam_plane_kit::network::carry::reset;
+use cofferdam_plane_kit::network::datagrams::Table;
 use cofferdam_plane_kit::network::gate::{Gate, canonical};
 use cofferdam_plane_kit::network::name_message::Question;
+use cofferdam_plane_kit::network::name_server::LONGEST_QUESTION;
 use cofferdam_plane_kit::network::room::Room;
 use cofferdam_plane_kit::network::worker::{Worker, ended};
 use cofferdam_plane_kit::network::{accept, connection, name_server};
@@ -29,12 +33,17 @@ use tokio::task::JoinSet;
 const MOST_DENIALS: usize = 64;
 /// As many questions as are worked on at once; more wait in the socket.
 const MOST_QUESTIONS: usize = 64;
+/// The name server's own port.
+const NAME_SERVER: u16 = 53;
 
 /// The sockets of a sandbox, as they came from its launcher.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     listeners: Vec<OwnedFd>,
     names: Option<OwnedFd>,
+    /// By port.
+    datagrams: Vec<(u16, OwnedFd)>,
+    refusals: Refusals,
     packets: Vec<OwnedFd>,
     ports: BTreeSet<u16>,
     has_v6: bool,
@@ -48,11 +57,15 @@ impl Sockets {
             return self.packets.push(descriptor);
         }
         self.has_v6 = message.values.get(socket::HAS_V6) == Some(&1);
-        match message.values.get(socket::DATAGRAMS) {
-            Some(1) => self.names = Some(descriptor),
+        let first = message.values.get(socket::PORT).copied().unwrap_or_default();
+        let port = u16::try_from(first).ok();
+        match (message.values.get(socket::DATAGRAMS), port) {
+            (Some(&socket::IS_REFUSALS), _) => self.refusals.take(first, descriptor),
+            (Some(1), Some(port)) if port != NAME_SERVER => self.datagrams.push((port, descriptor)),
+            (Some(1), _) => self.names = Some(descriptor),
             _ => {
                 self.listeners.push(descriptor);
-                self.ports.extend(message.values.first().and_then(|port| u16::try_from(*port).ok()));
+                self.ports.extend(port);
             }
         }
     }
@@ -129,12 +142,24 @@ impl Serving {
     async fn all(self, sockets: Sockets) -> io::Result<()> {
         let mut tasks = JoinSet::new();
         if let Some(names) = sockets.names {
-            let names = Datagrams::new(names)?;
+            let names = Datagrams::new(names, LONGEST_QUESTION)?;
             tasks.spawn(self.clone().names(names));
         }
         for listener in sockets.listeners {
             let listener = TcpListener::from_std(listener.into())?;
             tasks.spawn(self.clone().connections(listener));
+        }
+        let carried = Carried {
+            gate: self.gate.clone(),
+            askers: self.askers.clone(),
+            refusals: Arc::new(sockets.refusals),
+            // At most half: flows stay for a while, and connections wait.
+            table: Table::new(self.room.most() / 2),
+            room: self.room.clone(),
+        };
+        for socket in sockets.datagrams {
+            let (carried, stop) = (carried.clone(), self.stop.clone());
+            tasks.spawn(async move { drop(carried.serve(socket, stop).await) });
         }
         let ports = Arc::new(sockets.ports);
         for packets in sockets.packets {
@@ -186,7 +211,7 @@ impl Serving {
         let Ok(dialled) = stream.local_addr() else { return };
         let asker = canonical(asker);
         let program = || self.askers.program(Protocol::Tcp, asker);
-        if dialled.port() == 53 {
+        if dialled.port() == NAME_SERVER {
             return name_server::serve(&self.gate, stream, program).await;
         }
         let target = self.gate.target(dialled);

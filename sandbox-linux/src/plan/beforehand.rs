@@ -30,7 +30,7 @@ pub(crate) fn trial(flags: i32) -> Plan {
 }
 
 /// What a launcher does that only sets up the network of the namespaces in `flags`, listening on `ports` where there are some, says so, and waits for its end.
-pub(crate) fn network(flags: i32, ports: &[u16]) -> Plan {
+pub(crate) fn network(flags: i32, ports: &network::Ports) -> Plan {
     let mut plan = Plan::default();
     identity(&mut plan);
     if flags & libc::CLONE_NEWNET != 0 {

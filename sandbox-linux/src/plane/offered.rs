@@ -25,6 +25,7 @@ pub(super) fn offered() -> PlaneDescriptor {
         Feature::ListeningPorts,
         Feature::PublishedPorts,
         Feature::HttpRules,
+        Feature::DatagramRules,
         Feature::HeldPrograms,
         Feature::OutputWait,
     ];

@@ -25,6 +25,11 @@ pub fn beyond(profile: &ExecutionProfile, setting: &Setting<'_>) -> Vec<Shortfal
             .to_owned();
         lacks(Mechanism::NetworkNamespace, message, "write in the policy: network.mode = \"deny\" or \"inherit\"");
     }
+    if !profile.network.datagrams.is_empty() {
+        let message = "datagrams are told apart by name in a network namespace, and macOS has none; the name proxy of a run carries connections"
+            .to_owned();
+        lacks(Mechanism::NetworkNamespace, message, "take the entries with udp:// out of network.allow");
+    }
     if !profile.network.listen.is_empty() && profile.network.mode != NetworkMode::Inherit {
         let message =
             "a run has no network of its own on macOS: a port that it listens on would be the host's".to_owned();

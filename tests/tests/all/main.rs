@@ -60,6 +60,7 @@ mod network_floods;
 mod network_programs;
 mod network_requests;
 mod network_tls;
+mod network_udp;
 mod pool;
 mod prompts;
 mod prompts_attacks;

@@ -74,10 +74,30 @@ impl Gate {
     }
 
     /// Notes that a datagram was not carried.
-    pub fn refuse_datagram(&self, target: &Target) {
+    pub fn refuse_datagram(&self, target: &Target, program: impl FnOnce() -> Option<String>) {
         let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
-        denial.note = Some("datagrams are not carried; what speaks HTTP/3 falls back to TCP by itself".to_owned());
-        lock(&self.traffic).refused(denial);
+        denial.remedy = Some(line(&format!("udp://{}", target.entry())));
+        denial.note = Some(
+            "datagrams have entries of their own; what speaks HTTP/3 falls back to TCP by itself without one"
+                .to_owned(),
+        );
+        self.note(denial, program);
+    }
+
+    /// Notes that datagrams to a name were not carried, since it leads to `address`.
+    pub(super) fn refuse_leading_datagram(
+        &self,
+        target: &Target,
+        address: SocketAddr,
+        class: AddressClass,
+        program: impl FnOnce() -> Option<String>,
+    ) {
+        let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
+        let address = Target::Address(address).entry();
+        denial.remedy = Some(line(&format!("udp://{address}")));
+        denial.resolved = Some(address);
+        denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
+        self.note(denial, program);
     }
 
     pub(super) fn refuse(
@@ -111,10 +131,12 @@ impl Gate {
                 denial.note = Some("the name was looked up, for which port is not known; 443 stands for it".to_owned());
             }
             Some((address, class)) => {
-                let port = self.rules.ports().next().map_or(443, |ports| *ports.start());
+                let connects = self.rules.name(name, None).is_some();
+                let (rules, scheme) = if connects { (&self.rules, "") } else { (&self.datagrams, "udp://") };
+                let port = rules.ports().next().map_or(443, |ports| *ports.start());
                 let address = Target::Address(SocketAddr::new(address.ip(), port)).entry();
-                denial.resolved = Some(address.clone());
-                denial.remedy = Some(line(&address));
+                denial.remedy = Some(line(&format!("{scheme}{address}")));
+                denial.resolved = Some(address);
                 denial.note = Some(format!("the name leads to {}, which a rule must name itself", class.told()));
             }
         }

@@ -1,6 +1,7 @@
 //! The network namespace's only interface, and the sockets on which all that leaves it arrives.
 
 use super::{Errno, Failure, check, part};
+use crate::format::message;
 use crate::plan_reader::Cursor;
 use crate::raw_call::{call, nr};
 use crate::report::{Message, send};
@@ -43,6 +44,12 @@ const IP_PKTINFO: usize = 8;
 const IPPROTO_IPV6: usize = 41;
 const IPV6_V6ONLY: usize = 26;
 const IPV6_RECVPKTINFO: usize = 49;
+const IPV6_FREEBIND: usize = 78;
+const IPPROTO_ICMP: usize = 1;
+const IPPROTO_ICMPV6: usize = 58;
+const SOL_SOCKET: usize = 1;
+const SO_RCVBUF: usize = 8;
+const SOCK_RAW_NONBLOCK: usize = 0o2_004_003;
 /// The kernel takes as many as its own bound (`net.core.somaxconn`).
 const BACKLOG: usize = 4096;
 const NAME_SERVER: u16 = 53;
@@ -80,6 +87,36 @@ pub fn listen(body: &mut Cursor) -> Result<(), Failure> {
     let count = body.u32()?;
     for _ in 0..count {
         socket(body.u16()?, false, has_v6)?;
+    }
+    let count = body.u32()?;
+    for _ in 0..count {
+        socket(body.u16()?, true, has_v6)?;
+    }
+    if count > 0 {
+        refusals(has_v6)?;
+    }
+    Ok(())
+}
+
+/// Raw sockets by which the supervisor refuses datagrams on ports that it has, as the kernel does on others.
+fn refusals(has_v6: bool) -> Result<(), Failure> {
+    let option = size_of::<i32>();
+    for (family, protocol, number) in [(AF_INET, IPPROTO_ICMP, 4), (AF_INET6, IPPROTO_ICMPV6, 6)] {
+        if family == AF_INET6 && !has_v6 {
+            continue;
+        }
+        let (one, none) = (1_i32, 0_i32);
+        // SAFETY: integers and options of four bytes, which live until the calls return.
+        unsafe {
+            let socket = part(call!(nr::SOCKET, family, SOCK_RAW_NONBLOCK, protocol), 13)?;
+            if family == AF_INET6 {
+                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_FREEBIND, &raw const one, option), 14)?;
+            }
+            // Nobody reads what arrives there.
+            part(call!(nr::SETSOCKOPT, socket, SOL_SOCKET, SO_RCVBUF, &raw const none, option), 15)?;
+            part(send(&Message::socket(number, message::socket::IS_REFUSALS, has_v6), socket as i32), 16)?;
+            call!(nr::CLOSE, socket);
+        }
     }
     Ok(())
 }
@@ -136,6 +173,10 @@ fn socket(port: u16, datagrams: bool, has_v6: bool) -> Result<(), Failure> {
             Ok(socket) => {
                 part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_V6ONLY, &raw const zero, option), 5)?;
                 part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, &raw const one, option), 6)?;
+                if datagrams {
+                    // Answers come from any address, and IPv6 counts those that only a route makes local as nobody's.
+                    part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_FREEBIND, &raw const one, option), 17)?;
+                }
                 (socket, AF_INET6, 28)
             }
             Err(EAFNOSUPPORT) => {
@@ -151,7 +192,7 @@ fn socket(port: u16, datagrams: bool, has_v6: bool) -> Result<(), Failure> {
         if !datagrams {
             part(call!(nr::LISTEN, socket, BACKLOG), 11)?;
         }
-        let told = Message::socket(port, datagrams, has_v6);
+        let told = Message::socket(port, datagrams as u64, has_v6);
         part(send(&told, socket as i32), 12)?;
         call!(nr::CLOSE, socket);
     }

@@ -11,6 +11,7 @@ pub mod host;
 pub mod https;
 pub mod observe;
 pub mod one_shot;
+pub mod own_resolver;
 pub mod prompted;
 pub mod pseudo_terminal;
 pub mod scratch;

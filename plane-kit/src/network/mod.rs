@@ -17,6 +17,7 @@ pub mod client_hello;
 pub mod connection;
 pub mod dial;
 pub mod gate;
+mod head_end;
 pub mod http;
 pub mod inspect;
 pub mod local_proxy;

@@ -33,7 +33,8 @@ const ROWS: [Row; 6] = [
         text: "memory",
         value: 64 * MEBIBYTE,
         set: |limits, value| limits.memory_bytes = Some(value),
-        past: "head -c 300000000 /dev/zero | tail -c 290000000 | { sleep 3; wc -c; }",
+        // Half as much again: with far more the program would end by itself where each process is bounded, too, before anybody looks.
+        past: "head -c 110000000 /dev/zero | tail -c 100000000 | { sleep 5; wc -c; }",
         below: "head -c 3000000 /dev/zero | tail -c 2000000 | wc -c",
     },
     Row {

@@ -116,8 +116,14 @@ fn prepare() -> Result<(), Failure> {
     // SAFETY: mask and action have the sizes that the kernel expects; the rest are integers.
     unsafe {
         part(call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const every, 0, 8), step::PREPARE)?;
-        // A host that ignores SIGCHLD hands that on, and then the kernel would reap our children behind our back.
-        part(call!(nr::RT_SIGACTION, SIGCHLD, &raw const default, 0, 8), step::PREPARE)?;
+        // What the host ignores would stay so for us and, across execve, for the program: Rust programs ignore SIGPIPE, and where SIGCHLD
+        // is ignored the kernel reaps our children behind our back. Nothing arrives here meanwhile. Two signals have no such setting.
+        for signal in 1..=LAST_SIGNAL {
+            let set = call!(nr::RT_SIGACTION, signal, &raw const default, 0, 8);
+            if signal == SIGCHLD {
+                part(set, step::PREPARE)?;
+            }
+        }
         part(call!(nr::PRCTL, PR_SET_CHILD_SUBREAPER, 1), step::PREPARE)?;
         // The kernel sends it when the host's thread that started us ends; `watch` looks whether it was the host.
         part(call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGTERM), step::PREPARE)?;
@@ -190,11 +196,6 @@ fn execute(child: &Child) -> Result<(), Failure> {
         send(message::STARTING, group as u32, 0, 0);
         // The program gets the three streams and nothing else, above all not the control socket.
         call!(nr::CLOSE_RANGE, CONTROL_FD, u32::MAX, CLOSE_RANGE_CLOEXEC);
-        // Signals that the host ignores (Rust programs ignore SIGPIPE) would stay ignored across execve.
-        let default = [0_u64; 4];
-        for signal in 1..=LAST_SIGNAL {
-            call!(nr::RT_SIGACTION, signal, &raw const default, 0, 8);
-        }
         call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const none, 0, 8);
         let (arguments, variables) = (child.arguments, child.variables);
         let Some(scripts) = child.held else {

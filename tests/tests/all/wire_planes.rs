@@ -1,6 +1,6 @@
 //! Planes that are programs of their own, by the command line: in Python, from the tutorial, and ours behind the wire.
 
-use cofferdam_tests::command::{binary, cofferdam, text};
+use cofferdam_tests::command::{binary, cofferdam, cofferdam_without_namespaces, text};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use std::io::Write;
@@ -139,6 +139,25 @@ fn b7_our_own_planes_behind_the_wire_pass_the_kit() {
         let output = output.unwrap();
         let told = text(&output.stdout);
         assert!(output.status.success() && told.contains(" 0 failed, "), "{name}: {told}{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn b7_our_sandbox_passes_the_kit_where_no_namespace_can_be_made_too() {
+    let folder = Scratch::new();
+    let plane = script(folder.path(), "plane", &format!("#!/bin/sh\nexec {} plane serve linux\n", binary().display()));
+    let mut command = cofferdam_without_namespaces();
+    command.args(["conformance", "--format", "tap", "--scratch"]).arg(folder.path()).arg("--").arg(&plane);
+    let output = command.output().unwrap();
+    if output.status.code() == Some(77) {
+        return skip::skipped("no machine without namespaces can be made here");
+    }
+    let told = text(&output.stdout);
+    assert!(output.status.success() && !told.contains("\nnot ok"), "{told}{}", text(&output.stderr));
+    // Rules inside a folder were tried, too, and not passed over.
+    for name in ["isolation.denied_read", "isolation.kept_write", "preflight.refused_is_refused"] {
+        let line = told.lines().find(|line| line.contains(name)).unwrap();
+        assert!(line.starts_with("ok ") && !line.contains("# SKIP"), "{line}");
     }
 }
 

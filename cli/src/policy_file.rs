@@ -25,11 +25,30 @@ impl PolicySource for Files {
     }
 }
 
+/// What lines of the command line are called where they are refused.
+const COMMAND_LINE: &str = "command line";
+
 /// The policy of that name or in that file. A file in the current directory can be told from a name by `./`.
 pub(crate) fn find(name: &str) -> Result<Policy, Failure> {
     if Policy::builtin_text(name).is_some() {
         return Ok(Policy::builtin(name)?);
     }
+    is_there(name)?;
+    Ok(from_file(name)?)
+}
+
+/// The same with `lines` of the command line, where there are some: it is judged with them.
+pub(crate) fn find_with(name: &str, lines: Option<&str>) -> Result<Policy, Failure> {
+    let Some(lines) = lines else { return find(name) };
+    if Policy::builtin_text(name).is_some() {
+        return Ok(Policy::builtin(name)?.with_lines(lines, COMMAND_LINE)?);
+    }
+    is_there(name)?;
+    let text = text_of(Path::new(name))?;
+    Ok(Policy::parse_with_lines(&text, name, &Files::default(), (lines, COMMAND_LINE))?)
+}
+
+fn is_there(name: &str) -> Result<(), Failure> {
     if !Path::new(name).exists() {
         let known: Vec<_> = Policy::builtin_names().collect();
         let sentence = format!("there is no policy `{name}`: it is neither built in nor a file");
@@ -37,7 +56,7 @@ pub(crate) fn find(name: &str) -> Result<Policy, Failure> {
             Failure::new(ErrorCode::PolicyNotFound, sentence).hint(format!("built in are {}", known.join(", ")))
         );
     }
-    Ok(from_file(name)?)
+    Ok(())
 }
 
 /// The policy in that file.

@@ -128,7 +128,11 @@ impl ExecutionEventSink for EventQueue {
         }
         let mut state = self.lock();
         if !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
-            telemetry::queue_full(&self.listeners, state.events.len(), state.bytes);
+            let (events, bytes) = (state.events.len(), state.bytes);
+            // The host's sink may ask the kernel something: not under a lock.
+            drop(state);
+            telemetry::queue_full(&self.listeners, events, bytes);
+            state = self.lock();
         }
         // The end of an execution always finds room: nothing comes after it.
         while !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
@@ -146,7 +150,9 @@ impl ExecutionEventSink for EventQueue {
         if state.has_room() {
             return Ok(self.take(state, event));
         }
-        telemetry::queue_full(&self.listeners, state.events.len(), state.bytes);
+        let (events, bytes) = (state.events.len(), state.bytes);
+        drop(state);
+        telemetry::queue_full(&self.listeners, events, bytes);
         Err(Box::new(event))
     }
 
@@ -175,5 +181,44 @@ fn size(event: &ExecutionEvent) -> usize {
     match event {
         ExecutionEvent::Stdout { bytes } | ExecutionEvent::Stderr { bytes } => bytes.len(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cofferdam_bridge::metric::{Attributes, Instrument, MetricSink};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// A sink that empties the queue of which it is told that it is full.
+    #[derive(Default)]
+    struct Empties(Mutex<Weak<EventQueue>>);
+
+    impl MetricSink for Empties {
+        fn add(&self, _: &'static Instrument, _: i64, _: Attributes<'_>) {
+            let queue = self.0.lock().unwrap().upgrade();
+            while queue.as_ref().and_then(|queue| queue.try_next()).is_some() {}
+        }
+
+        fn observe(&self, _: &'static Instrument, _: f64, _: Attributes<'_>) {}
+    }
+
+    #[test]
+    fn a_sink_that_is_told_of_a_full_queue_may_read_it() {
+        let (done, ended) = mpsc::channel();
+        // A lock that is held would hold it for ever: it is a thread of its own that would be stuck.
+        std::thread::spawn(move || {
+            let sink = Arc::new(Empties::default());
+            let listeners = Listeners { metrics: Some(sink.clone()), traces: None };
+            let queue = Arc::new_cyclic(|me| EventQueue { me: me.clone(), listeners, ..EventQueue::default() });
+            *sink.0.lock().unwrap() = Arc::downgrade(&queue);
+            let event = || ExecutionEvent::Stdout { bytes: vec![b'x'; MOST_BYTES] };
+            // The second finds no room, nor does the fourth: both times the sink makes some.
+            let taken = [queue.push(event()), queue.push(event())];
+            let refused = queue.try_push(event()).is_err();
+            done.send((taken, refused, queue.try_push(event()).is_ok())).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(([true, true], true, true)));
     }
 }

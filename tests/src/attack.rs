@@ -80,6 +80,28 @@ def write(path, text='changed'):
 AT_FDCWD = -100
 ";
 
+/// `way(host, port)` for scripts: a connection to it, as either tier gives one: straight, or through the proxy that the environment names.
+pub const WAY: &str = r"
+import base64
+def proxied(proxy):
+    user, _, place = proxy[len('http://'):].rpartition('@'); host, port = place.split(':')
+    return socket.create_connection((host, int(port)), 20), 'Proxy-Authorization: Basic ' + base64.b64encode(user.encode()).decode()
+def way(host, port):
+    proxy = os.environ.get('ALL_PROXY')
+    if not proxy: return socket.create_connection((host.strip('[]'), port), 20)
+    s, own = proxied(proxy); s.sendall(('CONNECT %s:%d HTTP/1.1\r\n%s\r\n\r\n' % (host, port, own)).encode()); head = b''
+    while not head.endswith(b'\r\n\r\n'):
+        byte = s.recv(1)
+        if not byte: raise ConnectionResetError(errno.ECONNRESET, 'ended')
+        head += byte
+    if b' 200 ' not in head.split(b'\r\n')[0]: raise ConnectionRefusedError(errno.ECONNREFUSED, 'refused')
+    return s
+def get(host, port):
+    s = way(host, port); s.sendall(b'GET / HTTP/1.0\r\nHost: x\r\n\r\n'); answer = b''
+    while part := s.recv(4096): answer += part
+    if b'hello' not in answer: raise ConnectionResetError(errno.ECONNRESET, 'ended')
+";
+
 /// A script of attempts.
 #[derive(Debug)]
 pub struct Attack {

@@ -12,6 +12,7 @@ pub mod host;
 pub mod https;
 pub mod observe;
 pub mod one_shot;
+pub mod own_resolver;
 pub mod prompted;
 pub mod pseudo_terminal;
 pub mod scratch;

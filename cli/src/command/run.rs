@@ -206,7 +206,7 @@ impl Run {
     fn run_on(&self, kernel: &Kernel, questions: Option<&Questions>) -> Result<u8, Failure> {
         let places = self.places()?;
         let unisolated = plane_choice::isolates_nothing(kernel, &self.plane);
-        let policy = self.narrowed(policy_file::find(self.policy_name())?)?;
+        let policy = self.narrowed()?;
         let policy = plane_choice::fitting(policy, kernel, &self.plane)?;
         let explain = if self.explain { Explain::Everything } else { Explain::Known };
         let vm = compose::vm(kernel, policy, &places, explain)?;
@@ -328,7 +328,12 @@ impl Run {
     }
 
     /// The policy with what the options say. Options are the host's own words, so they may widen it.
-    fn narrowed(&self, policy: Policy) -> Result<Policy, Failure> {
+    fn narrowed(&self) -> Result<Policy, Failure> {
+        policy_file::find_with(self.policy_name(), self.policy_lines()?.as_deref())
+    }
+
+    /// What the options say, as lines of a policy; none where they say nothing.
+    fn policy_lines(&self) -> Result<Option<String>, Failure> {
         let mut limits = Map::new();
         let options = [("wall", &self.timeout), ("memory", &self.memory), ("cpu", &self.cpu)];
         for (name, value) in options {
@@ -345,7 +350,7 @@ impl Run {
         let sections = [("isolation", isolation), ("commands", calls), ("network", network)];
         let unchanged = sections.iter().all(|(_, section)| section.is_none()) && !self.overlay;
         if limits.is_empty() && self.read.is_empty() && self.write.is_empty() && unchanged {
-            return Ok(policy);
+            return Ok(None);
         }
         let mut lines = json!({
             "version": 1,
@@ -359,7 +364,7 @@ impl Run {
             let given = sections.into_iter().filter_map(|(name, section)| Some((name.to_owned(), section?)));
             lines.extend(given);
         }
-        Ok(policy.with_lines(&lines.to_string(), "command line")?)
+        Ok(Some(lines.to_string()))
     }
 }
 

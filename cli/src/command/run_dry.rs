@@ -44,7 +44,7 @@ impl Run {
 
     /// The run's policy; where it is to be run and forgotten, without a network, whose other end would not forget.
     fn dry_policy(&self) -> Result<Policy, Failure> {
-        let policy = self.narrowed(crate::policy_file::find(self.policy_name())?)?;
+        let policy = self.narrowed()?;
         Ok(if self.overlay { policy.without_network() } else { policy })
     }
 

@@ -114,4 +114,16 @@ mod tests {
             assert!(policy(allow).unwrap_err().message.contains("can never match"), "{allow}");
         }
     }
+
+    #[test]
+    fn what_is_allowed_beside_the_file_counts_and_nothing_less_is_judged() {
+        let file = "version = 1\n[network]\nhttp = [\"GET http://a.test/\"]\n";
+        let with = |allow: &str| {
+            let lines = format!("{{\"version\": 1, \"network\": {{\"mode\": \"allowlist\", \"allow\": [{allow:?}]}}}}");
+            Policy::parse_with_lines(file, "test", &NoFiles, (&lines, "command line"))
+        };
+        assert!(Policy::parse(file, "test", &NoFiles).unwrap_err().message.contains("can never match"));
+        assert!(with("a.test:80").is_ok());
+        assert!(with("b.test:80").unwrap_err().message.contains("can never match"));
+    }
 }

@@ -90,6 +90,27 @@ impl Policy {
     /// # Errors
     /// `policy_invalid` with file, line and column; `policy_not_found` for what it extends.
     pub fn parse(text: &str, source_name: &str, files: &dyn PolicySource) -> Result<Self, BridgeError> {
+        let policy = Self::read(text, source_name, files)?;
+        policy.check()?;
+        Ok(policy)
+    }
+
+    /// Reads a policy that lines from elsewhere than a file complete, as [`with_lines`](Self::with_lines) adds them: both are judged
+    /// together, so that an entry of the file may be about what only those lines allow.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_with_lines(
+        text: &str,
+        source_name: &str,
+        files: &dyn PolicySource,
+        (lines, lines_name): (&str, &str),
+    ) -> Result<Self, BridgeError> {
+        Self::read(text, source_name, files)?.with_lines(lines, lines_name)
+    }
+
+    /// All layers, none of which is judged yet.
+    fn read(text: &str, source_name: &str, files: &dyn PolicySource) -> Result<Self, BridgeError> {
         let mut layers = Vec::new();
         let mut next = Some((text.to_owned(), source_name.to_owned()));
         while let Some((text, source)) = next.take() {
@@ -127,9 +148,7 @@ impl Policy {
             layers.extend(units);
         }
         layers.reverse();
-        let policy = Self { name: source_name.to_owned(), layers };
-        policy.check()?;
-        Ok(policy)
+        Ok(Self { name: source_name.to_owned(), layers })
     }
 
     /// Adds lines from elsewhere than a file: `source_name` is what refusals call them, such as `command line`.

@@ -113,6 +113,8 @@ impl PromptDesk {
             return PromptTicket::settled();
         }
         let limit = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+        // The host's word, too: not under a lock.
+        let trace = listeners.trace();
         let mut book = lock(&self.book);
         match book.ask((&asker.vm, asker.execution.as_ref()), question, (asker.remember, limit), waiter) {
             Asked::Settled(outcome, waiter) => {
@@ -126,11 +128,12 @@ impl PromptDesk {
             }
             Asked::Put { prompt, place } => {
                 announce(&prompt);
-                telemetry::put(listeners, access);
                 // Before anybody can settle it: whoever does stops the timer, and is recorded behind the question.
                 self.time(runtime, &prompt.id, asker.clone());
-                self.recording.prompted(asker.asking(), &prompt);
+                self.recording.prompted(asker.asking(), &prompt, trace);
                 drop(book);
+                // The host's sink may ask the kernel what waits: no lock is held here.
+                telemetry::put(listeners, access);
                 self.put(runtime, prompt);
                 self.ticket(place)
             }

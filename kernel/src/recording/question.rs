@@ -8,6 +8,7 @@ use crate::vm::SharedVm;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::ids::{ExecutionId, VmId};
 use cofferdam_bridge::prompt::{Grant, Prompt, PromptOutcome, PromptQuestion, Remember};
+use cofferdam_bridge::trace_context::TraceContext;
 use cofferdam_bridge::verdict::Verdict;
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ impl SharedVm {
 
 impl Recording {
     /// Records that somebody is asked. Nothing waits for it: what the question comes to stands behind it, and is waited for where it allows.
-    pub(crate) fn prompted(&self, asking: Asking<'_>, prompt: &Prompt) {
+    /// `trace` is what the host's source said: it is not asked here, where locks may be held.
+    pub(crate) fn prompted(&self, asking: Asking<'_>, prompt: &Prompt, trace: Option<TraceContext>) {
         let event = Event::Prompted(Box::new(Prompted {
             prompt: prompt.id.to_string(),
             access: prompt.question.access.as_str().to_owned(),
@@ -52,7 +54,9 @@ impl Recording {
             remember: prompt.remember,
             timeout_ms: prompt.limit_ms,
         }));
-        self.hand_in(asking, event);
+        if let Some(recorder) = &self.recorder {
+            drop(recorder.record(about(asking).trace(trace), event, Durability::Written));
+        }
     }
 
     /// Records what a question came to. A yes is on disk when this returns.

@@ -17,9 +17,33 @@ const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 pub async fn each<F>(
     listener: TcpListener,
     room: &Room,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     serve: impl Fn(TcpStream, SocketAddr) -> F,
 ) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let seated = |stream, asker, seat| {
+        let serving = serve(stream, asker);
+        async move {
+            serving.await;
+            drop(seat);
+        }
+    };
+    let seat = || {
+        let room = room.clone();
+        async move { room.take().await }
+    };
+    each_with(listener, stop, seat, seated).await;
+}
+
+/// The same, with what `place` gives each of them before it is served. Whoever gets none is let go.
+pub(super) async fn each_with<P, T, F>(
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+    place: impl Fn() -> T,
+    serve: impl Fn(TcpStream, SocketAddr, P) -> F,
+) where
+    T: Future<Output = Option<P>>,
     F: Future<Output = ()> + Send + 'static,
 {
     let mut under_way = JoinSet::new();
@@ -38,12 +62,8 @@ pub async fn each<F>(
         match accepted {
             Ok((stream, asker)) => {
                 // Only now: whoever waits for a connection takes no room from those that have one.
-                let Some(seat) = room.take().await else { return };
-                let serving = serve(stream, asker);
-                under_way.spawn(async move {
-                    serving.await;
-                    drop(seat);
-                });
+                let Some(place) = place().await else { continue };
+                under_way.spawn(serve(stream, asker, place));
             }
             // No descriptor for it: those that are there must end first.
             Err(error) if is_short(&error) => {

@@ -20,6 +20,7 @@ pub mod connection;
 pub mod datagrams;
 pub mod dial;
 pub mod gate;
+mod head_end;
 pub mod http;
 pub mod inspect;
 pub mod local_proxy;

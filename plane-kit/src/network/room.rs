@@ -13,6 +13,9 @@ const BESIDE: usize = 8;
 /// What all networks of this process share.
 static OF_ALL: OnceLock<Arc<Semaphore>> = OnceLock::new();
 
+/// What the ports that they publish share: anybody on this machine may come there, and takes none of the places of those who go out.
+static OF_VISITORS: OnceLock<Arc<Semaphore>> = OnceLock::new();
+
 /// The room of one network.
 #[derive(Clone, Debug)]
 pub struct Room {
@@ -36,14 +39,24 @@ impl Default for Room {
 }
 
 impl Room {
-    /// That of one more network.
+    /// That of one more network: a quarter of the host's descriptors is shared with the others.
     pub fn new() -> Self {
+        Self::sharing(&OF_ALL, 4)
+    }
+
+    /// That of who comes to a network's published ports: an eighth of the host's descriptors is shared with those of the others, and nothing
+    /// with who goes out.
+    pub fn of_visitors() -> Self {
+        Self::sharing(&OF_VISITORS, 8)
+    }
+
+    fn sharing(with: &OnceLock<Arc<Semaphore>>, part: u64) -> Self {
         let (least, most) = OF_ONE;
-        let quarter = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft) / 4;
-        let own = Arc::new(Semaphore::new(number(quarter.clamp(least, most))));
-        let all = || Arc::new(Semaphore::new(number(quarter.max(least)).min(Semaphore::MAX_PERMITS)));
+        let part = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft) / part;
+        let own = Arc::new(Semaphore::new(number(part.clamp(least, most))));
+        let all = || Arc::new(Semaphore::new(number(part.max(least)).min(Semaphore::MAX_PERMITS)));
         let most = own.available_permits();
-        Self { own, beside: Arc::new(Semaphore::new(BESIDE)), shared: OF_ALL.get_or_init(all).clone(), most }
+        Self { own, beside: Arc::new(Semaphore::new(BESIDE)), shared: with.get_or_init(all).clone(), most }
     }
 
     /// As many places as it has.
@@ -79,6 +92,19 @@ fn number(count: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn visitors_take_no_place_of_those_who_go_out() {
+        let (out, visitors) = (Room::new(), Room::of_visitors());
+        let before = out.shared.available_permits();
+        let mut seats = Vec::new();
+        while let Ok(Some(seat)) = tokio::time::timeout(std::time::Duration::from_millis(50), visitors.take()).await {
+            seats.push(seat);
+        }
+        assert!(seats.len() >= BESIDE && visitors.own.available_permits() * visitors.shared.available_permits() == 0);
+        assert_eq!(out.shared.available_permits(), before);
+        assert!(out.take().await.is_some());
+    }
 
     #[tokio::test]
     async fn a_network_that_takes_all_leaves_some_to_another() {

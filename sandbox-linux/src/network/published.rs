@@ -60,7 +60,7 @@ impl Bound {
             listening.extend(listeners.into_iter().map(|listener| (port.port, listener, meter.clone())));
             ports.push((port, meter));
         }
-        let room = Room::new();
+        let room = Room::of_visitors();
         let worker = Worker::start(move |stop| async move {
             let mut tasks = JoinSet::new();
             for (port, listener, meter) in listening {

@@ -218,3 +218,24 @@ fn net_16_a_rule_about_this_machine_by_name_holds_by_address_too() {
     assert_eq!(arrived.matches("GET /v1/fine").count(), 2, "{result}");
     assert!(!arrived.contains("secret"), "{arrived}");
 }
+
+#[test]
+fn rules_about_a_host_that_only_an_option_allows_hold_for_it() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    let (witness, place) = (Witness::new(), Scratch::new());
+    let port = witness.host.port();
+    let policy = format!("version = 1\nextends = \"dev\"\n[network]\nhttp = [\"GET http://api.test:{port}/v1\"]\n");
+    let path = place.write("policy.toml", &policy).display().to_string();
+    let at = format!("http://api.test:{port}");
+    let line = format!("curl -sS -m 20 {at}/v1/fine; curl -s -o /dev/null -m 20 -w '%{{http_code}}' {at}/v2/secret");
+    let options = [vec!["--policy".to_owned(), path.clone()], witness.host.named("api.test")].concat();
+    let result = shell(&place, &options, &line);
+    assert_eq!(result["stdout"], "fine403", "{result}");
+    assert!(!witness.text().contains("secret"), "{result}");
+    // Where no option allows it either, the file is refused before anything runs.
+    let mut alone = cofferdam_tests::command::run(place.path(), &["--policy", &path], &["sh", "-c", "echo ran > mark"]);
+    let output = alone.output().unwrap();
+    assert!(text(&output.stderr).contains("can never match") && !place.join("mark").exists(), "{output:?}");
+}

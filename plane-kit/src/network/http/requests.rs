@@ -1,5 +1,6 @@
 //! One connection's requests, one after another.
 
+use super::super::head_end::HeadEnd;
 use super::body::Body;
 use super::head;
 use cofferdam_bridge::network_rules::HttpRules;
@@ -16,6 +17,8 @@ pub struct Requests {
     body: Body,
     /// The beginning of a head that is not whole yet.
     pending: Vec<u8>,
+    /// What is known of it.
+    head_end: HeadEnd,
     /// What has ended it: nothing that comes afterwards is read.
     refused: Option<Refusal>,
 }
@@ -38,7 +41,8 @@ pub enum Refusal {
 impl Requests {
     /// Those to `port` of `host`, by `rules` about these.
     pub fn new(host: &str, port: u16, rules: HttpRules) -> Self {
-        Self { host: host.to_owned(), port, rules, body: Body::Ended, pending: Vec::new(), refused: None }
+        let head_end = HeadEnd::new(head::LONGEST);
+        Self { host: host.to_owned(), port, rules, body: Body::Ended, pending: Vec::new(), head_end, refused: None }
     }
 
     /// Takes what came, and adds to `passed` what may be handed on of it, and of what came before.
@@ -62,6 +66,9 @@ impl Requests {
             if self.pending.is_empty() || self.body != Body::Ended {
                 return Ok(());
             }
+            if !self.head_end.is_due(&self.pending) {
+                return Ok(());
+            }
             let head = head::read(&self.pending, &self.host, self.port).map_err(Refusal::Unreadable)?;
             let Some(head) = head else { return Ok(()) };
             if self.rules.request(&head.method, &head.path).is_none() {
@@ -69,6 +76,7 @@ impl Requests {
                 return Err(Refusal::NotAllowed { method: head.method, path });
             }
             passed.extend(self.pending.drain(..head.length.min(self.pending.len())));
+            self.head_end = HeadEnd::new(head::LONGEST);
             self.body = head.body;
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::carry::{Way, both, one_way, reset, write_all};
 use super::super::gate::Target;
+use super::super::head_end::HeadEnd;
 use super::super::traffic::Meter;
 use super::body;
 use super::http_head::Asked;
@@ -68,7 +69,8 @@ pub(super) async fn request(serving: Serving, asked: &Asked, inner: TcpStream, o
 /// Hands the heads of the answer on, the last of which says that the connection ends.
 async fn answer(outer: &TcpStream, inner: &TcpStream, meter: &Meter) -> io::Result<()> {
     loop {
-        let (answer, bytes) = take(outer, response_head::read).await?;
+        let mut end = HeadEnd::new(response_head::LONGEST);
+        let (answer, bytes) = take(outer, |bytes| end.is_due(bytes).then(|| response_head::read(bytes))?).await?;
         meter.received(bytes.len());
         match answer {
             Some(Answer::Interim) => write_all(inner, &bytes).await?,

@@ -1,15 +1,16 @@
 //! HTTP of a run's proxy (RFC 9110, 7.6 and 9.3.6): a way to a host, or one request to it.
 
 use super::super::carry::reset;
+use super::super::head_end::HeadEnd;
+use super::anteroom::{Left, Place};
 use super::authority::Authority;
 use super::forward;
 use super::http_head::{self, Beginning};
 use super::reading::take;
-use super::serve::{LONGEST_WAIT, Serving};
+use super::serve::Serving;
 use super::tunnel::{self, Answer};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// What a run is told that asks for what is no host.
 const NO_HOST: &str = "this is no name of a host, and no address as it is usually written";
@@ -17,23 +18,25 @@ const NO_HOST: &str = "this is no name of a host, and no address as it is usuall
 const CHALLENGE: &str = "Proxy-Authenticate: Basic realm=\"cofferdam\"\r\n";
 
 /// Serves one connection.
-pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr) {
-    let head = take(&stream, |bytes| match http_head::read(bytes) {
+pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr, mut place: Place) {
+    let mut end = HeadEnd::new(http_head::LONGEST_HEAD);
+    let head = take(&stream, |bytes| match end.is_due(bytes).then(|| http_head::read(bytes))? {
         Beginning::Unfinished => None,
         Beginning::Broken(fault) => Some((Err(fault), bytes.len())),
         Beginning::Whole(head, length) => Some((Ok(head), length)),
     });
-    let head = match timeout(LONGEST_WAIT, head).await {
+    let head = match place.until(head).await {
         Ok(Ok((Some(Ok(head)), _))) => head,
         Ok(Ok((Some(Err(fault)), _))) => return serving.last_words(stream, &page(fault.status, "", fault.why)).await,
-        Ok(_) => return reset(stream),
-        Err(_) => return serving.last_words(stream, &page(408, "", "the request took too long")).await,
+        Ok(_) | Err(Left::ForOthers) => return reset(stream),
+        Err(Left::Late) => return serving.last_words(stream, &page(408, "", "the request took too long")).await,
     };
     // Before anything is told of what was asked for: it may be that no program of the run asks.
     if !head.authorization().is_some_and(|value| serving.credential.is_basic(value)) {
         let why = "the proxy of a sandbox serves its own programs alone: its address, with name and password, is in HTTPS_PROXY";
         return serving.last_words(stream, &page(407, CHALLENGE, why)).await;
     }
+    let Some(_seat) = serving.seat(place).await else { return reset(stream) };
     let authority = match head.authority() {
         Ok(authority) => authority.clone(),
         Err(host) => {

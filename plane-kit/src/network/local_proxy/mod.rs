@@ -7,6 +7,7 @@
 //! Each run has a proxy of its own. Who speaks to it must know what the variables say: another user of the machine could connect to the
 //! port, too. Another run of the host cannot even do that.
 
+mod anteroom;
 mod authority;
 mod body;
 mod credential;
@@ -20,6 +21,7 @@ pub mod socks_message;
 mod socks_proxy;
 mod tunnel;
 
+use self::anteroom::Anteroom;
 use self::credential::Credential;
 use self::serve::Serving;
 use super::gate::Gate;
@@ -78,7 +80,9 @@ impl LocalProxy {
         let worker = Worker::start(move |stop| async move {
             // Without it the run reaches nothing, and hears so at once.
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-            Serving { gate: own, asker, credential: known, room: Room::new(), stop }.all(listener).await;
+            Serving { gate: own, asker, credential: known, room: Room::new(), stop }
+                .all(listener, Anteroom::default())
+                .await;
         })?;
         Ok(Self { gate, address, credential, worker })
     }

@@ -3,7 +3,7 @@
 use super::http_head::end;
 
 /// Longest head that is changed, in bytes; a longer one goes through as it is.
-const LONGEST: usize = 64 << 10;
+pub(super) const LONGEST: usize = 64 << 10;
 /// What every answer begins with.
 const START: &[u8] = b"HTTP/1.";
 /// Fields about the connection.

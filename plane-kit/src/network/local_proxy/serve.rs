@@ -3,7 +3,8 @@
 use super::super::accept;
 use super::super::carry::{reset, write_all};
 use super::super::gate::{Gate, canonical};
-use super::super::room::Room;
+use super::super::room::{Room, Seat};
+use super::anteroom::{Anteroom, Place};
 use super::credential::Credential;
 use super::{Asker, http_proxy, socks_message, socks_proxy};
 use nix::sys::socket::{Shutdown, shutdown};
@@ -34,19 +35,32 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Serves until the run has ended and all that it sent has been handed on.
-    pub(super) async fn all(self, listener: TcpListener) {
-        let (room, stop) = (self.room.clone(), self.stop.clone());
-        accept::each(listener, &room, stop, |stream, peer| self.clone().connection(stream, canonical(peer))).await;
+    ///
+    /// Until a connection has shown that it is the run's own it has a place in `anteroom`, and none of the run's.
+    pub(super) async fn all(self, listener: TcpListener, anteroom: Anteroom) {
+        let stop = self.stop.clone();
+        let enter = || {
+            let (anteroom, mut stop) = (anteroom.clone(), stop.clone());
+            async move { anteroom.enter(&mut stop).await }
+        };
+        let serve = |stream, peer, place| self.clone().connection(stream, canonical(peer), place);
+        accept::each_with(listener, stop.clone(), enter, serve).await;
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, mut place: Place) {
         let _ = stream.set_nodelay(true);
         let mut first = [0];
-        match timeout(LONGEST_WAIT, stream.peek(&mut first)).await {
-            Ok(Ok(1)) if first == [socks_message::VERSION] => socks_proxy::serve(self, stream, peer).await,
-            Ok(Ok(1)) => http_proxy::serve(self, stream, peer).await,
+        match place.until(stream.peek(&mut first)).await {
+            Ok(Ok(1)) if first == [socks_message::VERSION] => socks_proxy::serve(self, stream, peer, place).await,
+            Ok(Ok(1)) => http_proxy::serve(self, stream, peer, place).await,
             _ => reset(stream),
         }
+    }
+
+    /// A seat for a connection that has shown that it is the run's own: its place is another's from then on.
+    pub(super) async fn seat(&self, mut place: Place) -> Option<Seat> {
+        place.known();
+        self.room.take().await
     }
 
     /// Says `words` and ends the connection so that they arrive: what is still on the way from the run would break it.

@@ -1,6 +1,7 @@
 //! SOCKS5 of a run's proxy (RFC 1928): connections by name or address, and nothing else.
 
 use super::super::carry::{reset, write_all};
+use super::anteroom::Place;
 use super::authority::{Authority, NoAuthority};
 use super::reading::take;
 use super::serve::{LONGEST_WAIT, Serving};
@@ -24,16 +25,14 @@ const NOT_ALLOWED: u8 = 2;
 const NO_SUCH_COMMAND: u8 = 7;
 const NO_SUCH_ADDRESS: u8 = 8;
 
-/// What a client asked for, or what it is told before the connection ends.
-type Asked = Result<Wish, Vec<u8>>;
-
 /// Serves one connection.
-pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr) {
-    let Ok(Ok(asked)) = timeout(LONGEST_WAIT, asked(&serving, &stream)).await else { return reset(stream) };
-    let wish = match asked {
-        Ok(wish) => wish,
-        Err(words) => return serving.last_words(stream, &words).await,
-    };
+pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr, mut place: Place) {
+    let Ok(Ok(shown)) = place.until(shown(&serving, &stream)).await else { return reset(stream) };
+    if let Err(words) = shown {
+        return serving.last_words(stream, words).await;
+    }
+    let Some(_seat) = serving.seat(place).await else { return reset(stream) };
+    let Ok(Ok(wish)) = timeout(LONGEST_WAIT, asked(&stream)).await else { return reset(stream) };
     let (host, port) = match wish {
         Wish::Connect { host, port } => (host, port),
         Wish::Other => return serving.last_words(stream, &reply(NO_SUCH_COMMAND)).await,
@@ -50,17 +49,23 @@ pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr)
     }
 }
 
-async fn asked(serving: &Serving, stream: &TcpStream) -> io::Result<Asked> {
+/// Whether the client shows that it is the run's own; or what it is told before the connection ends.
+async fn shown(serving: &Serving, stream: &TcpStream) -> io::Result<Result<(), &'static [u8]>> {
     if !message(stream, socks_message::greeting).await? {
-        return Ok(Err(NO_WAY.to_vec()));
+        return Ok(Err(&NO_WAY));
     }
     write_all(stream, &BY_PASSWORD).await?;
     let (name, password) = message(stream, socks_message::password).await?;
     if !serving.credential.is(&name, &password) {
-        return Ok(Err(WRONG.to_vec()));
+        return Ok(Err(&WRONG));
     }
+    Ok(Ok(()))
+}
+
+/// Tells the client that it is known, and takes what it asks for.
+async fn asked(stream: &TcpStream) -> io::Result<Wish> {
     write_all(stream, &RIGHT).await?;
-    message(stream, socks_message::wish).await.map(Ok)
+    message(stream, socks_message::wish).await
 }
 
 /// Takes one message.

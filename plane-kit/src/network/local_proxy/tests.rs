@@ -277,3 +277,38 @@ fn a_program_finds_it_and_logs_do_not_tell_the_secret() {
     let secret = proxy.credential.user_info();
     assert!(!format!("{proxy:?}").contains(secret.split_once(':').unwrap().1));
 }
+
+#[test]
+fn net_29_who_does_not_show_whose_it_is_takes_no_place_of_the_run() {
+    let (address, thread) = server(5, b"world");
+    let proxy = proxy(address);
+    let own = proxy.authorization();
+    // More than wait at once, in every manner of saying nothing: silent, half a head, half of SOCKS5's talk.
+    let mut held = Vec::new();
+    for number in 0..100 {
+        let mut stream = proxy.connect();
+        stream
+            .write_all([&b""[..], b"CONNECT ok.test:80 HTTP/1.1\r\nX: ", b"\x05\x01\x02\x01\x09cof"][number % 3])
+            .unwrap();
+        held.push(stream);
+    }
+    let mut stream = proxy.connect();
+    stream.write_all(format!("CONNECT ok.test:80 HTTP/1.1\r\n{own}\r\nhello").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "HTTP/1.1 200 Connection established\r\n\r\nworld");
+    drop(stream);
+    assert_eq!(thread.join().unwrap(), "hello");
+    // Some gave way to it and to one another; it never was the other way round.
+    let gone = held.iter_mut().filter_map(|stream| {
+        stream.set_nonblocking(true).unwrap();
+        loop {
+            match stream.read(&mut [0; 64]) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                _ => return Some(()),
+            }
+        }
+    });
+    assert!(gone.count() >= 100 - 64, "nobody gave way");
+}

@@ -91,7 +91,9 @@ for act in [sparse, far, room, gone]: attempt(act.__name__, act)
         let told = result["stdout"].as_str().unwrap_or_default();
         for name in ["sparse", "far", "room", "gone"] {
             let refused = ["EFBIG", "ENOSPC", "EDQUOT"].iter().any(|errno| told.contains(&format!("{name} {errno}")));
-            assert!(refused, "{tier:?} {name}: {result}");
+            // The last takes more all together than the run may: whoever looks just then ends it.
+            let ended = name == "gone" && result["cause"]["limit"] == "disk";
+            assert!(refused || ended, "{tier:?} {name}: {result}");
         }
     }
 }

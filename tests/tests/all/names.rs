@@ -217,7 +217,7 @@ print(sorted(seen))
 fn files_that_are_no_files_open_as_they_do_outside() {
     let inside = Scratch::new();
     let line = "echo one > /dev/stdout; echo two > /dev/stderr; echo three > /proc/self/fd/1; echo x > /dev/null; \
-                mkfifo f; (echo through > f &) ; cat f; bash -c 'cat <(echo substituted); echo tee | tee >(cat) > /dev/null; wait'; \
+                mkfifo f; (echo through > f &) ; cat f; bash -c 'cat <(echo substituted); echo tee | tee >(cat; echo > done) > /dev/null; until test -e done; do sleep 0.01; done'; \
                 sh -c 'echo x > /dev/tty' 2>/dev/null || echo no terminal; ln -s /dev/stdout out; echo linked > out; \
                 echo y > /dev/shm/s && cat /dev/shm/s; (cat f > got &) ; sleep 0.1; echo late > f; sleep 0.1; cat got";
     let output = shell(inside.path(), line);

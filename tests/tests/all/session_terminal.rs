@@ -26,9 +26,10 @@ fn c7_a_node_repl_is_attached_to_resized_left_and_attached_to_again() {
     );
     let (state, binary) = places(&session);
     session.told(&["start", "s", "repl", "--wait"]);
+    // It looks at what is typed before it looks at signals, and draws its line anew when it has seen a new size.
     let steps = r"[
-        (b'> ', b'6 * 7\r'), (b'42', b'process.stdout.columns + 1000\r'), (b'1077', (40, 99)),
-        (b'> ', b'var kept = 5\r'), (b'undefined', b'process.stdout.columns + 1000\r'), (b'1099', b'\x1d'),
+        (b'> ', b'6 * 7\r'), (b'42', b'process.stdout.columns + 1000\r'), (b'1077', b''), (b'\x1b[3G', (40, 99)),
+        (b'\x1b[3G', b'var kept = 5\r'), (b'undefined', b'process.stdout.columns + 1000\r'), (b'1099', b'\x1d'),
     ]";
     let Some(told) = drive(&session.workspace, steps, &attach(&state, &binary, "repl")) else { return };
     assert_eq!(told.trim(), "finished 0");

@@ -15,6 +15,6 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     tidy::run(&[])?;
     check_macos::run(&[])?;
     emulate::run(&[])?;
-    fuzz::run(&["--seconds".to_owned(), fuzz::SECONDS_IN_CI.to_string()])?;
+    fuzz::run(&fuzz::IN_CI.map(str::to_owned))?;
     test::run(&[])
 }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// Seconds for each target, unless said otherwise.
 const SECONDS: u64 = 60;
 
-/// Seconds for each target in the continuous integration.
-pub(crate) const SECONDS_IN_CI: u64 = 10;
+/// What the continuous integration asks for: little time, and the same beginning each time, so that a change fails for what it does.
+pub(crate) const IN_CI: [&str; 4] = ["--seconds", "10", "--seed", "1"];
 
 /// What makes the compiler count (clang's SanitizerCoverage).
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -20,15 +20,15 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 
 /// Builds all targets, and runs the one that is named, or all.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let seconds = arguments.iter().skip_while(|one| *one != "--seconds").nth(1);
-    let seconds = match seconds {
-        Some(text) => text.parse().map_err(|_| format!("`--seconds {text}` is no number"))?,
-        None => SECONDS,
-    };
+    let seconds = number(arguments, "--seconds")?.unwrap_or(SECONDS);
+    let seed = number(arguments, "--seed")?;
     let name = arguments.first().filter(|name| !name.starts_with("--"));
     let all = targets()?;
     if let Some(name) = name.filter(|name| !all.contains(name)) {
-        return Err(format!("there is no target `{name}`; there are {}; each takes [--seconds N]", all.join(", ")));
+        return Err(format!(
+            "there is no target `{name}`; there are {}; each takes [--seconds N] [--seed N]",
+            all.join(", ")
+        ));
     }
     let folder = build()?;
     let wanted: Vec<_> = all.iter().filter(|target| name.is_none_or(|name| name == *target)).collect();
@@ -37,13 +37,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     for together in wanted.chunks(at_once) {
         std::thread::scope(|scope| {
             let started: Vec<_> =
-                together.iter().map(|target| scope.spawn(|| fuzz(&folder, target, seconds))).collect();
+                together.iter().map(|target| scope.spawn(|| fuzz(&folder, target, seconds, seed))).collect();
             let outcomes =
                 started.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("a thread ended".to_owned())));
             outcomes.fold(Ok(()), Result::and)
         })?;
     }
     Ok(())
+}
+
+/// The number after an option, if it is there.
+fn number(arguments: &[String], option: &str) -> Result<Option<u64>, String> {
+    let text = arguments.iter().skip_while(|one| *one != option).nth(1);
+    text.map(|text| text.parse().map_err(|_| format!("`{option} {text}` is no number"))).transpose()
 }
 
 /// The targets, by name.
@@ -72,7 +78,7 @@ fn build() -> Result<PathBuf, String> {
     Ok(folder.join(triple).join("release"))
 }
 
-fn fuzz(folder: &std::path::Path, name: &str, seconds: u64) -> Result<(), String> {
+fn fuzz(folder: &std::path::Path, name: &str, seconds: u64, seed: Option<u64>) -> Result<(), String> {
     // What is found goes where nobody commits it by accident; the first inputs are read and stay as they are.
     let (grown, found) = (built(&format!("fuzz/corpus/{name}")), built("fuzz/found"));
     for folder in [&grown, &found] {
@@ -81,7 +87,9 @@ fn fuzz(folder: &std::path::Path, name: &str, seconds: u64) -> Result<(), String
     let program = folder.join(name).to_string_lossy().into_owned();
     let (time, prefix) = (format!("-max_total_time={seconds}"), format!("-artifact_prefix={found}/{name}-"));
     let first = format!("fuzz/corpus/{name}");
-    let arguments = [time.as_str(), prefix.as_str(), "-timeout=10", "-rss_limit_mb=2048", &grown, &first];
+    // 0 is a seed of nobody's choice.
+    let seed = format!("-seed={}", seed.unwrap_or(0));
+    let arguments = [time.as_str(), prefix.as_str(), &seed, "-timeout=10", "-rss_limit_mb=2048", &grown, &first];
     let told = output(&program, &arguments)?;
     let text = String::from_utf8_lossy(&told.stderr).into_owned();
     let done = text.lines().rev().find(|line| line.starts_with("Done ")).unwrap_or("it did not come to its end");

@@ -68,13 +68,17 @@ fn main() {
     let reading = HostAudit::read_only(folder.join("log")).unwrap();
     let recorder = Recorder::open(store, HostClock::new(), AuditSettings::new());
     let mut bare = OpenOptions::new().append(true).create(true).open(folder.join("bare")).unwrap();
+    // Looked at once: later, whole segments are old enough to be removed.
+    let (records, _) = grouped(&recorder, writers);
+    let written: u64 = reading.segments().unwrap().iter().map(|segment| segment.length).sum();
+    let record = written as f64 / records as f64;
     for _ in 0..rounds {
-        let bytes = || reading.segments().unwrap().iter().map(|segment| segment.length).sum::<u64>();
-        let (bytes_before, syncs_before) = (bytes(), syncs.load(Ordering::Relaxed));
+        let syncs_before = syncs.load(Ordering::Relaxed);
         let (records, by_recorder) = grouped(&recorder, writers);
         let batches = (syncs.load(Ordering::Relaxed) - syncs_before).max(1);
-        let (records_each, bytes_each) = (records as f64 / batches as f64, (bytes() - bytes_before) / batches);
-        let by_hand = batches_a_second(&mut bare, usize::try_from(bytes_each).unwrap()) * records_each;
+        let records_each = records as f64 / batches as f64;
+        let bytes_each = (records_each * record).round();
+        let by_hand = batches_a_second(&mut bare, bytes_each as usize) * records_each;
         println!("{by_recorder:.0} {by_hand:.0} {records_each:.1} {bytes_each}");
     }
 }

@@ -39,6 +39,8 @@ struct State {
     bytes: usize,
     abandoned: bool,
     wakers: Vec<Waker>,
+    /// Threads that wait for room. Waking costs a call even where nobody does.
+    waiting: usize,
 }
 
 impl State {
@@ -111,8 +113,11 @@ impl EventQueue {
 
     fn made_room(&self, mut state: MutexGuard<'_, State>) {
         let wakers = std::mem::take(&mut state.wakers);
+        let waiting = state.waiting > 0;
         drop(state);
-        self.room.notify_all();
+        if waiting {
+            self.room.notify_all();
+        }
         wakers.into_iter().for_each(Waker::wake);
     }
 }
@@ -136,7 +141,9 @@ impl ExecutionEventSink for EventQueue {
         }
         // The end of an execution always finds room: nothing comes after it.
         while !state.has_room() && !matches!(event, ExecutionEvent::Exited(_)) {
+            state.waiting += 1;
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         self.take(state, event)
     }

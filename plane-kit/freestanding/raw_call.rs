@@ -115,6 +115,7 @@ pub mod nr {
     pub const FCHDIR: usize = 81;
     pub const FCHMODAT: usize = 268;
     pub const GETRUSAGE: usize = 98;
+    pub const SCHED_YIELD: usize = 24;
 }
 
 /// Numbers of the calls used, from the kernel's `unistd` tables.
@@ -179,6 +180,7 @@ pub mod nr {
     pub const FCHDIR: usize = 50;
     pub const FCHMODAT: usize = 53;
     pub const GETRUSAGE: usize = 165;
+    pub const SCHED_YIELD: usize = 124;
 }
 
 // The kernel enters with the stack pointer at argc; Rust wants it aligned as after a call. These

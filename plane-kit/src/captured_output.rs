@@ -1,5 +1,6 @@
 //! One output stream of a guest on its way to the kernel: bounded, and never blocking the supervisor.
 
+use crate::pipe_room;
 use cofferdam_bridge::event::{ExecutionEvent, ExecutionEventSink};
 use cofferdam_bridge::exit_cause::ExitCause;
 use cofferdam_bridge::limits::LimitName;
@@ -11,7 +12,7 @@ use std::task::Waker;
 /// Bytes of a stream that are captured where a policy sets no limit: 8 MiB.
 pub const DEFAULT_LIMIT: u64 = 8 << 20;
 
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = pipe_room::USUAL;
 
 /// How an attempt to move bytes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,14 @@ pub struct CapturedOutput {
     limit: u64,
     seen: u64,
     held: Option<Box<ExecutionEvent>>,
+    /// Whether its pipe was given more room.
+    widened: bool,
 }
 
 impl CapturedOutput {
     /// The stream `name` (`Stdout` or `Stderr`), read from `source`, which does not block; at most `limit` bytes.
     pub fn new(source: OwnedFd, name: LimitName, limit: u64) -> Self {
-        Self { source: Some(source), name, limit, seen: 0, held: None }
+        Self { source: Some(source), name, limit, seen: 0, held: None, widened: false }
     }
 
     /// The descriptor to wait on, unless there is nothing to wait for.
@@ -101,6 +104,10 @@ impl CapturedOutput {
         if got == 0 {
             self.source = None;
             return Ok(Moved::Ended);
+        }
+        if got > CHUNK / 2 && !self.widened {
+            self.widened = true;
+            pipe_room::widen(source.as_fd());
         }
         bytes.truncate(got);
         let room = self.limit.saturating_sub(self.seen);

@@ -1,5 +1,6 @@
 //! What the host writes to a guest: a pipe, or typing on its terminal. Safe after the guest's end.
 
+use crate::pipe_room;
 use crate::terminal;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -59,6 +60,7 @@ impl GuestInput {
                 return Err(BridgeError::new(ErrorCode::InvalidState, message));
             }
         };
+        let mut widened = false;
         while !bytes.is_empty() {
             if self.ended.load(Ordering::SeqCst) {
                 return Err(io_failed("the program has ended and reads no input any more", Errno::EPIPE));
@@ -66,6 +68,10 @@ impl GuestInput {
             match without_sigpipe(|| nix::unistd::write(target, bytes)) {
                 Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
                 Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if !widened => {
+                    widened = true;
+                    pipe_room::widen(target);
+                }
                 Err(Errno::EAGAIN) => wait_for_room(target)?,
                 Err(errno) => return Err(io_failed("the program does not read its input any more", errno)),
             }

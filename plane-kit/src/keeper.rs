@@ -8,17 +8,19 @@
 //! started may not), and may ask a service of the machine to start something for it.
 
 use crate::keeper_ahead::Ahead;
-use crate::keeper_format::{command, message, step};
+use crate::keeper_format::{MOST_SENT, command, message, step};
+use crate::keeper_line::Line;
 pub use crate::keeper_plan::{ProgramPlan, ResourceLimit};
 use crate::keeper_spawn::spawn;
 use crate::process::{Process, Resources, signal};
+use crate::start_mark::StartMark;
 use crate::wakeup::readable;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::socket::{MsgFlags, recv, send};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -105,7 +107,7 @@ impl Keeper {
     pub fn prepare(&self) {
         let mut ahead = self.ahead();
         if ahead.is_none() {
-            *ahead = control_socket().and_then(|(ours, its)| Ahead::start(self.file.as_fd(), ours, its.as_fd())).ok();
+            *ahead = Ahead::start(self.file.as_fd()).ok();
         }
     }
 
@@ -134,8 +136,9 @@ impl Keeper {
             .flat_map(|held| [held.binary.as_fd()].into_iter().chain(held.scripts().map(AsFd::as_fd)))
             .chain(plan.task_group.as_ref().map(AsFd::as_fd))
             .collect();
-        let (keeper, control) = self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
-        match first_word(keeper.as_fd(), control.as_fd()) {
+        let (keeper, Line { control, mark }) =
+            self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
+        match first_word(keeper.as_fd(), control.as_fd(), &mark) {
             Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id, used: OnceLock::new() }),
             Err((step, errno)) => {
                 // It has failed and ends, or it hangs: then it hears of this as soon as it can hear, and until then nothing runs.
@@ -148,19 +151,16 @@ impl Keeper {
         }
     }
 
-    fn spawn(
-        &self,
-        plan: &[u8],
-        streams: [BorrowedFd<'_>; 3],
-        held: &[BorrowedFd<'_>],
-    ) -> io::Result<(Process, OwnedFd)> {
-        let plan = in_memory(c"cofferdam-plan", plan)?;
-        let ahead = self.ahead().take();
-        if let Some(prepared) = ahead.and_then(|ahead| ahead.go(streams, plan.as_fd(), held)) {
+    fn spawn(&self, plan: &[u8], streams: [BorrowedFd<'_>; 3], held: &[BorrowedFd<'_>]) -> io::Result<(Process, Line)> {
+        // A longer plan is not sent, and what is prepared waits for the next.
+        let ahead = if plan.len() <= MOST_SENT { self.ahead().take() } else { None };
+        if let Some(prepared) = ahead.and_then(|ahead| ahead.go(streams, plan, held)) {
             return Ok(prepared);
         }
-        let (ours, its) = control_socket()?;
-        Ok((spawn(self.file.as_fd(), streams, its.as_fd(), Some(plan.as_fd()), held)?, ours))
+        let plan = in_memory(c"cofferdam-plan", plan)?;
+        let (line, its) = Line::new()?;
+        let ends = [its.as_fd(), line.mark.as_fd()];
+        Ok((spawn(self.file.as_fd(), streams, ends, Some(plan.as_fd()), held)?, line))
     }
 }
 
@@ -272,11 +272,6 @@ fn command_to(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, kind: u32, value:
     let _ = send(control.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | flags);
 }
 
-/// Our end and the keeper's.
-fn control_socket() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
-}
-
 /// A file in memory that cannot be changed any more.
 fn in_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
@@ -315,9 +310,8 @@ fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<Word>> {
 }
 
 /// The program's process id, or where its start failed and with which error.
-fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>) -> Result<u32, (u32, i32)> {
+fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, mark: &StartMark) -> Result<u32, (u32, i32)> {
     let begun = Instant::now();
-    let mut program_id = None;
     while begun.elapsed() < START {
         if !readable(control, Some(LOOK)).unwrap_or(false) {
             // The program may be quick and have stopped the keeper already.
@@ -325,15 +319,14 @@ fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>) -> Result<u32, (u
             continue;
         }
         match receive(control).map(|word| word.map(|word| word.words)) {
-            Ok(Some([message::STARTING, program, ..])) => program_id = Some(program),
-            Ok(Some([message::STARTED, ..])) => break,
+            Ok(Some([message::STARTED, program, ..])) => return Ok(program),
             Ok(Some([message::FAILED, _, errno, step])) => return Err((step, errno.cast_signed())),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             // Or it has killed the keeper: it ran, and who waits for word of it is told that the keeper is gone.
-            _ => return program_id.ok_or((step::PREPARE, libc::EPIPE)),
+            _ => return mark.program_id().ok_or((step::PREPARE, libc::EPIPE)),
         }
     }
-    program_id.ok_or((step::EXECUTE, libc::ETIMEDOUT))
+    mark.program_id().ok_or((step::EXECUTE, libc::ETIMEDOUT))
 }
 
 fn not_spawned(error: &io::Error) -> BridgeError {

@@ -2,13 +2,14 @@
 //!
 //! Each is used once. One that is never used ends with its control socket, and so with its host, whatever ends that.
 
+use crate::keeper_line::Line;
 use crate::keeper_spawn::spawn;
 use crate::proc_text;
 use crate::process::{Process, signal};
 use crate::wakeup::readable;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// How long one that is not needed any more is waited for.
@@ -29,25 +30,32 @@ const RIGHTS: [&str; 11] = [
     "Seccomp_filters",
 ];
 
-/// The rights of a thread, as the kernel tells them.
-#[derive(Debug, PartialEq, Eq)]
-struct Owner(Vec<String>);
+/// The rights of a thread, as the kernel tells them: the whole of proc_pid_status(5), where all else is passed over.
+#[derive(Debug)]
+struct Owner(String);
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        self.rights().eq(other.rights())
+    }
+}
 
 /// A keeper that waits for its plan.
 #[derive(Debug)]
 pub(crate) struct Ahead {
     process: Option<Process>,
-    control: Option<OwnedFd>,
+    line: Option<Line>,
     owner: Owner,
 }
 
 impl Ahead {
-    /// Starts one from the file `keeper`, with `control` as its end of the socket whose other end is `ours`.
-    pub(crate) fn start(keeper: BorrowedFd<'_>, ours: OwnedFd, control: BorrowedFd<'_>) -> io::Result<Self> {
-        let owner = owner()?;
+    /// Starts one from the file `keeper`.
+    pub(crate) fn start(keeper: BorrowedFd<'_>) -> io::Result<Self> {
+        let owner = Owner::asking()?;
+        let (line, its) = Line::new()?;
         // Streams come with the plan; until then the socket stands in their places, too.
-        let process = spawn(keeper, [control; 3], control, None, &[])?;
-        Ok(Self { process: Some(process), control: Some(ours), owner })
+        let process = spawn(keeper, [its.as_fd(); 3], [its.as_fd(), line.mark.as_fd()], None, &[])?;
+        Ok(Self { process: Some(process), line: Some(line), owner })
     }
 
     /// Its process id, for /proc.
@@ -55,32 +63,30 @@ impl Ahead {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Tells it what to start. None where it is not there any more, or was started with rights that the host does not have any more; it is
-    /// ended then.
+    /// Tells it what to start, in at most `MOST_SENT` bytes. None where it is not there any more, or was started with rights that the host
+    /// does not have any more; it is ended then.
     pub(crate) fn go(
         mut self,
         streams: [BorrowedFd<'_>; 3],
-        plan: BorrowedFd<'_>,
+        plan: &[u8],
         held: &[BorrowedFd<'_>],
-    ) -> Option<(Process, OwnedFd)> {
-        if owner().ok()? != self.owner {
+    ) -> Option<(Process, Line)> {
+        if Owner::asking().ok()? != self.owner {
             return None;
         }
-        let handed = streams.into_iter().chain([plan]).chain(held.iter().copied());
-        let descriptors: Vec<RawFd> = handed.map(|descriptor| descriptor.as_raw_fd()).collect();
+        let descriptors: Vec<RawFd> = streams.iter().chain(held).map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&descriptors)];
-        let control = self.control.as_ref()?.as_raw_fd();
-        sendmsg::<()>(control, &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT, None)
-            .ok()?;
-        // A keeper that somebody stopped while it waited goes on.
-        let _ = signal(self.process.as_ref()?.as_fd(), libc::SIGCONT);
-        self.process.take().zip(self.control.take())
+        let control = self.line.as_ref()?.control.as_raw_fd();
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let sent = sendmsg::<()>(control, &[IoSlice::new(plan)], &rights, flags, None).ok()?;
+        // A keeper that somebody stopped while it waited goes on when it is waited for.
+        if sent == plan.len() { self.process.take().zip(self.line.take()) } else { None }
     }
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        self.control = None;
+        self.line = None;
         if let Some(process) = self.process.take() {
             // It may have been stopped, and could not read the end of its socket.
             let _ = signal(process.as_fd(), libc::SIGKILL);
@@ -92,9 +98,15 @@ impl Drop for Ahead {
     }
 }
 
-/// The rights of the thread that asks, by proc_pid_status(5).
-fn owner() -> io::Result<Owner> {
-    let status = proc_text::read("/proc/thread-self/status")?;
-    let is_right = |line: &&str| line.split_once(':').is_some_and(|(name, _)| RIGHTS.contains(&name));
-    Ok(Owner(status.lines().filter(is_right).map(str::to_owned).collect()))
+impl Owner {
+    /// The rights of the thread that asks.
+    fn asking() -> io::Result<Self> {
+        proc_text::read("/proc/thread-self/status").map(Self)
+    }
+
+    fn rights(&self) -> impl Iterator<Item = &str> {
+        let is_right =
+            |line: &&str| RIGHTS.iter().any(|name| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
+        self.0.lines().filter(is_right)
+    }
 }

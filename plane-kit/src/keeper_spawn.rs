@@ -14,8 +14,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Most descriptors that a keeper is handed: its control socket as well.
-const MOST_PLACES: usize = MOST_DESCRIPTORS + 1;
+/// Most descriptors that a keeper is handed: its control socket and the mark as well.
+const MOST_PLACES: usize = MOST_DESCRIPTORS + 2;
 
 struct Child {
     keeper: i32,
@@ -25,16 +25,16 @@ struct Child {
     errno: i32,
 }
 
-/// Starts `keeper` with `streams` as descriptors 0 to 2, and `control`, `plan` and what is `held` after them. One without a plan waits for
-/// all of them on its control socket, and has nothing held.
+/// Starts `keeper` with `streams` as descriptors 0 to 2, and its ends of what leads to it (`control` and the mark), `plan` and what is `held`
+/// after them. One without a plan waits for all but its ends on its control socket, and has nothing held.
 pub(crate) fn spawn(
     keeper: BorrowedFd<'_>,
     streams: [BorrowedFd<'_>; 3],
-    control: BorrowedFd<'_>,
+    ends: [BorrowedFd<'_>; 2],
     plan: Option<BorrowedFd<'_>>,
     held: &[BorrowedFd<'_>],
 ) -> io::Result<Process> {
-    let handed = streams.into_iter().chain([control]).chain(plan).chain(held.iter().copied());
+    let handed = streams.into_iter().chain(ends).chain(plan).chain(held.iter().copied());
     let mut places = [-1; MOST_PLACES];
     let mut count = 0;
     for (place, descriptor) in places.iter_mut().zip(handed) {

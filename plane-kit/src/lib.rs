@@ -48,6 +48,8 @@ mod keeper_ahead;
 #[path = "../keeper/src/format.rs"]
 #[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]
 mod keeper_format;
+#[cfg(target_os = "linux")]
+mod keeper_line;
 mod keeper_plan;
 #[cfg(target_os = "linux")]
 pub mod keeper_program;
@@ -62,6 +64,7 @@ mod listening;
 #[cfg(feature = "network")]
 pub mod network;
 pub mod output_wait;
+mod pipe_room;
 pub mod proc_text;
 #[cfg(target_os = "linux")]
 pub mod process;
@@ -82,6 +85,8 @@ mod resources;
 #[cfg(target_os = "linux")]
 mod shared_memory;
 pub mod standard_streams;
+#[cfg(target_os = "linux")]
+mod start_mark;
 pub mod task_groups;
 pub mod terminal;
 mod tree_usage;

@@ -10,10 +10,6 @@ use nix::sys::stat::Mode;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-#[cfg(target_os = "linux")]
-/// Room in a pipe of ours, in bytes: a megabyte is the most that an unprivileged user may ask for by default.
-const PIPE_BYTES: i32 = 1 << 20;
-
 /// Both ends of what was opened for one execution.
 #[derive(Debug)]
 pub struct StandardStreams {
@@ -74,7 +70,6 @@ fn source(mode: StreamMode) -> io::Result<(OwnedFd, GuestInput)> {
     match mode {
         StreamMode::Piped => {
             let (read, write) = pipe()?;
-            widen(write.as_fd());
             fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             Ok((read, GuestInput::pipe(write)))
         }
@@ -87,7 +82,6 @@ fn target(mode: StreamMode, name: LimitName, limit: u64, outputs: &mut Vec<Captu
     match mode {
         StreamMode::Piped | StreamMode::Followed => {
             let (read, write) = pipe()?;
-            widen(read.as_fd());
             fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             outputs.push(CapturedOutput::new(read, name, limit));
             Ok(write)
@@ -102,14 +96,6 @@ fn target(mode: StreamMode, name: LimitName, limit: u64, outputs: &mut Vec<Captu
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = io::pipe()?;
     Ok((read.into(), write.into()))
-}
-
-/// Lets a pipe hold more, where the system lets its size be chosen.
-fn widen(pipe: BorrowedFd<'_>) {
-    #[cfg(target_os = "linux")]
-    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-    #[cfg(not(target_os = "linux"))]
-    let _ = pipe;
 }
 
 /// A host that runs with a standard stream closed hands on nothing rather than failing.

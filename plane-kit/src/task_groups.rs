@@ -7,11 +7,15 @@ use crate::cgroup_place::{Layout, MOUNTS, Place};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Emptied groups that are kept for the next run.
 const MOST_FREE: usize = 16;
+
+/// Of those, as many keep their files open: a host that starts one program after the other needs one, and descriptors are few.
+const MOST_OPEN: usize = 4;
 
 /// The groups of one plane.
 #[derive(Clone, Debug, Default)]
@@ -23,14 +27,24 @@ struct State {
     refused: bool,
     /// One has been made.
     begun: bool,
-    free: Vec<Place>,
+    /// Those whose files are open come last, and are taken first.
+    free: Vec<(Place, Option<Files>)>,
+}
+
+/// Files of a group that every run in it needs.
+#[derive(Debug)]
+struct Files {
+    events: File,
+    entrance: File,
+    limit: File,
 }
 
 /// The group of one run. Dropping it, when the run is gone, gives it back.
 #[derive(Debug)]
 pub struct TaskGroup {
     place: Place,
-    directory: PathBuf,
+    /// There until it is given back.
+    files: Option<Files>,
     all: TaskGroups,
     /// How often the kernel had refused a task before.
     before: u64,
@@ -56,12 +70,18 @@ impl TaskGroups {
             }
             state.free.pop()
         };
-        let place = free.or_else(|| self.make())?;
-        let directory = place.processes.clone()?;
-        let before = refused_in(&directory);
-        let group = TaskGroup { place, directory, all: self.clone(), before };
-        fs::write(group.directory.join("pids.max"), most.saturating_add(1).to_string()).ok()?;
-        Some(group)
+        let (place, files) = match free {
+            Some((place, files)) => (place, files),
+            None => (self.make()?, None),
+        };
+        let files =
+            files.or_else(|| Files::open(&place).ok()).filter(|files| files.hold(most.saturating_add(1)).is_ok());
+        let Some(files) = files else {
+            place.remove();
+            return None;
+        };
+        let before = files.refused();
+        Some(TaskGroup { place, files: Some(files), all: self.clone(), before })
     }
 
     fn make(&self) -> Option<Place> {
@@ -85,7 +105,7 @@ impl TaskGroups {
 
 impl Drop for State {
     fn drop(&mut self) {
-        self.free.iter().for_each(Place::remove);
+        self.free.iter().for_each(|(place, _)| place.remove());
     }
 }
 
@@ -95,14 +115,13 @@ impl TaskGroup {
     /// # Errors
     /// That of open(2).
     pub fn entrance(&self) -> io::Result<OwnedFd> {
-        // Of version 1 the file of single threads, since one that moves itself then waits for nobody.
-        let name = if self.place.layout == Layout::Unified { "cgroup.procs" } else { "tasks" };
-        Ok(File::options().write(true).open(self.directory.join(name))?.into())
+        let files = self.files.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(files.entrance.try_clone()?.into())
     }
 
     /// Whether the kernel has refused a task.
     pub fn struck(&self) -> bool {
-        refused_in(&self.directory) > self.before
+        self.files.as_ref().is_some_and(|files| files.refused() > self.before)
     }
 
     /// What to call it in a result.
@@ -113,14 +132,48 @@ impl TaskGroup {
 
 impl Drop for TaskGroup {
     fn drop(&mut self) {
-        let empty = fs::read_to_string(self.directory.join("cgroup.procs")).is_ok_and(|text| text.is_empty());
+        let list = self.place.processes.as_ref().map(|directory| fs::read_to_string(directory.join("cgroup.procs")));
+        let empty = list.is_some_and(|text| text.is_ok_and(|text| text.is_empty()));
         let mut state = self.all.lock();
-        if empty && state.free.len() < MOST_FREE {
-            state.free.push(self.place.clone());
+        if !empty || state.free.len() >= MOST_FREE {
+            drop(state);
+            self.place.remove();
             return;
         }
-        drop(state);
-        self.place.remove();
+        let place = self.place.clone();
+        if state.free.iter().filter(|(_, files)| files.is_some()).count() < MOST_OPEN {
+            state.free.push((place, self.files.take()));
+        } else {
+            state.free.insert(0, (place, None));
+        }
+    }
+}
+
+impl Files {
+    fn open(place: &Place) -> io::Result<Self> {
+        let directory = place.processes.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        // Of version 1 the file of single threads, since one that moves itself then waits for nobody.
+        let entrance = if place.layout == Layout::Unified { "cgroup.procs" } else { "tasks" };
+        let writable = |name: &str| File::options().write(true).open(directory.join(name));
+        Ok(Self {
+            events: File::open(directory.join("pids.events"))?,
+            entrance: writable(entrance)?,
+            limit: writable("pids.max")?,
+        })
+    }
+
+    /// Lets the kernel hold the limit. Also where it should hold that already: a program that runs as the same user may have changed it.
+    fn hold(&self, most: u64) -> io::Result<()> {
+        self.limit.write_all_at(most.to_string().as_bytes(), 0)
+    }
+
+    /// How often the kernel has refused a task.
+    fn refused(&self) -> u64 {
+        // A line with a number.
+        let mut bytes = [0; 64];
+        let got = self.events.read_at(&mut bytes, 0).unwrap_or(0);
+        let text = bytes.get(..got).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok()).unwrap_or(0)
     }
 }
 
@@ -133,12 +186,6 @@ fn find() -> Option<Place> {
 
 fn label(layout: Layout) -> &'static str {
     if layout == Layout::Unified { "cgroup v2 pids" } else { "cgroup v1 pids" }
-}
-
-/// How often the kernel has refused a task.
-fn refused_in(directory: &Path) -> u64 {
-    let text = fs::read_to_string(directory.join("pids.events")).unwrap_or_default();
-    text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Removes empty groups of hosts that are gone. The kernel removes none in which something is.

@@ -140,6 +140,36 @@ fn x2_a_held_program_and_its_scripts_come_to_their_places() {
 }
 
 #[test]
+fn a_plan_too_long_to_be_sent_gets_a_keeper_of_its_own_and_one_with_many_arguments_does_not() {
+    let keeper = Keeper::new().unwrap();
+    keeper.prepare();
+    let waiting = keeper.prepared_id();
+    let mut long = shell("echo ${#LONG}");
+    long.variables.push(format!("LONG={}", "x".repeat(100_000)));
+    assert_eq!(whole(&keeper, &long), ("100000\n".to_owned(), Told::Ended(0)));
+    assert_eq!(keeper.prepared_id(), waiting, "it waits for the next");
+    let mut many = shell("echo $#");
+    many.arguments.extend(std::iter::repeat_n("a".to_owned(), 5000));
+    assert_eq!(whole(&keeper, &many), ("4999\n".to_owned(), Told::Ended(0)));
+    assert_eq!(keeper.prepared_id(), None);
+}
+
+#[test]
+fn c3_a_program_that_kills_its_keeper_is_told_as_having_run_and_ends() {
+    let keeper = Keeper::new().unwrap();
+    keeper.prepare();
+    for _ in 0..2 {
+        let (kept, mut output) = start(&keeper, &shell("echo $$; kill -9 $PPID; exec sleep 1000"));
+        assert_eq!(end_of(&kept), Told::Gone);
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        assert_eq!(text.trim().parse(), Ok(kept.program_id()));
+        assert!(ends(text.trim().parse().unwrap()));
+        kept.reap();
+    }
+}
+
+#[test]
 fn what_keeps_a_program_from_starting_is_told_by_a_prepared_keeper_too() {
     let null = std::fs::File::open("/dev/null").unwrap();
     let keeper = Keeper::new().unwrap();

@@ -1,6 +1,6 @@
 //! A keeper that was started ahead waits here for what it is to start: its plan and descriptors come in one message of the host's.
 
-use crate::format::{CONTROL_FD, MOST_DESCRIPTORS, PLAN_FD, step};
+use crate::format::{CONTROL_FD, MARK_FD, MOST_DESCRIPTORS, MOST_SENT, PLAN_FD, PROGRAM_FD, step};
 use crate::raw_call::{call, nr};
 use crate::report::{Failure, end, part};
 use crate::watch::PollFd;
@@ -20,8 +20,8 @@ const SOL_SOCKET: i32 = 1;
 const SCM_RIGHTS: i32 = 1;
 /// Bytes of a `cmsghdr` before its data.
 const HEAD: usize = 16;
-/// Where descriptors arrive: the kernel gives the lowest that are free, and 0 to 2 and the control socket are not.
-const FIRST: i32 = CONTROL_FD + 1;
+/// Where descriptors arrive: the kernel gives the lowest that are free, and 0 to 2, the control socket and the mark are not.
+const FIRST: i32 = MARK_FD + 1;
 
 #[repr(C)]
 struct IoVector {
@@ -49,27 +49,35 @@ struct Rights {
     descriptors: [i32; MOST_DESCRIPTORS],
 }
 
-/// Waits for the plan, unless it is there already, and puts every descriptor to its place. Ends with the host, or when there is nothing
-/// to start any more.
-pub fn wait() -> Result<(), Failure> {
+/// A plan that came in a message. It takes no memory before it comes.
+static mut SENT: [u8; MOST_SENT] = [0; MOST_SENT];
+
+/// Waits for the plan, unless it is there already as a file, and puts every descriptor to its place; answers how many bytes of [`sent`] it
+/// has. Ends with the host, or when there is nothing to start any more.
+pub fn wait() -> Result<Option<usize>, Failure> {
     // SAFETY: integers only.
     if unsafe { call!(nr::FCNTL, PLAN_FD, F_GETFD) } != EBADF {
-        return Ok(());
+        return Ok(None);
     }
     until_told()?;
-    let count = receive()?;
+    let (length, count) = receive()?;
     let (streams, rest) = (FIRST..FIRST + 3, FIRST + 3..FIRST + count);
-    // Each goes to a lower place that was left before: streams to 0 to 2, then the plan to where the first stream came, and so on.
-    let moves = streams.zip(0..3).map(|places| (places, 0)).chain(rest.zip(PLAN_FD..).map(|places| (places, O_CLOEXEC)));
+    // Each goes to a lower place that was left before: streams to 0 to 2, then the program to where the second stream came, and so on.
+    let moves = streams.zip(0..3).map(|places| (places, 0)).chain(rest.zip(PROGRAM_FD..).map(|places| (places, O_CLOEXEC)));
     for ((from, to), flags) in moves {
         // SAFETY: integers only; both are ours.
         part(unsafe { call!(nr::DUP3, from, to, flags) }, step::PREPARE)?;
     }
-    for left in FIRST + count - 3..FIRST + count {
+    for left in [FIRST, FIRST + count - 2, FIRST + count - 1] {
         // SAFETY: what was moved away from here is at its place; nothing may hold a stream open but the program.
         unsafe { call!(nr::CLOSE, left) };
     }
-    Ok(())
+    Ok(Some(length))
+}
+
+/// Where the plan of a message lies.
+pub fn sent() -> *mut u8 {
+    (&raw mut SENT).cast()
 }
 
 /// Waits until the host says something. Its end is told by the signal that `prepare` asked for, too, whoever may still hold its socket; the same
@@ -113,10 +121,9 @@ pub fn out_of_the_way(descriptor: i32) -> Result<i32, i32> {
     if moved < 0 { Err(-moved as i32) } else { Ok(moved as i32) }
 }
 
-/// How many descriptors came.
-fn receive() -> Result<i32, Failure> {
-    let mut byte = 0_u8;
-    let vector = IoVector { base: &raw mut byte, length: 1 };
+/// How many bytes of a plan and how many descriptors came.
+fn receive() -> Result<(usize, i32), Failure> {
+    let vector = IoVector { base: sent(), length: MOST_SENT };
     let mut rights = Rights { length: 0, level: 0, kind: 0, descriptors: [-1; MOST_DESCRIPTORS] };
     let mut header = Header {
         name: 0,
@@ -127,25 +134,25 @@ fn receive() -> Result<i32, Failure> {
         control_length: size_of::<Rights>(),
         flags: 0,
     };
-    loop {
+    let length = loop {
         // SAFETY: the header and all that it names live until the call returns.
         let got = unsafe { call!(nr::RECVMSG, CONTROL_FD, &raw mut header, MSG_CMSG_CLOEXEC) };
         if got == EINTR {
             continue;
         }
         // The host has closed its end, or is gone, or wants this keeper no more.
-        if got != 1 || header.control_length < HEAD {
+        if got <= 0 || header.control_length < HEAD {
             end(0);
         }
-        break;
-    }
+        break got as usize;
+    };
     // SAFETY: written by the kernel, which the compiler does not see.
     let rights = unsafe { core::ptr::read_volatile(&raw const rights) };
     let count = rights.length.saturating_sub(HEAD) / size_of::<i32>();
     let expected = |(at, descriptor): (usize, &i32)| *descriptor == FIRST + at as i32;
-    let whole = rights.level == SOL_SOCKET && rights.kind == SCM_RIGHTS && (4..=MOST_DESCRIPTORS).contains(&count);
+    let whole = rights.level == SOL_SOCKET && rights.kind == SCM_RIGHTS && (3..=MOST_DESCRIPTORS).contains(&count);
     if whole && rights.descriptors.iter().take(count).enumerate().all(expected) {
-        Ok(count as i32)
+        Ok((length, count as i32))
     } else {
         Err(Failure { step: step::PREPARE, errno: EBADMSG })
     }

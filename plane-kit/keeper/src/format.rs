@@ -1,22 +1,28 @@
 //! What passes between a host and its keeper. Compiled into both.
 //!
-//! **Plan**, in a memory file, little-endian: flags and host process id (u32 each); a count (u32) of resource limits, each a number
+//! **Plan**, in a memory file, or in the message that a keeper waits for, little-endian: flags and host process id (u32 each); a count (u32) of resource limits, each a number
 //! (u32) and a value (u64); the working directory; the program's path; a count of arguments and the arguments, the program's name
 //! among them; a count of variables and the variables. A text is its length (u32), its bytes, and a NUL.
 
 /// The keeper's end of the control socket.
 pub const CONTROL_FD: i32 = 3;
-/// The plan.
-pub const PLAN_FD: i32 = 4;
+/// Where the program's process writes its id when the program is about to be executed: eight bytes, an eventfd(2)'s. Told by that process, since
+/// a program may stop or kill the keeper before that has a word.
+pub const MARK_FD: i32 = 4;
+/// The plan, unless it is in the message that a keeper waits for.
+pub const PLAN_FD: i32 = 5;
+
+/// Most bytes of a plan that is in a message.
+pub const MOST_SENT: usize = 64 * 1024;
 
 /// What is executed, where it is held by a descriptor.
-pub const PROGRAM_FD: i32 = 5;
+pub const PROGRAM_FD: i32 = 6;
 /// The first of the scripts that it runs; the others follow.
-pub const SCRIPT_FD: i32 = 6;
+pub const SCRIPT_FD: i32 = 7;
 /// Most scripts.
 pub const MOST_SCRIPTS: usize = 4;
 
-/// Most descriptors that a plan comes with, the plan and the streams among them: the program, its scripts, the entrance of a group.
+/// Most descriptors that a keeper starts with beside its socket and the mark, the plan and the streams among them: the program, its scripts, the entrance of a group.
 pub const MOST_DESCRIPTORS: usize = 3 + 1 + 1 + MOST_SCRIPTS + 1;
 
 /// Flags of a plan.
@@ -40,7 +46,7 @@ pub mod message {
     pub const LENGTH: usize = 40;
     /// The program did not start; error number and step tell why. Nothing is left.
     pub const FAILED: u32 = 1;
-    /// The program runs.
+    /// The program runs; the value is its process id.
     pub const STARTED: u32 = 2;
     /// The program was stopped by the signal in the value.
     pub const STOPPED: u32 = 3;
@@ -48,11 +54,8 @@ pub mod message {
     pub const CONTINUED: u32 = 4;
     /// Nothing is left but the keeper, which ends; the value is the program's wait status, and what all used stands behind.
     pub const ENDED: u32 = 5;
-    /// The program is about to be executed; the value is its process id. Told by its process itself, since a program may stop or
-    /// kill the keeper before that has a word.
-    pub const STARTING: u32 = 6;
     /// The program has ended, and what it started goes on (`flag::OUTPUT_WAIT`); `ENDED` follows.
-    pub const LEFT: u32 = 7;
+    pub const LEFT: u32 = 6;
 }
 
 /// From host to keeper: two u32 (kind, value).

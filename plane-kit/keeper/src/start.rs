@@ -1,7 +1,7 @@
 //! Prepares the keeper, and starts the program.
 
 use crate::ahead;
-use crate::format::{CONTROL_FD, MOST_SCRIPTS, PROGRAM_FD, SCRIPT_FD, command, flag, message, step};
+use crate::format::{CONTROL_FD, MARK_FD, MOST_SCRIPTS, PROGRAM_FD, SCRIPT_FD, command, flag, message, step};
 use crate::plan_reader::Cursor;
 use crate::raw_call::{call, nr, start_child};
 use crate::report::{self, Failure, part, send};
@@ -73,8 +73,8 @@ pub fn start() -> Result<Started, Failure> {
     // SAFETY: no arguments.
     part(unsafe { call!(nr::SETSID) }, step::SESSION)?;
     // All until here is the same for every program.
-    ahead::wait()?;
-    let mut plan = Cursor::open()?;
+    let sent = ahead::wait()?;
+    let mut plan = Cursor::open(sent)?;
     let flags = plan.u32()?;
     let terminal = flags & flag::TERMINAL != 0;
     let scripts = ((flags >> flag::SCRIPTS_SHIFT) as usize).min(MOST_SCRIPTS);
@@ -107,7 +107,7 @@ pub fn start() -> Result<Started, Failure> {
         unsafe { call!(nr::CLOSE, PROGRAM_FD + descriptor) };
     }
     plan.close();
-    send(message::STARTED, 0, 0, 0);
+    send(message::STARTED, program as u32, 0, 0);
     Ok(Started { program, host, terminal, waits: flags & flag::OUTPUT_WAIT != 0, children })
 }
 
@@ -193,7 +193,8 @@ fn execute(child: &Child) -> Result<(), Failure> {
         for (resource, value) in child.limits.iter().take(child.limit_count) {
             limit(*resource, *value)?;
         }
-        send(message::STARTING, group as u32, 0, 0);
+        let mark = group as u64;
+        call!(nr::WRITE, MARK_FD, &raw const mark, 8);
         // The program gets the three streams and nothing else, above all not the control socket.
         call!(nr::CLOSE_RANGE, CONTROL_FD, u32::MAX, CLOSE_RANGE_CLOEXEC);
         call!(nr::RT_SIGPROCMASK, SIG_SETMASK, &raw const none, 0, 8);

@@ -210,17 +210,15 @@ impl Kept {
 
     /// The program's process id, or where its start failed and with which error.
     fn first_word(&self) -> Result<u32, (u32, i32)> {
-        let (begun, mut program_id) = (Instant::now(), None);
+        let begun = Instant::now();
         while let Some(left) = START.checked_sub(begun.elapsed()) {
             if !readable(self.control.as_fd(), Some(left)).unwrap_or(false) {
                 continue;
             }
             match self.words() {
-                Ok(Some([message::STARTING, program, ..])) => program_id = Some(program),
-                Ok(Some([message::STARTED, ..])) => return program_id.ok_or((step::PREPARE, libc::EPIPE)),
+                Ok(Some([message::STARTED, program, ..])) => return Ok(program),
                 Ok(Some([message::FAILED, _, errno, step])) => return Err((step, errno.cast_signed())),
-                // Or the program has killed the keeper: it ran, and who waits for word of it is told that the keeper is gone.
-                _ => return program_id.ok_or((step::PREPARE, libc::EPIPE)),
+                _ => return Err((step::PREPARE, libc::EPIPE)),
             }
         }
         Err((step::EXECUTE, libc::ETIMEDOUT))

@@ -95,8 +95,7 @@ fn start(control: &mut UnixStream) -> Result<(Pid, bool), Failure> {
         return Err(Failure { step: u32::from_le_bytes([a, b, c, d]), errno });
     }
     drop_streams();
-    send(control, message::STARTING, program.as_raw().cast_unsigned(), 0, 0);
-    send(control, message::STARTED, 0, 0, 0);
+    send(control, message::STARTED, program.as_raw().cast_unsigned(), 0, 0);
     Ok((program, plan.output_wait))
 }
 

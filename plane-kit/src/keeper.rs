@@ -8,13 +8,12 @@
 //! started may not), and may ask a service of the machine to start something for it.
 
 use crate::keeper_ahead::Ahead;
-use crate::keeper_format::{MOST_SENT, command, message, step};
+use crate::keeper_begin::{NotBegun, begun};
+use crate::keeper_format::{MOST_SENT, command, message};
 use crate::keeper_line::Line;
 pub use crate::keeper_plan::{ProgramPlan, ResourceLimit};
 use crate::keeper_spawn::spawn;
 use crate::process::{Process, Resources, signal};
-use crate::start_mark::StartMark;
-use crate::wakeup::readable;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use nix::errno::Errno;
@@ -25,15 +24,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 static BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keeper"));
-
-/// How long a program may take to be executed: files on a network may be slow.
-const START: Duration = Duration::from_secs(10);
-
-/// Between two looks at a keeper that should have told something.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What is left between SIGTERM and SIGKILL when something is stopped.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -136,27 +129,26 @@ impl Keeper {
             .flat_map(|held| [held.binary.as_fd()].into_iter().chain(held.scripts().map(AsFd::as_fd)))
             .chain(plan.task_group.as_ref().map(AsFd::as_fd))
             .collect();
-        let (keeper, Line { control, mark }) =
-            self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
-        match first_word(keeper.as_fd(), control.as_fd(), &mark) {
-            Ok(program_id) => Ok(Kept { keeper: Some(keeper), control, program_id, used: OnceLock::new() }),
-            Err((step, errno)) => {
-                // It has failed and ends, or it hangs: then it hears of this as soon as it can hear, and until then nothing runs.
-                command_to(keeper.as_fd(), control.as_fd(), command::KILL, 0);
-                if readable(keeper.as_fd(), Some(Duration::from_secs(1))).unwrap_or(false) {
-                    let _ = keeper.reap();
-                }
-                Err(not_started(plan, step, errno))
+        if let Some(told) = self.tell(&bytes, streams, &held) {
+            match begun(told) {
+                // Somebody killed it while it waited, which costs no run.
+                Err(NotBegun::Gone) => {}
+                other => return other.map_err(|failed| failed.tell(plan)),
             }
         }
+        let new = self.spawn(&bytes, streams, &held).map_err(|error| not_spawned(&error))?;
+        begun(new).map_err(|failed| failed.tell(plan))
     }
 
-    fn spawn(&self, plan: &[u8], streams: [BorrowedFd<'_>; 3], held: &[BorrowedFd<'_>]) -> io::Result<(Process, Line)> {
+    /// Tells the keeper that is prepared what to start, where there is one that may.
+    fn tell(&self, plan: &[u8], streams: [BorrowedFd<'_>; 3], held: &[BorrowedFd<'_>]) -> Option<(Process, Line)> {
         // A longer plan is not sent, and what is prepared waits for the next.
         let ahead = if plan.len() <= MOST_SENT { self.ahead().take() } else { None };
-        if let Some(prepared) = ahead.and_then(|ahead| ahead.go(streams, plan, held)) {
-            return Ok(prepared);
-        }
+        ahead?.go(streams, plan, held)
+    }
+
+    /// A keeper that is started for this plan.
+    fn spawn(&self, plan: &[u8], streams: [BorrowedFd<'_>; 3], held: &[BorrowedFd<'_>]) -> io::Result<(Process, Line)> {
         let plan = in_memory(c"cofferdam-plan", plan)?;
         let (line, its) = Line::new()?;
         let ends = [its.as_fd(), line.mark.as_fd()];
@@ -165,6 +157,10 @@ impl Keeper {
 }
 
 impl Kept {
+    pub(crate) fn new(keeper: Process, control: OwnedFd, program_id: u32) -> Self {
+        Self { keeper: Some(keeper), control, program_id, used: OnceLock::new() }
+    }
+
     /// The program's process id, for display only.
     pub fn program_id(&self) -> u32 {
         self.program_id
@@ -259,7 +255,7 @@ impl KeptControl {
     }
 }
 
-fn command_to(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, kind: u32, value: u32) {
+pub(crate) fn command_to(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, kind: u32, value: u32) {
     let mut bytes = [0; command::LENGTH];
     let (head, tail) = bytes.split_at_mut(4);
     head.copy_from_slice(&kind.to_le_bytes());
@@ -282,13 +278,13 @@ fn in_memory(name: &std::ffi::CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 /// What a keeper sends.
-struct Word {
-    words: [u32; 4],
+pub(crate) struct Word {
+    pub(crate) words: [u32; 4],
     used: Resources,
 }
 
 /// One message, if one is there; `Ok(None)` at the end.
-fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<Word>> {
+pub(crate) fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<Word>> {
     let mut bytes = [0; message::LENGTH];
     let got = match recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
         // A keeper that ended with a command unread: the kernel says so once, before the words that it had sent (unix(7)).
@@ -309,65 +305,7 @@ fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<Word>> {
     Ok(Some(Word { words, used: Resources { user_us, system_us, peak_bytes } }))
 }
 
-/// The program's process id, or where its start failed and with which error.
-fn first_word(keeper: BorrowedFd<'_>, control: BorrowedFd<'_>, mark: &StartMark) -> Result<u32, (u32, i32)> {
-    let begun = Instant::now();
-    while begun.elapsed() < START {
-        if !readable(control, Some(LOOK)).unwrap_or(false) {
-            // The program may be quick and have stopped the keeper already.
-            let _ = signal(keeper, libc::SIGCONT);
-            continue;
-        }
-        match receive(control).map(|word| word.map(|word| word.words)) {
-            Ok(Some([message::STARTED, program, ..])) => return Ok(program),
-            Ok(Some([message::FAILED, _, errno, step])) => return Err((step, errno.cast_signed())),
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // Or it has killed the keeper: it ran, and who waits for word of it is told that the keeper is gone.
-            _ => return mark.program_id().ok_or((step::PREPARE, libc::EPIPE)),
-        }
-    }
-    mark.program_id().ok_or((step::EXECUTE, libc::ETIMEDOUT))
-}
-
 fn not_spawned(error: &io::Error) -> BridgeError {
     let message = format!("no process could be had: {error}; the host may be at its limit of processes or descriptors");
     BridgeError::new(ErrorCode::SpawnFailed, message).with("errno", error.raw_os_error().unwrap_or(0)).retryable()
-}
-
-fn not_started(plan: &ProgramPlan, failed: u32, errno: i32) -> BridgeError {
-    let (program, directory) = (plan.program.display().to_string(), plan.directory.display().to_string());
-    let why = io::Error::from_raw_os_error(errno);
-    let (code, message) = match (failed, errno) {
-        (step::EXECUTE, libc::ENOENT) => {
-            (ErrorCode::ProgramNotFound, format!("there is no program `{program}`, or the interpreter that it names"))
-        }
-        (step::EXECUTE, libc::EACCES | libc::ENOEXEC) => (
-            ErrorCode::ProgramNotExecutable,
-            format!("`{program}` cannot be executed: {why}; `chmod +x` mends a file that is none, another build one for another machine"),
-        ),
-        (step::DIRECTORY, _) => {
-            (ErrorCode::RequestInvalid, format!("the working directory `{directory}` cannot be used: {why}; name another"))
-        }
-        (step::CHILDREN, _) => (
-            ErrorCode::SandboxSetupFailed,
-            "what a program starts cannot be found, so it is not started: /proc must be mounted, by a kernel with CONFIG_PROC_CHILDREN"
-                .to_owned(),
-        ),
-        _ => (ErrorCode::SpawnFailed, format!("`{program}` was not started: {why}; details name the step")),
-    };
-    BridgeError::new(code, message).with("path", program).with("step", name_of(failed)).with("errno", errno)
-}
-
-fn name_of(failed: u32) -> &'static str {
-    match failed {
-        step::PREPARE => "prepare",
-        step::PLAN => "plan",
-        step::CHILDREN => "children",
-        step::SESSION => "session",
-        step::PROCESS => "process",
-        step::DIRECTORY => "directory",
-        step::LIMIT => "limit",
-        step::GROUP => "group",
-        _ => "execute",
-    }
 }

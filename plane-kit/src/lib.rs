@@ -45,6 +45,8 @@ pub mod keeper;
 pub mod keeper;
 #[cfg(target_os = "linux")]
 mod keeper_ahead;
+#[cfg(target_os = "linux")]
+mod keeper_begin;
 #[path = "../keeper/src/format.rs"]
 #[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]
 mod keeper_format;

@@ -195,6 +195,28 @@ fn one_that_was_killed_or_stopped_while_it_waited_costs_no_run() {
 }
 
 #[test]
+fn one_that_is_killed_with_a_plan_it_has_not_read_costs_no_run() {
+    let keeper = Keeper::new().unwrap();
+    for _ in 0..10 {
+        keeper.prepare();
+        let waiting = Pid::from_raw(keeper.prepared_id().unwrap());
+        kill(waiting, Signal::SIGSTOP).unwrap();
+        std::thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                while keeper.prepared_id().is_some() {
+                    std::thread::yield_now();
+                }
+                // It was taken. The plan is sent within this time, and a stopped one is looked after later.
+                std::thread::sleep(Duration::from_millis(20));
+                kill(waiting, Signal::SIGKILL)
+            });
+            assert_eq!(whole(&keeper, &shell("echo on")), ("on\n".to_owned(), Told::Ended(0)));
+            killer.join().unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
 fn c9_one_that_waits_ends_with_its_owner_also_when_stopped() {
     let keeper = Keeper::new().unwrap();
     keeper.prepare();

@@ -44,6 +44,8 @@ pub struct Started {
 
 /// What the child process needs; it shares our memory until it executes the program.
 struct Child {
+    /// Our process id.
+    keeper: isize,
     directory: *const u8,
     program: *const u8,
     arguments: *const *const u8,
@@ -95,8 +97,10 @@ pub fn start() -> Result<Started, Failure> {
     if flags & flag::GROUP != 0 {
         join(PROGRAM_FD + held.map_or(0, |scripts| scripts as i32 + 1))?;
     }
+    // SAFETY: no arguments.
+    let keeper = unsafe { call!(nr::GETPID) };
     let mut child =
-        Child { directory, program, arguments, variables, limits, limit_count, terminal, held, errno: 0, step: 0 };
+        Child { keeper, directory, program, arguments, variables, limits, limit_count, terminal, held, errno: 0, step: 0 };
     let program = start_program(&mut child)?;
     for descriptor in 0..3 {
         // SAFETY: the descriptors are ours; a pipe is to end when the program's end of it does.
@@ -189,6 +193,10 @@ fn execute(child: &Child) -> Result<(), Failure> {
         }
         // Should somebody kill the keeper, the program at least does not stay.
         part(call!(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL), step::PREPARE)?;
+        if call!(nr::GETPPID) != child.keeper {
+            // It was killed before that, and its host may start the program anew.
+            report::end(127);
+        }
         part(call!(nr::CHDIR, child.directory), step::DIRECTORY)?;
         for (resource, value) in child.limits.iter().take(child.limit_count) {
             limit(*resource, *value)?;

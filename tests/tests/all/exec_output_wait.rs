@@ -28,9 +28,8 @@ fn run(plane: PlaneKind, request: RunProgram) -> Result<Value, BridgeError> {
     Programs::default().exec(plane, request)
 }
 
-/// Leaves the session, keeps both streams, and prints when the program has ended, for which it waits.
-const LATE: &str =
-    "(trap '' HUP TERM; setsid sh -c 'while kill -0 $0 2> /dev/null; do sleep 0.02; done; echo 42' $$) & exit 0";
+/// Leaves the session, keeps both streams, and prints a while after the program has ended: long after what is not waited for is killed.
+const LATE: &str = "(trap '' HUP TERM; setsid sh -c 'while kill -0 $0 2> /dev/null; do sleep 0.02; done; sleep 0.5; echo 42' $$) & exit 0";
 
 #[test]
 fn x12_what_comes_after_the_program_s_end_is_part_of_the_answer_where_it_is_waited_for() {

@@ -6,8 +6,13 @@ use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
 use ureq::http::{HeaderMap, Request};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error, SendBody};
+
+/// What programs look for their certificates by.
+const TRUSTED: &str = "SSL_CERT_FILE";
 
 pub(crate) fn fetch(asked: &HttpFetch) -> Result<HttpFetched, BridgeError> {
     if asked.most > HttpFetch::MOST {
@@ -26,6 +31,7 @@ pub(crate) fn fetch(asked: &HttpFetch) -> Result<HttpFetched, BridgeError> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
+        .tls_config(TlsConfig::builder().root_certs(trusted()?).build())
         .build()
         .into();
     let mut request = Request::builder().method(asked.method.as_str()).uri(&asked.url);
@@ -48,6 +54,26 @@ pub(crate) fn fetch(asked: &HttpFetch) -> Result<HttpFetched, BridgeError> {
     let complete = bytes.len() <= most;
     bytes.truncate(most);
     Ok(HttpFetched::new(parts.status.as_u16(), headers(&parts.headers), bytes, complete))
+}
+
+/// Whom it trusts: the file that `SSL_CERT_FILE` names, as other programs of the sandbox do (it holds the policy's own authority, where rules
+/// are about requests inside TLS), and the list that comes with the program where it names none.
+fn trusted() -> Result<RootCerts, BridgeError> {
+    let Some(path) = std::env::var_os(TRUSTED).filter(|path| !path.is_empty()) else { return Ok(RootCerts::WebPki) };
+    let unreadable = || {
+        BridgeError::new(
+            ErrorCode::IoFailed,
+            "nothing was fetched: SSL_CERT_FILE names no file of certificates that can be read",
+        )
+    };
+    let text = std::fs::read(path).map_err(|_| unreadable())?;
+    // What is no certificate is passed over, as elsewhere; a file without any trusts nobody.
+    let certificates = parse_pem(&text).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<_> = certificates.collect();
+    if certificates.is_empty() { Err(unreadable()) } else { Ok(RootCerts::Specific(Arc::new(certificates))) }
 }
 
 fn headers(all: &HeaderMap) -> BTreeMap<String, String> {

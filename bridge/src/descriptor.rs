@@ -49,6 +49,8 @@ pub enum Feature {
     ListeningPorts,
     /// Reads requests of plain HTTP where rules name the host (`HttpRule`).
     HttpRules,
+    /// Reads requests inside TLS, too, by certificates of an authority that the policy names (`HttpAuthority`).
+    HttpsRules,
     /// Carries datagrams of UDP where rules name the host (`NetworkProfile::datagrams`).
     DatagramRules,
     /// Publishes ports of runs to the host's loopback (`PublishRule`).

@@ -3,12 +3,17 @@
 //! Everything in a profile is absolute and expanded: no placeholders, no `extends`. What a profile does
 //! not allow is refused. Environment values are not part of it, so that a profile can be logged.
 
+mod http;
+
+pub use self::http::{HttpAuthority, HttpRule, HttpScheme};
+
 use crate::enforcement::{Mechanism, Tier};
 use crate::limits::Limits;
 use crate::prompt::Remember;
 use crate::verdict::RuleRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What a plane is handed: one policy, compiled for one VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -186,37 +191,18 @@ pub struct NetworkProfile {
     /// Which requests pass on hosts and ports that are named here, beside being allowed; all others are refused there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpRule>,
+    /// Whose certificates the run is shown in place of those of hosts that rules about HTTPS name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_authority: Option<HttpAuthority>,
     /// Where datagrams of UDP may go in mode `allowlist`. `allow` lets none through.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub datagrams: Vec<NetworkRule>,
 }
 
-/// One rule about requests of plain HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[non_exhaustive]
-pub struct HttpRule {
-    /// Methods; none for every one.
-    pub methods: Vec<String>,
-    /// A canonical name or an address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// A path that is allowed with all beneath it, by whole segments, in the spelling of `canonical_path`.
-    pub path: String,
-    /// The line it comes from.
-    pub rule: RuleRef,
-}
-
-impl HttpRule {
-    /// A rule for `methods` on `path` of `host`.
-    pub fn new(
-        methods: Vec<String>,
-        host: impl Into<String>,
-        port: u16,
-        path: impl Into<String>,
-        rule: RuleRef,
-    ) -> Self {
-        Self { methods, host: host.into(), port, path: path.into(), rule }
+impl NetworkProfile {
+    /// The hosts whose TLS has to be ended on the way, so that rules can be held about what is inside it: each once, however many rules name it.
+    pub fn hosts_inside_tls(&self) -> BTreeSet<&str> {
+        self.http.iter().filter(|rule| rule.scheme == HttpScheme::Https).map(|rule| rule.host.as_str()).collect()
     }
 }
 
@@ -239,7 +225,7 @@ impl PublishRule {
     }
 }
 
-/// What is looked at of connections to port 443 of a name. Nothing is decrypted.
+/// What is looked at of connections to port 443 of a name. Nothing is decrypted for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

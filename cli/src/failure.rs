@@ -1,5 +1,6 @@
 //! Why the command itself did not do what it was asked, as a sentence and hints.
 
+use crate::report::human::to_do;
 use crate::{audit_log, escape, exit_code};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -49,7 +50,7 @@ impl From<BridgeError> for Failure {
     fn from(error: BridgeError) -> Self {
         let remedy = error.denial().and_then(|denial| denial.remedy);
         let lines = remedy.iter().flat_map(|remedy| remedy.lines());
-        let mut hints: Vec<String> = lines.map(|line| format!("to allow it, write in the policy: {line}")).collect();
+        let mut hints: Vec<String> = lines.map(|line| format!("to allow it, {}", to_do(line))).collect();
         if matches!(error.code, ErrorCode::AuditUnavailable | ErrorCode::AuditDamaged) {
             hints.extend(audit_log::HINTS.map(str::to_owned));
         }

@@ -1,9 +1,10 @@
-//! The first bytes of TLS: whatever is read is read the same when more follows, and its name is one that a rule could name.
+//! The first bytes of TLS: whatever is read is read the same when more follows and however it comes, and its name is one that a rule could
+//! name.
 
 #![no_main]
 
 use cofferdam_bridge::network_rules::canonical_name;
-use cofferdam_plane_kit::network::client_hello::{Beginning, read};
+use cofferdam_plane_kit::network::client_hello::{Beginning, Reader, read};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -21,6 +22,12 @@ fuzz_target!(|bytes: &[u8]| {
         match whole {
             Beginning::Unfinished => assert_eq!(half, Beginning::Unfinished),
             _ => assert!(half == Beginning::Unfinished || half == whole),
+        }
+        // Piece by piece it is the same as at once: the first byte says how large the pieces are.
+        let (mut reader, step) = (Reader::default(), usize::from(bytes[0] % 16) + 1);
+        let pieces = (step..bytes.len()).step_by(step).map(|length| reader.read(&bytes[..length]));
+        if pieces.collect::<Vec<_>>().iter().all(|one| *one == Beginning::Unfinished) {
+            assert_eq!(reader.read(bytes), whole);
         }
     }
 });

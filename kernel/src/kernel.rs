@@ -313,8 +313,14 @@ fn beyond_plane(profile: &ExecutionProfile, descriptor: &PlaneDescriptor) -> Vec
         let fix = "run on a plane that does, such as linux_native, or take network.http out of the policy";
         Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
     });
+    let inside_tls = !profile.network.hosts_inside_tls().is_empty() && !descriptor.has(Feature::HttpsRules);
+    let https = inside_tls.then(|| {
+        let message = "this plane does not look at requests inside TLS (network.http with https)";
+        let fix = "run on a plane that does, such as linux_native, or take entries with https out of network.http";
+        Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, Some(fix.to_owned()))
+    });
     let more = [datagrams(profile, descriptor), publishing(profile, descriptor)];
-    [asks, asks_hosts, calls, http].into_iter().chain(more).flatten().collect()
+    [asks, asks_hosts, calls, http, https].into_iter().chain(more).flatten().collect()
 }
 
 /// Datagrams are carried by a plane that knows their rules alone; to another they would mean nothing, in silence.

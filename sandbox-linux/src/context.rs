@@ -4,7 +4,7 @@ use crate::broker::{self, Watch};
 use crate::changes::OverlayPlace;
 use crate::format::{account, hold, op, proof, run};
 use crate::launcher::Launcher;
-use crate::network::{self, Outside, Proxied};
+use crate::network::{self, Outside, OwnLoopback, Proxied, SharedPorts, trust_files};
 use crate::parked::Parked;
 use crate::plan::brokered::Brokered;
 use crate::plan::encode::Plan;
@@ -24,6 +24,7 @@ use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::{StartExecutionRequest, Streams};
 use cofferdam_bridge::ids::VmId;
 use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode, Temporary};
+use cofferdam_plane_kit::network::https::Authority;
 use cofferdam_plane_kit::process_tree::tasks_of_user;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,10 @@ pub(crate) struct Context {
     pub(crate) network: Option<Arc<SharedNetwork>>,
     /// What is listened on inside, where the policy names hosts.
     pub(crate) ports: network::Ports,
+    /// The host's ports by which its runs are visited, where they share them without sharing a network.
+    pub(crate) ports_of_all: Option<Arc<SharedPorts>>,
+    /// By whom TLS is ended, where rules are about what is inside it.
+    pub(crate) authority: Option<Arc<Authority>>,
 }
 
 /// What one start has of its own.
@@ -92,7 +97,7 @@ impl Context {
         tier: Tier,
         explains: bool,
     ) -> Result<Self, BridgeError> {
-        let Prepared { mut view, mut brokered, .. } = prepared;
+        let Prepared { mut view, mut brokered, authority, .. } = prepared;
         if explains {
             brokered = brokered.explained();
         }
@@ -110,7 +115,8 @@ impl Context {
         };
         let network = match profile.network.mode {
             NetworkMode::Inherit => Network::Host,
-            NetworkMode::Allowlist => Network::ToProxy,
+            NetworkMode::Allowlist => Network::Asked,
+            _ if !profile.network.publish.is_empty() => Network::Asked,
             _ => Network::Closed,
         };
         let own_programs = view.has_own_programs();
@@ -135,6 +141,8 @@ impl Context {
             filter: seccomp::filter(filter),
             network: None,
             ports: network::Ports::default(),
+            ports_of_all: None,
+            authority,
             watch,
             profile,
             view,
@@ -156,8 +164,10 @@ impl Context {
     /// The same profile on the host as it is now.
     pub(crate) fn anew(&self, offer: &Offer) -> Result<Self, BridgeError> {
         let profile = self.profile.clone();
-        let prepared = Prepared::new(&profile)?;
+        // Of a network that is there already the authority stays.
+        let prepared = Prepared::with_authority(&profile, self.authority.clone())?;
         let anew = Self::new(self.vm_id.clone(), profile, prepared, offer, self.tier, self.brokered.explains)?;
+        let anew = Self { ports_of_all: self.ports_of_all.clone(), ..anew };
         Ok(match &self.network {
             Some(network) => anew.meeting_in(network.clone()),
             None => anew,
@@ -172,6 +182,26 @@ impl Context {
     /// Whether each of its runs has ports of its own published.
     pub(crate) fn publishes_alone(&self) -> bool {
         self.has_own_network() && !self.profile.network.publish.is_empty()
+    }
+
+    /// Whether its runs have no network of their own, and listen at places of the host's loopback on what is published.
+    pub(crate) fn publishes_on_loopback(&self) -> bool {
+        self.is_walled() && !self.profile.network.publish.is_empty()
+    }
+
+    /// Whether the broker holds what sockets of the network reach.
+    fn is_walled(&self) -> bool {
+        self.tier != Tier::Full && self.profile.network.mode != NetworkMode::Inherit
+    }
+
+    /// What a run may reach of the network, where the broker holds it: `proxy`, and itself at `loopback`.
+    pub(crate) fn walls(&self, proxy: Option<&Proxied>, loopback: Option<Arc<OwnLoopback>>) -> Option<broker::Walls> {
+        self.is_walled().then(|| broker::Walls::new(proxy.map(Proxied::port), loopback))
+    }
+
+    /// The same with ports that all its runs share.
+    pub(crate) fn visited_together(self) -> Self {
+        Self { ports_of_all: Some(Arc::default()), ..self }
     }
 
     /// The same with a network that all its runs share.
@@ -386,6 +416,9 @@ impl Context {
         }
         let proxy = own.proxy.map(Proxied::environment).unwrap_or_default();
         variables.extend(proxy.iter().map(|(name, value)| (*name, value.as_str())));
+        if self.authority.is_some() {
+            variables.extend(trust_files::VARIABLES);
+        }
         let host = |value: &str| self.inside_or_host(value, own.temporary).into_owned();
         variables.iter().map(|(name, value)| format!("{name}={}", host(value)).into_bytes()).collect()
     }

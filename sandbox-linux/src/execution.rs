@@ -1,6 +1,8 @@
 //! What host threads and the supervisor share of one execution.
 
 use crate::format::command;
+use crate::inner_sockets::Family;
+use crate::network::OwnLoopback;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use cofferdam_bridge::execution::ExecutionSignal;
@@ -11,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The handles of one execution. Every operation is safe after its end and then does nothing.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Shared {
     input: GuestInput,
     end: End,
     processes: ProcessTree,
+    /// Where it listens, where it has no network of its own.
+    loopback: Option<Arc<OwnLoopback>>,
     killed: AtomicBool,
 }
 
@@ -36,12 +40,27 @@ pub(crate) enum End {
 impl Shared {
     /// Shares the descriptors of a sandbox that runs.
     pub(crate) fn new(pidfd: OwnedFd, control: OwnedFd, input: GuestInput, end: End, processes: ProcessTree) -> Self {
-        Self { pidfd, control: Mutex::new(Some(control)), input, end, processes, killed: AtomicBool::new(false) }
+        Self {
+            pidfd,
+            control: Mutex::new(Some(control)),
+            input,
+            end,
+            processes,
+            loopback: None,
+            killed: AtomicBool::new(false),
+        }
     }
 
-    /// What runs in it.
-    pub(crate) fn processes(&self) -> &ProcessTree {
-        &self.processes
+    /// The same of one that listens at places of the host's loopback.
+    pub(crate) fn listening_at(self, loopback: Option<Arc<OwnLoopback>>) -> Self {
+        Self { loopback, ..self }
+    }
+
+    /// Whether something in it listens at what it knows as `port`.
+    pub(crate) fn is_listening(&self, port: u16) -> bool {
+        let Some(loopback) = &self.loopback else { return self.processes.is_listening(port) };
+        let places = [Family::Four, Family::Six].map(|family| loopback.place(port, family));
+        places.into_iter().flatten().any(|at| self.processes.is_listening(at.port()))
     }
 
     /// What the host writes to the guest.

@@ -24,6 +24,7 @@ mod execution;
     reason = "the launcher includes the same file, where every item is public and used"
 )]
 mod format;
+mod given_streams;
 mod handles;
 mod inner_sockets;
 mod launcher;
@@ -38,6 +39,7 @@ mod preflight;
 mod prepared;
 mod processes_seen;
 mod program;
+mod random;
 mod seccomp;
 mod shared_network;
 mod spawn;

@@ -10,11 +10,12 @@ use crate::context::{Context, Own};
 use crate::counting::Counting;
 use crate::disk_watch::DiskWatch;
 use crate::execution::Shared;
+use crate::given_streams;
 use crate::handles::share;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{OneNetwork, Outside, Proxied, bound};
+use crate::network::{HostPorts, OneNetwork, Outside, OwnLoopback, Proxied};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -175,7 +176,7 @@ impl LinuxPlane {
         request: &StartExecutionRequest,
         program: &Program,
         streams: [BorrowedFd<'_>; 3],
-        host: &Arc<dyn ExecutionEventSink>,
+        (host, loopback): (&Arc<dyn ExecutionEventSink>, Option<Arc<OwnLoopback>>),
     ) -> Result<Begun, BridgeError> {
         let proxy = context.proxy(&self.outside).map_err(|error| no_streams(&error))?;
         loop {
@@ -201,8 +202,8 @@ impl LinuxPlane {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
                         let (shares_network, watch) = (context.shares_network(), context.watch.clone());
-                        let proxy = proxy.as_ref().map(Proxied::port);
-                        let surroundings = Surroundings { shares_network, proxy, watch, host: host.clone() };
+                        let walls = context.walls(proxy.as_ref(), loopback.clone());
+                        let surroundings = Surroundings { shares_network, walls, watch, host: host.clone() };
                         broker = Some(Broker::start(listener, root, judge, context.brokered, surroundings)?);
                     }
                     Ok(())
@@ -240,12 +241,14 @@ impl LinuxPlane {
         let program = Program::of(request, &context.view, &context.profile.commands)?;
         let streams = StandardStreams::open(separate(request.streams), &context.profile.limits)
             .map_err(|error| no_streams(&error))?;
-        let ports = bound(context)?;
+        given_streams::check(streams.guest(), &context.profile.network)?;
+        let ports = HostPorts::of(context)?;
+        let loopback = ports.loopback();
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
         let Begun { mut running, counting, broker, recording, proxy, door } =
-            self.begin(context, request, &program, streams.guest(), &events)?;
+            self.begin(context, request, &program, streams.guest(), (&events, loopback.clone()))?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
@@ -261,7 +264,8 @@ impl LinuxPlane {
             let limit = context.profile.limits.stdout_bytes.unwrap_or(u64::MAX);
             outputs.push(CapturedOutput::new(shown, LimitName::Stdout, limit));
         }
-        let shared = Arc::new(share(&running, input, context.tier).map_err(|error| no_streams(&error))?);
+        let shared = share(&running, input, context.tier).map_err(|error| no_streams(&error))?;
+        let shared = Arc::new(shared.listening_at(loopback));
         let probe = match context.tier {
             Tier::Full => TreeProbe::of_namespace(running.process.pid()).ok(),
             _ => Some(TreeProbe::of_descendants(running.process.pid())),
@@ -337,8 +341,11 @@ impl ExecutionBridge for LinuxPlane {
         let mut context = Context::new(request.vm_id, request.profile, prepared, &self.offer, tier, explains)?;
         if request.network_scope == NetworkScope::Context && context.has_own_network() {
             let (rules, ports) = (&context.profile, &context.ports);
-            let network = SharedNetwork::new(&self.launcher, rules, ports, &self.outside)?;
+            let network =
+                SharedNetwork::new(&self.launcher, rules, ports, &self.outside.ending_tls_by(&context.authority))?;
             context = context.meeting_in(Arc::new(network));
+        } else if request.network_scope == NetworkScope::Context && context.publishes_on_loopback() {
+            context = context.visited_together();
         }
         let context = Arc::new(context);
         if let Some(pool) = self.pool.as_ref().filter(|_| context.can_be_pooled()) {
@@ -382,7 +389,7 @@ impl ExecutionBridge for LinuxPlane {
     }
 
     fn is_listening(&self, execution: &ExecutionRef, port: u16) -> Result<bool, BridgeError> {
-        Ok(self.find(execution)?.processes().is_listening(port))
+        Ok(self.find(execution)?.is_listening(port))
     }
 
     fn forget_vm(&self, vm_id: &VmId) {

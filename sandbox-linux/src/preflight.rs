@@ -8,7 +8,7 @@ use crate::prepared::Needs;
 use cofferdam_bridge::descriptor::{Preflight, Shortfall};
 use cofferdam_bridge::enforcement::{Enforcement, Mechanism, MechanismReport, Tier};
 use cofferdam_bridge::error::BridgeError;
-use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode, PathEffect};
+use cofferdam_bridge::profile::{CallProfile, Changes, ExecutionProfile, NetworkMode, NetworkProfile, PathEffect};
 use std::fs;
 use std::sync::OnceLock;
 
@@ -183,8 +183,9 @@ impl Offer {
             let message = "datagrams are caught in a network namespace (network.allow with udp://), and this machine offers none; take these entries out of network.allow";
             preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
-        if tier != Tier::Full && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
-            let message = "ports are published out of a network namespace (network.listen), and this machine offers none; with network.mode = \"inherit\" a program listens on the host's own";
+        // Without namespaces the broker holds what is listened on; with neither there is nobody.
+        if tier == Tier::None && profile.network.mode != NetworkMode::Inherit && !profile.network.publish.is_empty() {
+            let message = "ports are published out of a network namespace, or by the broker (network.listen), and this machine offers neither; with network.mode = \"inherit\" a program listens on the host's own";
             preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
         }
         if profile.filesystem.changes == Changes::Overlay && asks_before_writing(profile) {
@@ -213,7 +214,7 @@ impl Offer {
             let mut report = if flags & flag != 0 {
                 MechanismReport::held(mechanism)
             } else {
-                MechanismReport::missing(mechanism, instead_of(mechanism, profile.network.mode))
+                MechanismReport::missing(mechanism, instead_of(mechanism, &profile.network))
             };
             if flag == libc::CLONE_NEWNET && profile.network.mode == NetworkMode::Inherit {
                 report.asked = false;
@@ -272,14 +273,17 @@ impl Refusal {
 }
 
 /// What stands in for a namespace in the tier that has none.
-fn instead_of(mechanism: Mechanism, network: NetworkMode) -> &'static str {
+fn instead_of(mechanism: Mechanism, network: &NetworkProfile) -> &'static str {
     match mechanism {
         Mechanism::MountNamespace => {
             "Landlock and the broker hold the file rules; chdir and execve tell whether a name outside them exists, nothing tells more; a program that may be read but not executed can be run by the system's loader"
         }
         Mechanism::PidNamespace => "Landlock and seccomp keep the run's hands off other processes",
-        Mechanism::NetworkNamespace if network == NetworkMode::Allowlist => {
+        Mechanism::NetworkNamespace if network.mode == NetworkMode::Allowlist => {
             "a proxy of the run's own reaches what the policy names, for programs that use one; Landlock, seccomp and the broker let it connect to nothing else"
+        }
+        Mechanism::NetworkNamespace if !network.publish.is_empty() => {
+            "seccomp and the broker let sockets listen on the ports that the policy publishes, at addresses of the run's own on the host's loopback, and connect to those alone"
         }
         Mechanism::NetworkNamespace => "seccomp lets no network socket be made",
         Mechanism::IpcNamespace => "seccomp refuses System V and POSIX IPC",

@@ -8,7 +8,7 @@
 use crate::format::message;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
-use crate::network::{Bound, Network, Outside, Ports, Published, Sockets};
+use crate::network::{Bound, Network, Outside, Ports, Published, Sockets, Way};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
@@ -79,7 +79,7 @@ impl SharedNetwork {
             return Ok(published.as_ref());
         }
         let bound = Bound::new(profile)?;
-        let served = bound.serve(|| Door::of(self.user(), self.network()));
+        let served = bound.serve(|| Door::of(self.user(), self.network()).map(Way::Door));
         let served = served.map_err(|error| step_report::spawn_failed(&error))?;
         Ok(self.published.get_or_init(|| served).as_ref())
     }

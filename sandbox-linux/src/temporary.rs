@@ -1,10 +1,10 @@
 //! Temporary storage on the host, for runs without mounts of their own.
 
+use crate::random;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One run's directory, with a name that nobody can guess. The guard makes and removes it; what a guard that was ended from outside
@@ -24,10 +24,8 @@ impl TemporaryDirectory {
     }
 
     fn guessed_by_nobody() -> io::Result<Self> {
-        let mut random = [0_u8; 16];
-        File::open("/dev/urandom")?.read_exact(&mut random)?;
         let mut name = String::from("cofferdam-");
-        for byte in random {
+        for byte in random::bytes::<16>()? {
             let _ = write!(name, "{byte:02x}");
         }
         Ok(Self(std::env::temp_dir().canonicalize()?.join(name)))

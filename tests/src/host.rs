@@ -4,7 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 /// A server on 127.0.0.1 and, where there is IPv6, on `::1` with the same port. It ends with the test.
 #[derive(Debug)]
@@ -50,6 +52,24 @@ impl Host {
             io::copy(&mut stream, &mut other)?;
             other.shutdown(Shutdown::Write)
         })
+    }
+
+    /// A server that sends until nobody takes it any more, and how many bytes it has sent then.
+    pub fn sending() -> (Self, mpsc::Receiver<usize>) {
+        let (told, stopped) = mpsc::channel();
+        let host = Self::new(move |mut stream| {
+            stream.set_write_timeout(Some(Duration::from_millis(500)))?;
+            let (block, mut sent) = (vec![7; 1 << 20], 0_usize);
+            while sent < 256 << 20 {
+                match stream.write(&block) {
+                    Ok(count) => sent += count,
+                    Err(_) => break,
+                }
+            }
+            let _ = told.send(sent);
+            Ok(())
+        });
+        (host, stopped)
     }
 
     /// An HTTP server: `/` greets with the name it was asked by, `/bytes/N` answers so many bytes, what is posted is counted, and held
@@ -104,6 +124,20 @@ impl Drop for Host {
             drop(TcpStream::connect((address, self.port)));
         }
     }
+}
+
+/// The first line of a request's head, which is read to its end and no further.
+///
+/// # Errors
+/// What reading met, its end among it.
+pub fn first_line(from: &mut impl Read) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        from.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    Ok(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned())
 }
 
 /// Block `number` of what `/bytes/N` answers.

@@ -2,20 +2,24 @@
 
 use crate::scratch::Scratch;
 use crate::skip;
+use crate::tls_authority::TlsAuthority;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Greets whoever asks with the name that TLS was asked for, and counts by a line for each connection.
+/// Greets whoever asks with the name that TLS was asked for, and first writes down what was asked.
 const SERVER: &str = r#"
 import http.server, ssl, sys
 class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *_): pass
 class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with open(sys.argv[3], "a") as log: log.write(self.requestline + " " + body.decode("latin-1") + "\n")
         text = ("hello " + str(getattr(self.connection, "asked", None)) + "\n").encode()
         self.send_response(200); self.send_header("Content-Length", str(len(text))); self.end_headers(); self.wfile.write(text)
-        print("served", flush=True)
+    do_POST = do_DELETE = do_PUT = do_GET
     def log_message(self, *_): pass
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
@@ -32,7 +36,7 @@ pub struct Https {
     child: Child,
     port: u16,
     certificate: PathBuf,
-    _place: Scratch,
+    place: Scratch,
 }
 
 impl Https {
@@ -52,14 +56,47 @@ impl Https {
         openssl.args(["-subj", "/CN=test", "-addext", &format!("subjectAltName={}", alternatives.join(","))]);
         let made = openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output().expect("openssl starts");
         assert!(made.status.success(), "{made:?}");
+        Some(Self::serving(place, &python, &certificate, &key))
+    }
+
+    /// A server for `names` whose certificate `authority` signed.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    pub fn of(authority: &TlsAuthority, names: &[&str]) -> Option<Self> {
+        let python = skip::python()?;
+        let place = Scratch::new();
+        let (certificate, key) = authority.issue(&place, names);
+        Some(Self::serving(place, &python, &certificate, &key))
+    }
+
+    /// The same, whose certificate has expired.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    pub fn expired(authority: &TlsAuthority, names: &[&str]) -> Option<Self> {
+        let python = skip::python()?;
+        let place = Scratch::new();
+        let (certificate, key) = authority.issue_expired(&place, names);
+        Some(Self::serving(place, &python, &certificate, &key))
+    }
+
+    #[expect(clippy::expect_used, reason = "a test without its server must fail loudly")]
+    fn serving(place: Scratch, python: &str, certificate: &Path, key: &Path) -> Self {
+        let log = place.write("requests", "");
         let mut server = Command::new(python);
-        server.args(["-c", SERVER]).arg(&certificate).arg(&key).stdout(Stdio::piped()).stderr(Stdio::null());
+        server.args(["-c", SERVER]).args([certificate, key, &log]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = server.spawn().expect("python3 starts");
         let mut line = String::new();
         let told = BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line);
         told.expect("the server tells its port");
         let port = line.trim().parse().expect("a port");
-        Some(Self { child, port, certificate, _place: place })
+        Self { child, port, certificate: certificate.to_owned(), place }
+    }
+
+    /// The requests that have arrived, a line with the body behind it each.
+    pub fn arrived(&self) -> String {
+        std::fs::read_to_string(self.place.join("requests")).unwrap_or_default()
     }
 
     /// The port.

@@ -19,3 +19,5 @@ pub mod scratch;
 pub mod session;
 pub mod session_host;
 pub mod skip;
+pub mod tls_authority;
+pub mod visitor;

@@ -1,6 +1,6 @@
 //! Sessions of the command: a session file, a workspace, and a host process with places of the test's own.
 
-use crate::command::{cofferdam, text};
+use crate::command::{cofferdam, cofferdam_without_namespaces, text};
 use crate::scratch::Scratch;
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
@@ -12,6 +12,8 @@ pub struct HostedSession {
     pub workspace: Scratch,
     /// Where its host keeps sockets and files.
     pub state: Scratch,
+    /// No namespace can be made where its host is.
+    bare: bool,
 }
 
 impl HostedSession {
@@ -19,6 +21,13 @@ impl HostedSession {
     pub fn declared(commands: &str) -> Self {
         let session = Self::default();
         session.workspace.write("session.toml", &format!("version = 1\n{commands}"));
+        session
+    }
+
+    /// The same where no namespace can be made. Its policy must live with that.
+    pub fn without_namespaces(commands: &str) -> Self {
+        let mut session = Self::declared(commands);
+        session.bare = true;
         session
     }
 
@@ -48,7 +57,7 @@ impl HostedSession {
 
     /// `cofferdam session` with `arguments`.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = cofferdam();
+        let mut command = if self.bare { cofferdam_without_namespaces() } else { cofferdam() };
         command.arg("session").args(arguments).current_dir(self.workspace.path());
         command.env("XDG_STATE_HOME", self.state.path()).env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
         command

@@ -1,6 +1,6 @@
-//! Deciding about requests of plain HTTP: which methods and paths pass on a host and port that rules about requests name.
+//! Deciding about requests of HTTP: which methods and paths pass on a host and port that rules about requests name.
 
-use crate::profile::{HttpRule, NetworkProfile};
+use crate::profile::{HttpRule, HttpScheme, NetworkProfile};
 use crate::verdict::RuleRef;
 use std::net::IpAddr;
 
@@ -21,6 +21,22 @@ impl HttpRules {
         let own = self.rules.iter().filter(|rule| rule.port == port && is_same(&rule.host, host));
         let rules: Vec<HttpRule> = own.cloned().collect();
         (!rules.is_empty()).then_some(Self { rules })
+    }
+
+    /// What these requests go over. Where rules say both, nothing passes that is not inside TLS.
+    pub fn scheme(&self) -> HttpScheme {
+        let https = self.rules.iter().any(|rule| rule.scheme == HttpScheme::Https);
+        if https { HttpScheme::Https } else { HttpScheme::Http }
+    }
+
+    /// The host that these rules name, as the first of them does: an entry about it is one that a policy with these rules takes.
+    pub fn host(&self) -> Option<&str> {
+        self.rules.first().map(|rule| rule.host.as_str())
+    }
+
+    /// The first of them: by whose word what goes there is looked at.
+    pub fn first(&self) -> Option<&RuleRef> {
+        self.rules.first().map(|rule| &rule.rule)
     }
 
     /// The rule that lets a request through; `path`: as [`canonical_path`] gives it.
@@ -53,13 +69,15 @@ fn is_beneath(path: &str, prefix: &str) -> bool {
 
 /// The path of a request's target in the one spelling that is compared: without the query, escapes of printable ASCII resolved, others
 /// in upper case. None for what servers read differently from each other: no path, empty segments, `.` and `..` however they
-/// are written, an escaped `/`, `\` or `%`, control characters, fragments (RFC 3986, 3.3, 6.2; RFC 9112, 3.2.1).
+/// are written, an escaped `/`, `\` or `%`, control characters, fragments, escapes of what is no UTF-8, such as the overlong `%C0%AF`, which some read as `/`
+/// (RFC 3986, 3.3, 6.2; RFC 9112, 3.2.1; RFC 3629, 3).
 pub fn canonical_path(target: &str) -> Option<String> {
     let path = target.split('?').next().unwrap_or_default();
     if !path.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) || target.contains('#') {
         return None;
     }
     let (mut text, mut rest) = (String::with_capacity(path.len()), path.as_bytes());
+    let mut resolved = Vec::with_capacity(path.len());
     while let [byte, after @ ..] = rest {
         rest = after;
         match byte {
@@ -69,15 +87,20 @@ pub fn canonical_path(target: &str) -> Option<String> {
                 rest = after;
                 let both = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
                 let byte = u8::from_str_radix(std::str::from_utf8(both).ok()?, 16).ok()?;
+                resolved.push(byte);
                 match byte {
                     b'/' | b'\\' | b'%' | 0..=b' ' | 0x7f => return None,
                     0x80.. => text.push_str(&format!("%{byte:02X}")),
                     _ => text.push(char::from(byte)),
                 }
             }
-            _ => text.push(char::from(*byte)),
+            _ => {
+                resolved.push(*byte);
+                text.push(char::from(*byte));
+            }
         }
     }
+    std::str::from_utf8(&resolved).ok()?;
     let mut segments = text.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         // Some servers cut what follows a semicolon off before they look for dots.
@@ -101,6 +124,7 @@ mod tests {
             ("/a/b?c=d/../e", "/a/b"),
             ("/%61/b%2Ec", "/a/b.c"),
             ("/%c3%a4/", "/%C3%A4/"),
+            ("/%e2%82%ac%f0%9f%98%80", "/%E2%82%AC%F0%9F%98%80"),
             ("/a;b/c", "/a;b/c"),
             ("/...", "/..."),
         ] {
@@ -120,6 +144,13 @@ mod tests {
             "/a%5cb",
             "/a\\b",
             "/%252e",
+            "/a%c0%afb",
+            "/%c0%ae%c0%ae/a",
+            "/a%e0%80%afb",
+            "/a%ff",
+            "/a%c3/%a4",
+            "/%c3a",
+            "/%ed%a0%80",
             "/a%0ab",
             "/a%00",
             "/%",

@@ -125,15 +125,16 @@ fn denial(denial: &Denial) -> Vec<String> {
     let subject = shown(&denial.subject);
     let mut lines = vec![format!("cofferdam: {} of {subject}{leads}{program}: {by}", shown(&denial.access))];
     lines.extend(looked_at(denial));
-    let hint = if denial.secret {
-        "it is on the list of secrets; to open it all the same, write in the policy"
-    } else {
-        "to allow it, write in the policy"
-    };
+    let aim = if denial.secret { "it is on the list of secrets; to open it all the same" } else { "to allow it" };
     let remedies = denial.remedy.iter().flat_map(|remedy| remedy.lines());
-    lines.extend(remedies.map(|line| format!("hint: {hint}: {}", sentences(line))));
+    lines.extend(remedies.map(|line| format!("hint: {aim}, {}", sentences(&to_do(line)))));
     lines.extend(denial.note.as_ref().map(|note| format!("  {}", sentences(note))));
     lines
+}
+
+/// What to do about the policy for one line of a remedy: most are to be written there, some take away what is there.
+pub(crate) fn to_do(line: &str) -> String {
+    if line.starts_with("remove ") { line.to_owned() } else { format!("write in the policy: {line}") }
 }
 
 /// Which program asked in which words and how often, where the calls were looked at.
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(
             text,
             "cofferdam: filesystem.write of /srv/\\u{1b}[2J\\u{a}x: refused by `filesystem.deny \"/srv\"` (ci.toml:7)\n\
-             hint: to allow it, write in the policy: remove `filesystem.deny \"/srv\"` (ci.toml:7)"
+             hint: to allow it, remove `filesystem.deny \"/srv\"` (ci.toml:7)"
         );
     }
 

@@ -94,9 +94,12 @@ pub(super) fn check(suite: &mut Suite, stage: &Stage) {
     let unclaimed = (!isolates)
         .then(|| "the plane does not claim `filesystem_rules`, or this machine gives no tier for it".to_owned());
     let unheld = unclaimed.clone().or_else(|| refused_rules(stage));
-    let outside = READING.into_iter().chain(WRITING).map(|line| (line, unnamed, attempt as fn(&Stage, &str) -> Found));
-    for ((name, line), title, tried) in outside.chain(RULES.map(|line| (line, ruled, inside as _))) {
-        match if title == ruled { &unheld } else { &unclaimed } {
+    let outside = READING
+        .into_iter()
+        .chain(WRITING)
+        .map(|line| (line, unnamed, &unclaimed, attempt as fn(&Stage, &str) -> Found));
+    for ((name, line), title, untried, tried) in outside.chain(RULES.map(|line| (line, ruled, &unheld, inside as _))) {
+        match untried {
             Some(why) => suite.skip(GROUP, name, title, why),
             None => suite.check(GROUP, name, title, || tried(stage, line)),
         }

@@ -89,7 +89,7 @@ pub(super) const PROTECTED: [&str; 54] = [
 ];
 
 /// Secrets: refused whatever `read` says, unless a rule names the very file.
-pub(super) const SECRETS: [&str; 41] = [
+pub(super) const SECRETS: [&str; 42] = [
     "/etc/shadow",
     "/etc/shadow-",
     "/etc/gshadow",
@@ -100,6 +100,7 @@ pub(super) const SECRETS: [&str; 41] = [
     "/etc/ssh",
     "{home}/.ssh",
     "{home}/.local/state/cofferdam",
+    "{home}/.config/cofferdam/authority.key",
     "{home}/.gnupg",
     "{home}/.aws",
     "{home}/.azure",

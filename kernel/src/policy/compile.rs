@@ -5,7 +5,7 @@ use super::document::{Document, Entry, set_limit};
 use super::entry::{EntryFault, Placeholders, TEMPORARY, escaped};
 use super::tree::invalid;
 use super::validated::Policy;
-use super::{listen_rule, overwritten};
+use super::{http_rule, listen_rule, overwritten};
 use cofferdam_bridge::decide::{CommandRules, FilesystemRules};
 use cofferdam_bridge::environment::loads_code;
 use cofferdam_bridge::error::BridgeError;
@@ -61,7 +61,7 @@ impl Policy {
         let mut environment = BTreeMap::new();
         for layer in &self.layers {
             filesystem(&mut profile, layer, places)?;
-            network(&mut profile, layer);
+            network(&mut profile, layer, places)?;
             prompts(&mut profile, layer, places)?;
             commands(&mut profile, layer, places)?;
             pass(&mut environment, layer, host_environment);
@@ -195,7 +195,11 @@ fn told(layer: &Document, entry: Option<&Entry>, fault: &EntryFault) -> BridgeEr
 }
 
 /// The pattern of an entry; a built-in's entry about something that this VM has not got is passed over.
-fn pattern(layer: &Document, entry: &Entry, places: &Placeholders) -> Result<Option<PathPattern>, BridgeError> {
+pub(super) fn pattern(
+    layer: &Document,
+    entry: &Entry,
+    places: &Placeholders,
+) -> Result<Option<PathPattern>, BridgeError> {
     match places.pattern(&entry.text) {
         Ok(pattern) => Ok(Some(pattern)),
         Err(EntryFault::Unset(_)) if is_builtin(layer) => Ok(None),
@@ -287,7 +291,7 @@ fn wildcards(layer: &Document, entry: &Entry) -> BridgeError {
     invalid(&layer.source, entry.place, &why)
 }
 
-fn network(profile: &mut ExecutionProfile, layer: &Document) {
+fn network(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {
     if let Some(mode) = layer.network_mode {
         profile.network.mode = mode;
     }
@@ -302,6 +306,10 @@ fn network(profile: &mut ExecutionProfile, layer: &Document) {
     if let Some(tls) = layer.tls {
         profile.network.tls = tls;
     }
+    if let Some(files) = &layer.http_authority {
+        profile.network.http_authority = http_rule::compile_authority(layer, files, places)?;
+    }
+    Ok(())
 }
 
 fn commands(profile: &mut ExecutionProfile, layer: &Document, places: &Placeholders) -> Result<(), BridgeError> {

@@ -1,6 +1,6 @@
 //! A policy file, read and checked on its own: keys, types, units. What it extends is not looked at here.
 
-use super::http_rule::http_rule;
+use super::http_rule::{self, http_rule};
 use super::listen_rule::{ListenRule, listen_rule};
 use super::network_rule::{HostRule, asked_rule, datagram_rule, host_rule};
 use super::quantity;
@@ -39,6 +39,8 @@ pub(super) struct Document {
     pub(super) listen: Vec<(ListenRule, Entry)>,
     pub(super) tls: Option<TlsCheck>,
     pub(super) http: Vec<(HttpRule, Entry)>,
+    /// The files of its certificate and its key.
+    pub(super) http_authority: Option<[Entry; 2]>,
     pub(super) commands_allow: Vec<Entry>,
     pub(super) commands_deny: Vec<Entry>,
     pub(super) calls: Option<CallProfile>,
@@ -67,7 +69,7 @@ pub(super) const SECTIONS: [&str; 10] = [
 ];
 
 pub(super) const FILESYSTEM: [&str; 6] = ["read", "write", "deny", "protect", "unprotect", "changes"];
-pub(super) const NETWORK: [&str; 5] = ["mode", "allow", "listen", "tls", "http"];
+pub(super) const NETWORK: [&str; 6] = ["mode", "allow", "listen", "tls", "http", "http_authority"];
 pub(super) const COMMANDS: [&str; 3] = ["allow", "deny", "calls"];
 pub(super) const ENVIRONMENT: [&str; 2] = ["pass", "set"];
 pub(super) const ISOLATION: [&str; 2] = ["require", "allow_degraded"];
@@ -147,6 +149,7 @@ impl Document {
                         self.http.push((rule.map_err(|why| invalid(&self.source, entry.place, &why))?, entry));
                     }
                 }
+                "http_authority" => self.http_authority = Some(http_rule::authority(self, node)?),
                 "listen" => {
                     for mut item in items(node, &self.source)? {
                         // The same port outside is a number, others are text.
@@ -274,7 +277,7 @@ impl Document {
         items(node, &self.source)?.into_iter().map(|item| self.entry(item, key)).collect()
     }
 
-    fn entry(&self, node: Node, key: &str) -> Result<Entry, BridgeError> {
+    pub(super) fn entry(&self, node: Node, key: &str) -> Result<Entry, BridgeError> {
         let place = node.place;
         let text = text_of(node, &self.source)?;
         if text.is_empty() || text.contains('\0') {

@@ -92,7 +92,7 @@ struct HostEntry(#[schemars(regex(pattern = r":(\*|[0-9]+(-[0-9]+)?)$"))] String
 /// `METHOD,METHOD http://host:port/path`, or `*` for every method: the path and all beneath it.
 #[derive(JsonSchema)]
 struct RequestEntry(
-    #[schemars(regex(pattern = r"^(\*|[A-Z-]+(,[A-Z-]+)*) http://"))]
+    #[schemars(regex(pattern = r"^(\*|[A-Z-]+(,[A-Z-]+)*) https?://"))]
     String,
 );
 
@@ -102,6 +102,16 @@ struct RequestEntry(
 enum ListenEntry {
     Port(#[schemars(range(min = 1, max = 65535))] u16),
     At(#[schemars(regex(pattern = r"^((\*|[0-9]+):)?[0-9]+$"))] String),
+}
+
+/// Two files of the host, in PEM. No other user may be able to read the key, and no place that the policy shows may hold it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct AuthorityFiles {
+    /// The authority's certificate.
+    certificate: PathEntry,
+    /// Its private key (PKCS #8).
+    key: PathEntry,
 }
 
 #[derive(Default, JsonSchema)]
@@ -119,9 +129,12 @@ struct Network {
     /// What is looked at of connections to port 443 of a name: that TLS asks for that name, that it asks for no other, or nothing.
     #[schemars(default)]
     tls: Option<TlsCheck>,
-    /// Requests of plain HTTP that pass on the hosts and ports named here; all others are refused there.
+    /// Requests of HTTP that pass on the hosts and ports named here; all others are refused there.
     #[schemars(default)]
     http: Vec<RequestEntry>,
+    /// The certificate authority of the host by which requests inside TLS are looked at, where `http` names hosts with `https`.
+    #[schemars(default)]
+    http_authority: Option<AuthorityFiles>,
 }
 
 #[derive(Default, JsonSchema)]

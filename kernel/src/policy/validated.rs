@@ -177,6 +177,7 @@ impl Policy {
             layer.prompt_network.clear();
             layer.listen.clear();
             layer.http.clear();
+            layer.http_authority = None;
         }
         self
     }

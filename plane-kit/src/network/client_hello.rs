@@ -31,50 +31,85 @@ pub const LONGEST: usize = 32 << 10;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const LONGEST_RECORD: usize = 1 << 14;
+/// Bytes before what a record holds: kind, version, length.
+const RECORD_HEAD: usize = 5;
 const SERVER_NAME: u16 = 0;
 const ENCRYPTED: u16 = 0xfe0d;
 const HOST_NAME: u8 = 0;
 
 /// Reads `bytes`, all that came so far.
 pub fn read(bytes: &[u8]) -> Beginning {
-    match message(bytes) {
-        Ok(Some(message)) => hello(&message).map_or(Beginning::NotTls, Beginning::Hello),
-        Ok(None) if bytes.len() < LONGEST => Beginning::Unfinished,
-        _ => Beginning::NotTls,
-    }
+    Reader::default().read(bytes)
 }
 
 /// What is not TLS.
 struct Other;
 
-/// Puts the first message together, which may be spread over records (RFC 8446, 5.1).
-fn message(bytes: &[u8]) -> Result<Option<Vec<u8>>, Other> {
-    let (mut message, mut rest) = (Vec::new(), bytes);
-    loop {
-        if let Some([kind, high, middle, low]) = message.first_chunk::<4>() {
-            let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
-            if *kind != CLIENT_HELLO || length > LONGEST {
+/// Puts the first message together, which may be spread over records (RFC 8446, 5.1), as it comes: each byte is looked at once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// What has come of the message.
+    message: Vec<u8>,
+    /// As many bytes of the stream were read.
+    done: usize,
+    /// As many bytes of the record that was begun are yet to come.
+    left: usize,
+}
+
+impl Reader {
+    /// Reads on. `bytes`: all that came so far, which begin with those of the last call.
+    pub fn read(&mut self, bytes: &[u8]) -> Beginning {
+        match self.is_whole(bytes) {
+            Ok(Some(length)) => {
+                let hello = self.message.get(4..4 + length).and_then(hello);
+                hello.map_or(Beginning::NotTls, Beginning::Hello)
+            }
+            Ok(None) if bytes.len() < LONGEST => Beginning::Unfinished,
+            _ => Beginning::NotTls,
+        }
+    }
+
+    /// The length of the message's body, once all of it has come.
+    fn is_whole(&mut self, bytes: &[u8]) -> Result<Option<usize>, Other> {
+        loop {
+            if let Some([kind, high, middle, low]) = self.message.first_chunk::<4>() {
+                let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+                if *kind != CLIENT_HELLO || length > LONGEST {
+                    return Err(Other);
+                }
+                if self.message.len() >= 4 + length {
+                    return Ok(Some(length));
+                }
+            } else if self.message.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
                 return Err(Other);
             }
-            if let Some(body) = message.get(4..4 + length) {
-                return Ok(Some(body.to_vec()));
+            let rest = bytes.get(self.done..).unwrap_or_default();
+            if self.left > 0 {
+                let Some(part) = rest.get(..self.left.min(rest.len())).filter(|part| !part.is_empty()) else {
+                    return Ok(None);
+                };
+                self.message.extend_from_slice(part);
+                (self.done, self.left) = (self.done + part.len(), self.left - part.len());
+            } else if let Some(length) = record(rest)? {
+                (self.done, self.left) = (self.done + RECORD_HEAD, length);
+            } else {
+                return Ok(None);
             }
-        } else if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
-            return Err(Other);
         }
-        let known = [HANDSHAKE, 3];
-        if !rest.iter().zip(known).all(|(byte, known)| *byte == known) {
-            return Err(Other);
-        }
-        let Some(([_, _, minor, high, low], after)) = rest.split_first_chunk::<5>() else { return Ok(None) };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        if *minor > 4 || length == 0 || length > LONGEST_RECORD {
-            return Err(Other);
-        }
-        let (part, next) = after.split_at(length.min(after.len()));
-        message.extend_from_slice(part);
-        rest = next;
     }
+}
+
+/// The length of the record that `bytes` begin with; none where too few of them have come.
+fn record(bytes: &[u8]) -> Result<Option<usize>, Other> {
+    if !bytes.iter().zip([HANDSHAKE, 3]).all(|(byte, known)| *byte == known) {
+        return Err(Other);
+    }
+    let Some([_, _, minor, high, low]) = bytes.first_chunk::<RECORD_HEAD>() else { return Ok(None) };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    if *minor > 4 || length == 0 || length > LONGEST_RECORD {
+        return Err(Other);
+    }
+    Ok(Some(length))
 }
 
 /// Bytes that are read from their start.
@@ -194,6 +229,25 @@ mod tests {
             for length in 0..bytes.len() {
                 assert_eq!(read(&bytes[..length]), Beginning::Unfinished, "{size} {length}");
             }
+        }
+    }
+
+    #[test]
+    fn net_29_a_message_that_comes_in_pieces_is_read_once_and_alike() {
+        let padding = extension(21, &[0; 20_000]);
+        let bytes = records(&handshake(&[padding, named("a.test")]), 1000);
+        for step in [1, 2, 3, 7, 999, 5000] {
+            let mut reader = Reader::default();
+            let mut copied = 0;
+            for length in (step..bytes.len()).step_by(step) {
+                let before = reader.message.len();
+                assert_eq!(reader.read(&bytes[..length]), Beginning::Unfinished, "{step} {length}");
+                assert!(reader.message.len() >= before, "it began anew");
+                copied += reader.message.len() - before;
+            }
+            assert!(copied <= bytes.len());
+            assert_eq!(reader.read(&bytes), read(&bytes), "{step}");
+            assert!(matches!(read(&bytes), Beginning::Hello(hello) if hello.server_name.as_deref() == Some("a.test")));
         }
     }
 

@@ -3,8 +3,10 @@
 use super::carry::{carry, reset, write_all};
 use super::gate::{Gate, Target};
 use super::http;
+use super::https;
 use super::inspect::{self, ACCESS_DENIED, First};
 use super::traffic::Meter;
+use cofferdam_bridge::profile::HttpScheme;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -17,7 +19,10 @@ pub async fn pass(
     stop: watch::Receiver<bool>,
 ) {
     if let Some(requests) = gate.requests(target) {
-        return http::pass(gate, target, stream, requests, program, stop).await;
+        return match requests.scheme() {
+            HttpScheme::Https => https::pass(gate, target, stream, requests, program, stop).await,
+            _ => http::pass(gate, target, stream, requests, program, stop).await,
+        };
     }
     let meter = gate.meter(target);
     let first = match gate.inspected(target) {
@@ -27,7 +32,7 @@ pub async fn pass(
     let first = match first {
         Ok(First::Passed(bytes)) => bytes,
         Ok(First::Refused { why, remedy, tls }) => {
-            gate.refuse_for(target, &why, remedy, program);
+            gate.refuse_for(target, &why, Some(remedy), program);
             meter.failed();
             return refuse(stream, tls).await;
         }

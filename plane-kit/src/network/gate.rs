@@ -10,6 +10,7 @@ pub use self::target::Target;
 use super::address_book::AddressBook;
 use super::dial::{self, NotDialled};
 use super::http::Requests;
+use super::https::{Authority, Ending};
 use super::inspect::TLS_PORT;
 use super::name_message::{Kind, Outcome, Question};
 use super::own_address;
@@ -22,7 +23,7 @@ use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::network_rules::{HttpRules, NetworkRules, canonical_name};
 use cofferdam_bridge::profile::{NetworkProfile, PromptProfile, TlsCheck};
-use cofferdam_bridge::verdict::{Denial, RuleRef};
+use cofferdam_bridge::verdict::Denial;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,6 +66,7 @@ pub struct Gate {
     tls: TlsCheck,
     upstream: Option<Upstream>,
     asking: Asking,
+    ending: Option<Ending>,
 }
 
 impl Gate {
@@ -83,6 +85,7 @@ impl Gate {
             tls: profile.tls,
             upstream: None,
             asking: Asking::default(),
+            ending: None,
         }
     }
 
@@ -98,6 +101,18 @@ impl Gate {
     pub fn asking(mut self, prompts: &PromptProfile) -> Self {
         self.asking = Asking::new(prompts);
         self
+    }
+
+    /// Ends TLS by `authority`, where rules are about what is inside it.
+    #[must_use]
+    pub fn ending_tls_by(mut self, authority: Option<Arc<Authority>>) -> Self {
+        self.ending = authority.map(Ending::new);
+        self
+    }
+
+    /// What ends TLS.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
     }
 
     /// A run has begun that `host` is asked for; `run`: its number.
@@ -188,11 +203,7 @@ impl Gate {
     }
 
     fn allows(&self, target: &Target) -> bool {
-        match target {
-            Target::Name(name, port) => self.rules.name(name, Some(*port)).is_some(),
-            Target::Address(address) if AddressBook::is_own(address.ip()) => false,
-            Target::Address(address) => self.rules.address(address.ip(), address.port()).is_some(),
-        }
+        target.rule_among(&self.rules).is_some()
     }
 
     /// Notes a connection that came to nothing already, where no rule allows it.
@@ -264,8 +275,7 @@ impl Gate {
             (Err(_), None) => return Err(NotDialled::Unresolved),
         };
         // One address among others that must not be dialled is a sign of somebody who steers the name.
-        let barred = found.iter().find_map(|address| self.barred(*address).map(|class| (*address, class)));
-        if let Some((address, class)) = barred {
+        if let Some((address, class)) = barred_among(&found, &self.rules) {
             self.refuse(target, Some((address, class)), program);
             return Err(NotDialled::Refused);
         }
@@ -296,14 +306,6 @@ impl Gate {
         lock(&self.traffic).take()
     }
 
-    /// The rule that lets `target` through.
-    pub fn rule(&self, target: &Target) -> Option<&RuleRef> {
-        match target {
-            Target::Name(name, port) => self.rules.name(name, Some(*port)),
-            Target::Address(address) => self.rules.address(address.ip(), address.port()),
-        }
-    }
-
     /// An address among `found` that no rule names on any port and that is none of the open internet's.
     fn never_dialled(&self, found: &[SocketAddr]) -> Option<(SocketAddr, AddressClass)> {
         found.iter().find_map(|address| {
@@ -312,16 +314,6 @@ impl Gate {
             let named = [&self.rules, &self.datagrams].iter().any(|rules| rules.names_address(address.ip()));
             (!named).then_some((*address, class))
         })
-    }
-
-    /// What keeps `address`, to which a name led, from being dialled.
-    fn barred(&self, address: SocketAddr) -> Option<AddressClass> {
-        let (ip, port) = (address.ip(), address.port());
-        match self.rules.dialled(ip, port) {
-            Err(class) => Some(class),
-            Ok(()) if self.rules.address(ip, port).is_some() => None,
-            Ok(()) => own_address::is_own(ip).then_some(AddressClass::ThisMachine),
-        }
     }
 
     fn upstream_of(&self, name: &str) -> Option<&Upstream> {
@@ -362,6 +354,16 @@ impl Gate {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first of `found`, to which a name led, that must not be reached by it, and why.
+fn barred_among(found: &[SocketAddr], rules: &NetworkRules) -> Option<(SocketAddr, AddressClass)> {
+    let barred = |ip: IpAddr, port: u16| match rules.dialled(ip, port) {
+        Err(class) => Some(class),
+        Ok(()) if rules.address(ip, port).is_some() => None,
+        Ok(()) => own_address::is_own(ip).then_some(AddressClass::ThisMachine),
+    };
+    found.iter().find_map(|address| barred(address.ip(), address.port()).map(|class| (*address, class)))
 }
 
 /// An address as the program dialled it, told of a socket of either family.

@@ -1,6 +1,6 @@
 //! Whether a connection goes where its name says: the first bytes of TLS are read and handed on unchanged.
 
-use super::client_hello::{Beginning, ClientHello, LONGEST, read};
+use super::client_hello::{Beginning, ClientHello, LONGEST, Reader};
 use cofferdam_bridge::profile::TlsCheck;
 use std::io;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub async fn first(stream: &TcpStream, name: &str, check: TlsCheck) -> io::Resul
 
 /// None where the stream ended before there was a whole beginning.
 async fn beginning(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<Option<Beginning>> {
-    let mut buffer = vec![0; 4096];
+    let (mut buffer, mut reader) = (vec![0; 4096], Reader::default());
     loop {
         stream.readable().await?;
         match stream.try_read(&mut buffer) {
@@ -74,7 +74,7 @@ async fn beginning(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<Option
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        match read(bytes) {
+        match reader.read(bytes) {
             Beginning::Unfinished if bytes.len() <= LONGEST => {}
             beginning => return Ok(Some(beginning)),
         }

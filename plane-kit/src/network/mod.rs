@@ -3,7 +3,7 @@
 //! A run looks a name up and gets an address of its own for it ([`name_server`], [`address_book`]). When it connects there, the
 //! address tells the name again; [`gate`] decides by the policy's rules, resolves the name outside ([`resolver`]), looks at the very
 //! addresses that are dialled ([`dial`]), and the bytes are carried both ways ([`carry`]). Where the policy wants it, the first
-//! bytes are read, so that a TLS connection goes to the name that it names ([`client_hello`]); nothing is decrypted.
+//! bytes are read, so that a TLS connection goes to the name that it names ([`client_hello`]); nothing is decrypted but what rules about requests with `https` name ([`https`]).
 //!
 //! Where a run has no network of its own it finds a proxy at a port of loopback instead ([`local_proxy`]), which asks the same gate.
 //!
@@ -22,6 +22,11 @@ pub mod dial;
 pub mod gate;
 mod head_end;
 pub mod http;
+#[cfg(feature = "https")]
+pub mod https;
+#[cfg(not(feature = "https"))]
+#[path = "https_absent.rs"]
+pub mod https;
 pub mod inspect;
 pub mod local_proxy;
 pub mod name_message;

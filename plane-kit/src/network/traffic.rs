@@ -43,6 +43,12 @@ impl Meter {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Whether a connection was carried since it was last taken.
+    #[cfg(feature = "https")]
+    pub(super) fn has_connected(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) > 0
+    }
+
     /// What was counted since it was last taken.
     pub fn take(&self) -> Counts {
         let read = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);

@@ -25,6 +25,7 @@ mod open;
 mod outside;
 mod overlay_rename;
 mod own_places;
+mod own_ports;
 mod own_terminals;
 mod permits;
 mod proxy_only;
@@ -53,21 +54,27 @@ use serve::Server;
 use sockets::OwnSockets;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 pub(crate) use judge::{Judge, rules};
 pub(crate) use observe::Watch;
 pub(crate) use own_places::{OwnPlaces, ways};
+pub(crate) use proxy_only::Walls;
 
 /// Room for a walk through as many levels of directories as are looked at. What is not touched costs nothing.
 const STACK: usize = 2 << 20;
+
+/// How long the broker has to end once nothing is left that could call it.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// What is around one execution.
 pub(crate) struct Surroundings {
     /// It has no network namespace of its own.
     pub(crate) shares_network: bool,
-    /// The port of its proxy, where that is all of the network that it may reach.
-    pub(crate) proxy: Option<u16>,
+    /// All that it reaches of the network, where that is not left to the kernel.
+    pub(crate) walls: Option<Walls>,
     /// More is asked about, so that it can be explained.
     pub(crate) watch: Option<Watch>,
     /// By which the host is asked.
@@ -77,7 +84,8 @@ pub(crate) struct Surroundings {
 /// The broker of one execution, at work.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    thread: JoinHandle<Findings>,
+    /// What its thread found comes this way when that ends.
+    findings: Receiver<Findings>,
     /// Closing it ends the thread.
     stop: OwnedFd,
 }
@@ -91,7 +99,7 @@ impl Broker {
         brokered: Brokered,
         surroundings: Surroundings,
     ) -> Result<Self, BridgeError> {
-        let Surroundings { shares_network, proxy, watch, host } = surroundings;
+        let Surroundings { shares_network, walls, watch, host } = surroundings;
         let server = Server {
             files: GuestFiles::new(root),
             judge,
@@ -99,34 +107,40 @@ impl Broker {
             moves: brokered.moves,
             watch,
             attempts: Attempts::default(),
-            sockets: OwnSockets::new(shares_network, proxy),
+            sockets: OwnSockets::new(shares_network, walls),
         };
         let aside = PutAside::new(host).map_err(|errno| failed("no descriptor", errno))?;
         let (theirs, stop) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| failed("no pipe", errno))?;
         let listener = Listener::new(listener);
-        let thread = thread::Builder::new()
+        let (tell, findings) = mpsc::channel();
+        thread::Builder::new()
             .name("cofferdam-broker".to_owned())
             .stack_size(STACK)
-            .spawn(move || serve::run(server, listener, &theirs, aside))
+            .spawn(move || tell.send(serve::run(server, listener, &theirs, aside)))
             .map_err(|error| failed("no thread", Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN))))?;
-        Ok(Self { thread, stop })
+        Ok(Self { findings, stop })
     }
 
     /// Ends it and tells what it found. The sandbox has ended, so no call is left unanswered.
+    ///
+    /// A guest may leave a connection to it that it closes last, and that takes as long to close as the other side wants (SO_LINGER,
+    /// socket(7)): it is not waited for without end.
     pub(crate) fn finish(self, report: &mut ExecutionReport) {
         drop(self.stop);
-        match self.thread.join() {
+        let message = match self.findings.recv_timeout(LAST_LOOK) {
             Ok(findings) => {
                 report.denials = findings.denials;
                 report.executable_later = findings.executable_later.into_iter().collect();
+                return;
             }
-            Err(_) => {
-                // Its calls were refused from then on, but what it had seen is lost.
-                let message = "the broker ended too early; please report this";
-                report.cause = ExitCause::PlaneFault { error: BridgeError::new(ErrorCode::PlaneFault, message) };
+            // Its calls were refused from then on, but what it had seen is lost.
+            Err(RecvTimeoutError::Disconnected) => "the broker ended too early; please report this",
+            Err(RecvTimeoutError::Timeout) => {
+                "the program left a call or a connection that does not end, so what was refused to it is not known; everything of it has ended"
             }
-        }
+        };
+        report.cause = ExitCause::PlaneFault { error: BridgeError::new(ErrorCode::PlaneFault, message) };
     }
 }
 

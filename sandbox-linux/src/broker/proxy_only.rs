@@ -1,78 +1,100 @@
-//! connect(2), bind(2) and listen(2) on the network where a run may reach nothing of it but its proxy.
+//! connect(2), bind(2) and listen(2) on the network where a run may reach nothing of it but its proxy, and itself at ports that the
+//! policy publishes (`own_ports`).
 //!
 //! Landlock holds the same, but not for what is done here on the guest's behalf, nor for a socket that listens without having been
 //! bound.
 
 use super::caller::Caller;
-use super::raw_call::SocketAddress;
+use super::own_ports::{OwnPorts, stream_domain};
+use super::raw_call::{SocketAddress, bind, socket_is};
 use super::serve::Server;
+use crate::network::OwnLoopback;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, Backlog, SockaddrLike, SockaddrStorage, getsockname, listen};
+use nix::sys::socket::{Backlog, listen};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// What Landlock answers, too.
-const REFUSED: Errno = Errno::EACCES;
+pub(super) const REFUSED: Errno = Errno::EACCES;
 
 /// Bytes of `struct sockaddr_in` and `struct sockaddr_in6` (ip(7), ipv6(7)).
 const V4_BYTES: usize = 16;
 const V6_BYTES: usize = 28;
 
+/// All that a run reaches of the network.
+#[derive(Debug)]
+pub(crate) struct Walls {
+    /// The port of its proxy.
+    proxy: Option<u16>,
+    /// What it listens on.
+    own: Option<OwnPorts>,
+}
+
+impl Walls {
+    /// Around a run that reaches a proxy of its own at port `proxy`, and listens at the places of `loopback`.
+    pub(crate) fn new(proxy: Option<u16>, loopback: Option<Arc<OwnLoopback>>) -> Self {
+        Self { proxy, own: loopback.map(OwnPorts::new) }
+    }
+}
+
 impl Server {
-    /// Whether the guest may connect a socket to an address that is no path: to its proxy, where it has one, and nowhere else.
-    pub(super) fn may_connect(&mut self, thread: i32, address: &SocketAddress) -> Result<(), Errno> {
-        let Some(proxy) = self.sockets.proxy else { return Ok(()) };
-        match of_network(address)? {
-            None => Ok(()),
-            Some(to) if to == SocketAddr::new(Ipv4Addr::LOCALHOST.into(), proxy) => Ok(()),
-            Some(to) => {
-                self.judge.findings.direct_connection(thread, to);
-                Err(REFUSED)
-            }
+    /// Where the guest may connect a socket that it wants to connect to an address that is no path: to its proxy, where it has one, to
+    /// ports of its own, and nowhere else.
+    pub(super) fn may_connect(
+        &mut self,
+        thread: i32,
+        socket: &OwnedFd,
+        address: SocketAddress,
+    ) -> Result<SocketAddress, Errno> {
+        let Some(walls) = &self.sockets.walls else { return Ok(address) };
+        let Some(to) = of_network(&address)? else { return Ok(address) };
+        if walls.proxy.is_some_and(|proxy| to == SocketAddr::new(Ipv4Addr::LOCALHOST.into(), proxy)) {
+            return Ok(address);
         }
+        let own = walls.own.as_ref().map(|own| own.leads_to(socket, to)).transpose()?;
+        if let Some(own) = own.flatten() {
+            return Ok(own);
+        }
+        if walls.proxy.is_some() {
+            self.judge.findings.direct_connection(thread, to);
+        }
+        Err(REFUSED)
     }
 
-    /// Whether it may bind one: to a port of the system's choice, before it connects.
-    pub(super) fn may_bind(&self, address: &SocketAddress) -> Result<(), Errno> {
-        if self.sockets.proxy.is_none() {
-            return Ok(());
-        }
+    /// Binds a socket to an address that is no path: to a port of the system's choice, before it connects, or to one of its own.
+    pub(super) fn bind_network(&mut self, socket: &OwnedFd, address: &SocketAddress) -> Result<(), Errno> {
+        let Some(walls) = &mut self.sockets.walls else { return bind(socket, address) };
         match of_network(address)? {
-            Some(own) if own.port() == 0 => Ok(()),
+            Some(wanted) if wanted.port() == 0 => stream_domain(socket).and_then(|_| bind(socket, address)),
+            Some(wanted) => walls.own.as_mut().ok_or(REFUSED)?.bind(socket, address, wanted),
             // Of those without an address a local socket has one of the system's choice. One that names no family the kernel binds to its
             // port all the same, on IPv4 (`__inet_bind`).
-            None if is_local(address) => Ok(()),
-            _ => Err(REFUSED),
+            None if address.family() == Some(libc::AF_UNIX) => bind(socket, address),
+            None => Err(REFUSED),
         }
     }
 
     /// listen(2).
     pub(super) fn listen(&mut self, thread: i32, socket: i32, backlog: i32) -> Result<(), Errno> {
         let socket = self.descriptor_of(Caller::of(thread)?.process, socket)?;
-        if self.sockets.proxy.is_some() {
-            let own: SockaddrStorage = getsockname(socket.as_raw_fd())?;
-            if own.family() != Some(AddressFamily::Unix) {
-                return Err(REFUSED);
-            }
-        }
         // The kernel takes what is too much or less than none as the most that it gives (listen(2)).
-        listen(&socket, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))
+        let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
+        match &mut self.sockets.walls {
+            Some(walls) if !socket_is(&socket, libc::SO_DOMAIN, libc::AF_UNIX)? => {
+                walls.own.as_mut().ok_or(REFUSED)?.listen(&socket, backlog)
+            }
+            _ => listen(&socket, backlog),
+        }
     }
-}
-
-/// Whether the address says that it is a local socket's (unix(7)).
-fn is_local(address: &SocketAddress) -> bool {
-    let family = address.0.first_chunk().map(|two| i32::from(u16::from_ne_bytes(*two)));
-    family == Some(libc::AF_UNIX)
 }
 
 /// The address of a network, in the one form that is compared; none for a local one, and for none at all, which disconnects.
 fn of_network(address: &SocketAddress) -> Result<Option<SocketAddr>, Errno> {
     let bytes = address.0.as_slice();
     let word = |at: usize| bytes.get(at..at + 2).and_then(|two| <[u8; 2]>::try_from(two).ok());
-    let family = word(0).map(|two| i32::from(u16::from_ne_bytes(two)));
     let port = || word(2).map(u16::from_be_bytes).ok_or(Errno::EINVAL);
-    let ip: IpAddr = match family {
+    let ip: IpAddr = match address.family() {
         Some(libc::AF_UNIX | libc::AF_UNSPEC) => return Ok(None),
         Some(libc::AF_INET) if bytes.len() >= V4_BYTES => Ipv4Addr::from(part::<4>(bytes, 4)?).into(),
         Some(libc::AF_INET6) if bytes.len() >= V6_BYTES => Ipv6Addr::from(part::<16>(bytes, 8)?).into(),

@@ -2,12 +2,13 @@
 
 #![expect(
     unsafe_code,
-    reason = "stat and its kind as bytes, pidfd_getfd, capset, and connect and bind with an address of any kind have no safe form"
+    reason = "stat and its kind as bytes, pidfd_getfd, capset, what a socket is, and connect and bind with an address of any kind have no safe form"
 )]
 
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::mem::zeroed;
+use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Which object something is, for as long as its file system is mounted: number reuse is told apart by the time of birth.
@@ -157,6 +158,22 @@ pub(crate) const LONGEST_ADDRESS: usize = 128;
 pub(crate) struct SocketAddress(pub(crate) Vec<u8>);
 
 impl SocketAddress {
+    /// `at` as a socket of `domain` is told of it: `AF_INET` (ip(7)), or `AF_INET6` by its mapped form (ipv6(7)).
+    pub(crate) fn of_network(at: SocketAddrV4, domain: i32) -> Self {
+        let family = u16::try_from(domain).unwrap_or_default().to_ne_bytes();
+        let port = at.port().to_be_bytes();
+        let mapped = at.ip().to_ipv6_mapped().octets();
+        Self(match domain {
+            libc::AF_INET6 => [&family[..], &port, &[0; 4], &mapped, &[0; 4]].concat(),
+            _ => [&family[..], &port, &at.ip().octets(), &[0; 8]].concat(),
+        })
+    }
+
+    /// The family that it names.
+    pub(crate) fn family(&self) -> Option<i32> {
+        self.0.first_chunk().map(|two| i32::from(u16::from_ne_bytes(*two)))
+    }
+
     fn parts(&self) -> (*const libc::sockaddr, libc::socklen_t) {
         let length = self.0.len().min(LONGEST_ADDRESS);
         (self.0.as_ptr().cast(), length as libc::socklen_t)
@@ -175,6 +192,28 @@ pub(crate) fn bind(socket: &OwnedFd, address: &SocketAddress) -> Result<(), Errn
     let (at, length) = address.parts();
     // SAFETY: as above.
     Errno::result(unsafe { libc::bind(socket.as_raw_fd(), at, length) }).map(drop)
+}
+
+/// A number that a socket tells of itself, by an option of `SOL_SOCKET` (socket(7)) whose value has four or eight bytes.
+pub(crate) fn socket_number(socket: &OwnedFd, option: i32) -> Result<u64, Errno> {
+    let mut bytes = [0_u8; 8];
+    let mut length: libc::socklen_t = 8;
+    // SAFETY: the kernel writes as many bytes as `length` says at most; both live until the call returns.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, bytes.as_mut_ptr().cast(), &raw mut length)
+    };
+    Errno::result(result)?;
+    let [a, b, c, d, ..] = bytes;
+    match length {
+        8 => Ok(u64::from_ne_bytes(bytes)),
+        4 => Ok(u32::from_ne_bytes([a, b, c, d]).into()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Whether it tells `expected`.
+pub(crate) fn socket_is(socket: &OwnedFd, option: i32, expected: i32) -> Result<bool, Errno> {
+    Ok(socket_number(socket, option)? == u64::from(expected.cast_unsigned()))
 }
 
 fn adopt(descriptor: libc::c_long) -> Result<OwnedFd, Errno> {

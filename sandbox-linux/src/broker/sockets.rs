@@ -9,6 +9,7 @@ use super::caller::Caller;
 use super::guest_path::own_path;
 use super::judge::{REFUSED, directory_of};
 use super::known::Known;
+use super::proxy_only::Walls;
 use super::raw_call::{Identity, LONGEST_ADDRESS, SocketAddress, bind, facts, facts_at};
 use super::serve::{Answer, Server};
 use nix::errno::Errno;
@@ -40,8 +41,8 @@ pub(super) const HERE: PathArgument = PathArgument { directory: libc::AT_FDCWD, 
 pub(super) struct OwnSockets {
     bound: HashSet<Identity>,
     shares_network: bool,
-    /// The port of the run's proxy, where that is all of the network that it may reach.
-    pub(super) proxy: Option<u16>,
+    /// All that it reaches of the network, where that is not left to the kernel.
+    pub(super) walls: Option<Walls>,
 }
 
 /// What an address names.
@@ -56,9 +57,9 @@ enum Named {
 }
 
 impl OwnSockets {
-    /// None yet. `shares_network`: abstract names are those of the host. `proxy`: see there.
-    pub(super) fn new(shares_network: bool, proxy: Option<u16>) -> Self {
-        Self { bound: HashSet::new(), shares_network, proxy }
+    /// None yet. `shares_network`: abstract names are those of the host. `walls`: see there.
+    pub(super) fn new(shares_network: bool, walls: Option<Walls>) -> Self {
+        Self { bound: HashSet::new(), shares_network, walls }
     }
 
     /// A socket's name was removed: its number may be used again, for a socket that is not the guest's.
@@ -75,10 +76,7 @@ impl Server {
         let path = match named(&address) {
             Named::Path(path) => path,
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
-            Named::Other => {
-                self.may_bind(&address)?;
-                return bind(&socket, &address);
-            }
+            Named::Other => return self.bind_network(&socket, &address),
             Named::Abstract => return bind(&socket, &address),
         };
         let place = self.known_place(thread, &self.absolute_of(thread, HERE, &path)?)?;
@@ -110,7 +108,7 @@ impl Server {
             Named::Path(path) => path,
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
             Named::Other => {
-                self.may_connect(thread, &address)?;
+                let address = self.may_connect(thread, &socket, address)?;
                 return Ok(Answer::Connect { socket, address, object: None });
             }
             Named::Abstract => return Ok(Answer::Connect { socket, address, object: None }),

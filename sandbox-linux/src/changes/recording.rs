@@ -232,9 +232,7 @@ fn nothing_mounted_in(workspace: &Path) -> Result<(), BridgeError> {
 /// A name that no other change set has.
 fn new_id() -> Result<String, BridgeError> {
     use std::fmt::Write as _;
-    use std::io::Read as _;
-    let mut random = [0_u8; 5];
-    fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).map_err(|error| {
+    let random = crate::random::bytes::<5>().map_err(|error| {
         io("cannot read", Path::new("/dev/urandom"), Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
     })?;
     let mut id = String::from("c");

@@ -4,7 +4,7 @@
 //! there is decided and carried outside, by `cofferdam_plane_kit::network`. Nothing else leaves.
 //!
 //! Without namespaces a run has a proxy of plane-kit's instead (`proxied`), and Landlock, seccomp and the broker let it connect to
-//! nothing but that.
+//! nothing but that. What it listens on has places of its own on the host's loopback (`own_loopback`), which the broker binds it to.
 
 mod asker;
 mod carried;
@@ -12,16 +12,21 @@ mod datagrams;
 pub(crate) mod name_files;
 mod one;
 mod outside;
+mod own_loopback;
 mod packets;
 mod ports;
 mod proxied;
 mod published;
 mod serve;
+pub(crate) mod trust_files;
 mod unreachable;
+mod visited;
 
-pub(crate) use one::{OneNetwork, bound};
+pub(crate) use one::OneNetwork;
 pub(crate) use outside::Outside;
+pub(crate) use own_loopback::OwnLoopback;
 pub(crate) use ports::{Ports, listen, ports};
 pub(crate) use proxied::Proxied;
-pub(crate) use published::{Bound, Published};
+pub(crate) use published::{Bound, Published, Way};
 pub(crate) use serve::{Network, Sockets};
+pub(crate) use visited::{HostPorts, SharedPorts, Visited};

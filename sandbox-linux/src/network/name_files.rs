@@ -1,4 +1,5 @@
-//! What the sandbox's /etc/resolv.conf and /etc/hosts say: its own name server, and nothing of the host's names.
+//! What the sandbox's /etc/resolv.conf, /etc/hosts and /etc/gai.conf say: its own name server, nothing of the host's names, and which
+//! address of `localhost` comes first.
 
 use std::fs;
 
@@ -7,13 +8,20 @@ pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Where they look first.
 pub(crate) const HOSTS: &str = "/etc/hosts";
 
+/// In which order addresses of a name are tried (gai.conf(5)).
+const ORDER: &str = "/etc/gai.conf";
+
+/// The order that there is without the file (RFC 3484, 10.3), but that of `localhost` IPv4 comes first: most servers for one machine listen
+/// there alone, and some clients try one address. Those that try all find either.
+const LOOPBACK_FIRST: &str = "precedence ::1/128 5\nprecedence ::/0 40\nprecedence 2002::/16 30\nprecedence ::/96 20\nprecedence ::ffff:0:0/96 10\n";
+
 /// Longest search list that is taken over, in bytes.
 const LONGEST_SEARCH: usize = 1024;
 
 /// The files, with their contents.
-pub(crate) fn files() -> [(&'static str, String); 2] {
+pub(crate) fn files() -> [(&'static str, String); 3] {
     let host = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-    [(RESOLV_CONF, resolv_conf(&host)), (HOSTS, hosts())]
+    [(RESOLV_CONF, resolv_conf(&host)), (HOSTS, hosts()), (ORDER, LOOPBACK_FIRST.to_owned())]
 }
 
 /// Any address would do as name server; this one is nobody else's. Names that the host completes are completed inside, too.

@@ -1,7 +1,9 @@
-//! Ports of a run that the host's loopback has, too: who connects there is carried to whoever listens inside.
+//! Ports of a run that the host's loopback has, too: who connects there is carried to whoever listens inside, or at the run's own
+//! addresses of loopback where it has no network of its own.
 //!
 //! The ports are bound before the run begins, so that one that is taken refuses the start, and are let go when the run has ended.
 
+use super::own_loopback::OwnLoopback;
 use crate::inner_sockets::{Door, Family};
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
@@ -13,7 +15,7 @@ use cofferdam_plane_kit::network::room::Room;
 use cofferdam_plane_kit::network::traffic::Meter;
 use cofferdam_plane_kit::network::worker::Worker;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as BlockingListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as BlockingListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -45,15 +47,15 @@ impl Bound {
         rules.iter().map(bind).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Serves them by sockets from behind `door`; none where nothing is published.
+    /// Serves them by `way`; none where nothing is published.
     ///
     /// # Errors
     /// No thread or descriptors for it.
-    pub(crate) fn serve(self, door: impl FnOnce() -> io::Result<Door>) -> io::Result<Option<Published>> {
+    pub(crate) fn serve(self, way: impl FnOnce() -> io::Result<Way>) -> io::Result<Option<Published>> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let inside = Arc::new(Inside { door: door()?, stock: Mutex::default() });
+        let inside = Arc::new(Inside { way: way()?, stock: Mutex::default() });
         let (mut ports, mut listening) = (Vec::new(), Vec::new());
         for (port, listeners) in self.0 {
             let meter = Arc::new(Meter::default());
@@ -98,31 +100,52 @@ impl Published {
     }
 }
 
+/// By what a run is reached.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// Sockets of the network that it has of its own.
+    Door(Door),
+    /// Its addresses of the host's loopback.
+    Loopback(Arc<OwnLoopback>),
+}
+
 /// Makes connections inside.
 #[derive(Debug)]
 struct Inside {
-    door: Door,
+    way: Way,
     stock: Mutex<Vec<std::net::TcpStream>>,
 }
 
 impl Inside {
     /// Connects to whoever listens at `port` of the run's loopback. Over IPv6 where nobody does over IPv4.
     async fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        let four = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        match TcpSocket::from_std_stream(self.socket()?).connect(four).await {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                let six = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
-                let socket = self.door.sockets(Family::Six, 1)?.pop().ok_or(error)?;
-                TcpSocket::from_std_stream(socket).connect(six).await
-            }
+        match self.connect_by(Family::Four, port).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.connect_by(Family::Six, port).await,
             outcome => outcome,
         }
     }
 
-    fn socket(&self) -> io::Result<std::net::TcpStream> {
+    async fn connect_by(&self, family: Family, port: u16) -> io::Result<TcpStream> {
+        let (socket, to) = match (&self.way, family) {
+            (Way::Door(door), Family::Four) => {
+                (TcpSocket::from_std_stream(self.stocked(door)?), (Ipv4Addr::LOCALHOST, port).into())
+            }
+            (Way::Door(door), Family::Six) => {
+                let socket = door.sockets(Family::Six, 1)?.pop().ok_or(io::ErrorKind::NotFound)?;
+                (TcpSocket::from_std_stream(socket), (Ipv6Addr::LOCALHOST, port).into())
+            }
+            (Way::Loopback(own), family) => {
+                let at = own.place(port, family).ok_or(io::ErrorKind::NotFound)?;
+                (TcpSocket::new_v4()?, SocketAddr::V4(at))
+            }
+        };
+        socket.connect(to).await
+    }
+
+    fn stocked(&self, door: &Door) -> io::Result<std::net::TcpStream> {
         let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
         if stock.is_empty() {
-            *stock = self.door.sockets(Family::Four, STOCK)?;
+            *stock = door.sockets(Family::Four, STOCK)?;
         }
         stock.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
     }

@@ -92,7 +92,9 @@ impl Network {
     /// Starts answering on `sockets` by the rules of `profile`.
     pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside, sockets: Sockets) -> io::Result<Self> {
         let gate = Gate::new(&profile.network, outside.resolver.clone(), sockets.has_v6);
-        let gate = Arc::new(gate.through(outside.upstream.clone()).asking(&profile.prompts));
+        let gate = Arc::new(
+            gate.through(outside.upstream.clone()).asking(&profile.prompts).ending_tls_by(outside.authority.clone()),
+        );
         let (own, askers) = (gate.clone(), Askers::default());
         let known = askers.clone();
         let worker = Worker::start(move |stop| async move {

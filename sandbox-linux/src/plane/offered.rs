@@ -25,6 +25,8 @@ pub(super) fn offered() -> PlaneDescriptor {
         Feature::ListeningPorts,
         Feature::PublishedPorts,
         Feature::HttpRules,
+        #[cfg(feature = "https")]
+        Feature::HttpsRules,
         Feature::DatagramRules,
         Feature::HeldPrograms,
         Feature::OutputWait,

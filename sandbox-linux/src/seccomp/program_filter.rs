@@ -1,11 +1,10 @@
 //! The filter that a program alone gets, with the secret of its run.
 
 use super::Profile;
+use crate::random;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 
 /// A built filter, and where in it the words of the secret go, in bytes.
 type Built = (&'static [u8], [usize; 4]);
@@ -31,8 +30,7 @@ impl fmt::Debug for ProgramFilter {
 impl ProgramFilter {
     /// The filter of `profile` with a secret of its own.
     pub(crate) fn new(profile: Profile) -> Result<Self, BridgeError> {
-        let mut bytes = [0; 16];
-        File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).map_err(|error| {
+        let bytes = random::bytes().map_err(|error| {
             BridgeError::new(
                 ErrorCode::SandboxSetupFailed,
                 format!(

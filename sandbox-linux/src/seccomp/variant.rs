@@ -16,8 +16,8 @@ pub(crate) enum Asked {
 pub(crate) enum Network {
     /// None.
     Closed,
-    /// Those of TCP, to connect to the run's proxy; the supervisor is asked where to.
-    ToProxy,
+    /// Those of TCP, to connect to the run's proxy and to listen at its own places; the supervisor is asked about both.
+    Asked,
     /// All that a run with a network of its own may make: the policy lets it use the host's.
     Host,
 }
@@ -76,7 +76,7 @@ impl Variant {
             Self::Full { asked: Asked::NamesAndOpens, sockets: false, own_programs },
             Self::Full { asked: Asked::NamesAndOpens, sockets: true, own_programs },
             Self::Landlock { network: Network::Closed, own_programs },
-            Self::Landlock { network: Network::ToProxy, own_programs },
+            Self::Landlock { network: Network::Asked, own_programs },
             Self::Landlock { network: Network::Host, own_programs },
             Self::Watched { namespaces: true, own_programs },
             Self::Watched { namespaces: false, own_programs },

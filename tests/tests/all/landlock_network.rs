@@ -255,6 +255,10 @@ fn net_01_02_03_05_11_25_nothing_but_the_proxy_is_reached() {
     assert!(answers.is_recorded(&format!("127.0.0.1:{port}")), "{answers:?}");
 }
 
+/// Sockets that could reach something past what is looked at.
+const OTHER_KINDS: &str =
+    "datagram datagram_6 icmp raw packet mptcp sctp smc seqpacket vsock netlink alg xdp high_bits";
+
 #[test]
 fn net_04_06_07_ipc_08_no_other_kind_of_socket_can_be_made() {
     let Some(attack) = Attack::new(
@@ -271,28 +275,16 @@ attempt('tcp_by_number', lambda: socket.socket(10, 1, 6))
         return;
     };
     let host = Host::http();
-    let options = host.named("api.test");
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let answers = attack.inside(Tier::Landlock, Scratch::new().path(), &options);
-    answers.assert("tcp", &["ok"]);
-    answers.assert("tcp_by_number", &["ok"]);
-    for name in [
-        "datagram",
-        "datagram_6",
-        "icmp",
-        "raw",
-        "packet",
-        "mptcp",
-        "sctp",
-        "smc",
-        "seqpacket",
-        "vsock",
-        "netlink",
-        "alg",
-        "xdp",
-        "high_bits",
-    ] {
-        answers.assert(name, &["EPERM", "EPROTONOSUPPORT", "EAFNOSUPPORT", "EACCES"]);
+    let named = host.named("api.test");
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let listen = ["--listen", "*:8000"];
+    for options in [named.clone(), listen.to_vec(), [&named[..], &listen].concat()] {
+        let answers = attack.inside(Tier::Landlock, Scratch::new().path(), &options);
+        answers.assert("tcp", &["ok"]);
+        answers.assert("tcp_by_number", &["ok"]);
+        for name in OTHER_KINDS.split(' ') {
+            answers.assert(name, &["EPERM", "EPROTONOSUPPORT", "EAFNOSUPPORT", "EACCES"]);
+        }
     }
 }
 
@@ -418,12 +410,12 @@ fn p6_what_cannot_be_held_without_namespaces_is_refused_beforehand() {
     let place = Scratch::new();
     place.write(
         "policy.toml",
-        "version = 1\nextends = \"dev\"\nisolation.require = \"landlock\"\n[network]\nmode = \"allowlist\"\nallow = [\"api.test:443\"]\nlisten = [8080]\n",
+        "version = 1\nextends = \"dev\"\nisolation.require = \"landlock\"\n[network]\nmode = \"allowlist\"\nallow = [\"api.test:443\", \"udp://api.test:443\"]\n",
     );
     let policy = place.join("policy.toml").display().to_string();
     let output = Tier::Landlock.run(place.path(), &["--policy", &policy], &["true"]).output().unwrap();
     assert!(!output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("network.listen"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("udp://"), "{output:?}");
 }
 
 #[test]

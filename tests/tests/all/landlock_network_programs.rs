@@ -1,6 +1,7 @@
 //! Through the proxy of a run without namespaces connections are what they are without one: many at once, slow readers, ends of one
 //! direction, breaks.
 
+use crate::network_programs::assert_holds_back;
 use cofferdam_tests::attack::{Attack, Tier, WAY};
 use cofferdam_tests::host::Host;
 use cofferdam_tests::scratch::Scratch;
@@ -93,20 +94,6 @@ for name in ['ended', 'broken', 'closed', 'breaking']: attempt(name, globals()[n
 
 #[test]
 fn p6_a_slow_reader_holds_the_host_back_through_the_proxy() {
-    // The host sends until nobody takes it any more; the guest reads nothing until then.
-    let (told, stopped) = mpsc::channel();
-    let host = Host::new(move |mut stream| {
-        stream.set_write_timeout(Some(Duration::from_millis(500)))?;
-        let (block, mut sent) = (vec![7; 1 << 20], 0_usize);
-        while sent < 256 << 20 {
-            match stream.write(&block) {
-                Ok(count) => sent += count,
-                Err(_) => break,
-            }
-        }
-        let _ = told.send(sent);
-        Ok(())
-    });
     let Some(attack) = Attack::new(&format!(
         "{WAY}
 s = way('slow.test', int(os.environ['PORT'])); end = time.monotonic() + 60; got = 0
@@ -118,14 +105,5 @@ attempt('read', lambda: None)
     )) else {
         return;
     };
-    let place = Scratch::new();
-    let options = [host.named("slow.test"), vec!["--env".to_owned(), format!("PORT={}", host.port())]].concat();
-    std::thread::scope(|scope| {
-        let guest = scope.spawn(|| attack.inside(Tier::Landlock, place.path(), &strings(&options)));
-        let sent = stopped.recv_timeout(Duration::from_secs(60)).unwrap();
-        place.write("go", "");
-        let answers = guest.join().unwrap();
-        assert!(sent < 64 << 20, "the host was let send {sent} bytes that nobody read");
-        assert!(answers.printed.contains(&format!("> {sent}\n")), "of {sent}: {answers:?}");
-    });
+    assert_holds_back(Tier::Landlock, &attack);
 }

@@ -2,7 +2,7 @@
 //! readers, ends and breaks.
 
 use cofferdam_tests::attack::{Attack, Tier};
-use cofferdam_tests::host::{Host, block};
+use cofferdam_tests::host::{Host, block, first_line};
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use serde_json::Value;
@@ -176,22 +176,25 @@ fn p6_much_data_arrives_whole_both_ways() {
     assert!(bytes("received_bytes") < total as u64 + 4096 && bytes("sent_bytes") < total as u64 + 4096, "{result}");
 }
 
+/// A host sends for ever to a guest that reads nothing until it is told, by the file `go`, that the host has come to a stop: at `PORT` of
+/// `slow.test`. It shows how many bytes it has read.
+#[track_caller]
+pub(crate) fn assert_holds_back(tier: Tier, guest: &Attack) {
+    let ((host, stopped), place) = (Host::sending(), Scratch::new());
+    let options = [host.named("slow.test"), vec!["--env".to_owned(), format!("PORT={}", host.port())]].concat();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    std::thread::scope(|scope| {
+        let guest = scope.spawn(|| guest.inside(tier, place.path(), &options));
+        let sent = stopped.recv_timeout(Duration::from_secs(60)).unwrap();
+        place.write("go", "");
+        let answers = guest.join().unwrap();
+        assert!(sent < 64 << 20, "the host was let send {sent} bytes that nobody read");
+        assert!(answers.printed.contains(&format!("> {sent}\n")), "of {sent}: {answers:?}");
+    });
+}
+
 #[test]
 fn p6_a_slow_reader_holds_the_host_back() {
-    // The host sends for ever; the guest reads nothing until it is told that the host has come to a stop.
-    let (told, stopped) = mpsc::channel();
-    let host = Host::new(move |mut stream| {
-        stream.set_write_timeout(Some(Duration::from_millis(500)))?;
-        let (block, mut sent) = (vec![7; 1 << 20], 0_usize);
-        while sent < 256 << 20 {
-            match stream.write(&block) {
-                Ok(count) => sent += count,
-                Err(_) => break,
-            }
-        }
-        let _ = told.send(sent);
-        Ok(())
-    });
     let Some(attack) = Attack::new(
         "
 s = socket.create_connection(('slow.test', int(os.environ['PORT'])))
@@ -208,17 +211,7 @@ attempt('read', lambda: None)
     ) else {
         return;
     };
-    let place = Scratch::new();
-    let options = [host.named("slow.test"), vec!["--env".to_owned(), format!("PORT={}", host.port())]].concat();
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    std::thread::scope(|scope| {
-        let guest = scope.spawn(|| attack.inside(Tier::Full, place.path(), &options));
-        let sent = stopped.recv_timeout(Duration::from_secs(60)).unwrap();
-        place.write("go", "");
-        let answers = guest.join().unwrap();
-        assert!(sent < 64 << 20, "the host was let send {sent} bytes that nobody read");
-        assert!(answers.printed.contains(&format!("> {sent}\n")), "of {sent}: {answers:?}");
-    });
+    assert_holds_back(Tier::Full, &attack);
 }
 
 #[test]
@@ -308,13 +301,7 @@ fn p6_a_host_that_reaches_the_world_through_a_proxy() {
             &b"HTTP/1.1 200 fine\r\n\r\n"[..],
             b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfar\n",
         ] {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte)?;
-                head.push(byte[0]);
-            }
-            let _ = told.send(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned());
+            let _ = told.send(first_line(&mut stream)?);
             stream.write_all(answer)?;
         }
         stream.shutdown(Shutdown::Write)

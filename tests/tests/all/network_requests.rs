@@ -96,6 +96,41 @@ fn what_is_listed_arrives_and_everything_else_is_refused_and_told() {
 }
 
 #[test]
+fn what_is_proposed_opens_what_was_asked_for_and_nothing_is_where_a_part_is_known() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    let (witness, place) = (Witness::new(), Scratch::new());
+    let options = witness.policy(&place, &["GET http://HOST/v1/"]);
+    let at = format!("http://api.test:{}", witness.host.port());
+    let line = format!("for path in a%3fb/x q%23 %c3%a4 c%22,%22d; do curl -sS {at}/$path; done");
+    let result = shell(&place, &options, &line);
+    assert_eq!(result["stdout"].as_str().unwrap().matches("write in the policy: network.http").count(), 4, "{result}");
+    let denials = result["denials"].as_array().unwrap();
+    let proposed = denials.iter().map(|denial| {
+        let line = denial["remedy"].as_str().unwrap();
+        let entry = line.strip_prefix("network.http = [").and_then(|rest| rest.strip_suffix(']'));
+        serde_json::from_str(entry.unwrap()).unwrap()
+    });
+    let proposed: Vec<String> = proposed.collect();
+    assert_eq!(proposed.len(), 4, "{result}");
+    let options = witness.policy(&place, &proposed.iter().map(String::as_str).collect::<Vec<_>>());
+    let result = shell(&place, &options, &format!("{line}; curl -s -o /dev/null -w '%{{http_code}}' {at}/a"));
+    assert_eq!(result["stdout"], "finefinefinefine403", "{result}");
+    // A beginning of a path could be a folder, and one of a method is another.
+    let line = format!(
+        "curl -sS {at}/folder/$(printf 'x%.0s' $(seq 300)); curl -sS -X $(printf 'A%.0s' $(seq 5000)) {at}/v1/x"
+    );
+    let result = shell(&place, &options, &line);
+    let denials = result["denials"].as_array().unwrap();
+    assert_eq!(denials.len(), 2, "{result}");
+    for denial in denials {
+        assert!(denial["remedy"].is_null() && denial["subject"].as_str().unwrap().len() < 350, "{denial}");
+    }
+    assert!(!result["stdout"].as_str().unwrap().contains("write in"), "{result}");
+}
+
+#[test]
 fn much_data_passes_in_bodies_and_answers() {
     if skip::program("curl").is_none() {
         return;

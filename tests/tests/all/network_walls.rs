@@ -304,8 +304,9 @@ def relay():
         inner = server.accept()[0]; host, port = inner.recv(200).split()[1].decode().rsplit(':', 1)
         try: outer = socket.create_connection((host, int(port)), 10)
         except OSError: inner.sendall(b'HTTP/1.1 403 no\\r\\n\\r\\n'); inner.close(); continue
-        inner.sendall(b'HTTP/1.1 200 ok\\r\\n\\r\\n'); outer.sendall(inner.recv(999)); part = b'x'
+        inner.sendall(b'HTTP/1.1 200 ok\\r\\n\\r\\n'); part = b'x'
         try:
+            outer.sendall(inner.recv(999))
             while part: part = outer.recv(4096); inner.sendall(part)
         except OSError: pass
         inner.close()

@@ -2,11 +2,12 @@
 //! run alone, and ends with it.
 
 use cofferdam_tests::attack::Tier;
-use cofferdam_tests::command::{run, run_without_namespaces, text};
+use cofferdam_tests::command::{run, text};
 use cofferdam_tests::host::Host;
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::session_host::HostedSession;
 use cofferdam_tests::skip;
+use cofferdam_tests::visitor;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -78,16 +79,12 @@ impl Drop for Serving {
 
 /// What `address` answers to a request; none where nobody takes it, or it breaks.
 fn ask(address: &str, port: u16) -> Option<String> {
-    let mut stream = TcpStream::connect((address, port)).ok()?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.rsplit("\r\n").next().map(str::to_owned)
+    visitor::ask(address, port, "/")
 }
 
 /// A port on which nobody listens now.
 fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    visitor::free_port(false)
 }
 
 #[test]
@@ -266,18 +263,6 @@ fn a_command_of_a_session_is_reached_until_the_session_is_closed() {
     assert!(ask("127.0.0.1", port).is_some());
     session.told(&["close", "s"]);
     assert_eq!(ask("127.0.0.1", port), None);
-}
-
-#[test]
-fn without_namespaces_nothing_is_said_to_be_published() {
-    if skip::program("setpriv").is_none() || skip::program("unshare").is_none() {
-        return;
-    }
-    let place = Scratch::new();
-    let options = ["--isolation", "landlock", "--listen", "*:8000"];
-    let output = run_without_namespaces(place.path(), &options, &["sh", "-c", "echo ran > mark"]).output().unwrap();
-    assert!(!output.status.success() && text(&output.stderr).contains("network.listen"), "{output:?}");
-    assert!(!place.join("mark").exists());
 }
 
 #[test]

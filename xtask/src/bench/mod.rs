@@ -7,6 +7,7 @@ mod decide;
 mod embedded;
 mod idle;
 mod network;
+mod network_https;
 mod network_peers;
 mod oneshot;
 mod peers;

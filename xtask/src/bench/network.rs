@@ -1,6 +1,7 @@
 //! `cargo xtask bench network`: connections by name out of a sandbox against the same over loopback directly, and what a policy that
 //! names hosts adds to a start; beside pasta and slirp4netns, where they are installed.
 
+use super::network_https;
 use super::network_peers;
 use super::rounds::{Figures, Subject, measure, quartiles};
 use super::start::{built_command, once};
@@ -27,9 +28,22 @@ const KINDS: [(&str, &str, &str); 3] = [
 const HEAD: [&str; 5] = ["subject", "median", "p25–p75", "× direct", "its p25–p75"];
 
 /// The server, which ends with its input.
-struct Server {
+pub(super) struct Server {
     child: Child,
-    port: String,
+    /// What it told on its first line.
+    pub(super) port: String,
+}
+
+impl Server {
+    /// Starts `command`, and waits until it tells its port.
+    pub(super) fn start(command: &mut Command) -> Result<Self, String> {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().ok_or("the server has no output")?;
+        BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
+        Ok(Self { child, port: line.trim().to_owned() })
+    }
 }
 
 impl Drop for Server {
@@ -43,28 +57,15 @@ impl Drop for Server {
 pub(super) fn run(rounds: usize) -> Result<(), String> {
     tool("cargo", &["build", "--quiet", "--release", "--package", "cofferdam-tests", "--example", "network_load"])?;
     let (binary, load) = (built_command()?, built("release/examples/network_load"));
-    let server = serve(&load)?;
+    let server = Server::start(Command::new(&load).arg("serve"))?;
     let folder = fresh_folder("network")?;
     let outcome = KINDS
         .iter()
         .try_for_each(|kind| transfers(kind, &binary, &load, &server.port, rounds))
+        .and_then(|()| network_https::run(&binary, &folder, rounds))
         .and_then(|()| starts(&binary, &folder, rounds * STARTS));
     let _ = std::fs::remove_dir_all(&folder);
     outcome
-}
-
-fn serve(load: &str) -> Result<Server, String> {
-    let mut command = Command::new(load);
-    let mut child = command
-        .arg("serve")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("{load}: {error}"))?;
-    let mut line = String::new();
-    let stdout = child.stdout.take().ok_or("the server has no output")?;
-    BufReader::new(stdout).read_line(&mut line).map_err(|error| error.to_string())?;
-    Ok(Server { child, port: line.trim().to_owned() })
 }
 
 fn transfers(
@@ -132,7 +133,7 @@ fn starts(binary: &str, folder: &Path, rounds: usize) -> Result<(), String> {
 }
 
 /// Rows with the ratios to the first subject, round by round.
-fn against_first(table: &mut Table, all: &[Figures], decimals: usize) {
+pub(super) fn against_first(table: &mut Table, all: &[Figures], decimals: usize) {
     let Some(first) = all.first() else { return };
     for own in all {
         let own_rounds: Vec<f64> = own.rounds.iter().copied().filter(|figure| !figure.is_nan()).collect();

@@ -85,3 +85,65 @@ fn refused(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::datagrams::table::Table;
+    use std::net::Ipv4Addr;
+    use tokio::time::{Instant, advance, pause};
+
+    struct Nobody;
+
+    impl Inside for Nobody {
+        fn answer(&self, _: &Ends, _: &[u8]) {}
+        fn refuse(&self, _: &Ends) {}
+        fn program(&self, _: SocketAddr) -> Option<String> {
+            None
+        }
+    }
+
+    /// A flow to a socket that never answers, the way to it, and that socket.
+    async fn begun() -> (tokio::task::JoinHandle<()>, mpsc::Sender<Waiting>, UdpSocket) {
+        let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let outer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let to = peer.local_addr().unwrap();
+        outer.connect(to).await.unwrap();
+        let (queue, queued) = mpsc::channel(4);
+        let flow = tokio::spawn(async move {
+            let ends = Ends::new((Ipv4Addr::LOCALHOST, 1).into(), to);
+            both_ways(&outer, to, queued, (&Nobody, &ends, &Meter::default())).await.unwrap();
+        });
+        (flow, queue, peer)
+    }
+
+    #[tokio::test]
+    async fn net_02_a_flow_on_which_nothing_moves_ends_after_its_time_and_not_before() {
+        let (flow, queue, _peer) = begun().await;
+        pause();
+        let before = Instant::now();
+        flow.await.unwrap();
+        let lasted = before.elapsed();
+        assert!(lasted >= IDLE && lasted < IDLE * 2, "{lasted:?}");
+        assert!(queue.is_closed(), "nothing more is taken for it: the next datagram begins it anew");
+    }
+
+    #[tokio::test]
+    async fn net_02_what_moves_begins_the_time_anew() {
+        let (flow, queue, peer) = begun().await;
+        let table = Table::new(1);
+        let mut buffer = [0; 9];
+        pause();
+        let before = Instant::now();
+        for _ in 0..3 {
+            advance(IDLE * 3 / 4).await;
+            assert!(queue.try_send(table.waiting(b"moves".to_vec()).unwrap()).is_ok(), "it has ended");
+            // The socket of the other end is the kernel's, whose time does not stand still: its turn is waited for by asking.
+            while peer.try_recv(&mut buffer).is_err() {
+                tokio::task::yield_now().await;
+            }
+        }
+        flow.await.unwrap();
+        assert!(before.elapsed() >= IDLE * 3 / 4 * 3 + IDLE, "{:?}", before.elapsed());
+    }
+}

@@ -1,6 +1,5 @@
 //! Asking the host whether a run may be connected, where the policy says to ask. Only that connection waits.
 
-use super::super::address_book::AddressBook;
 use super::{Target, lock};
 use cofferdam_bridge::event::ExecutionEventSink;
 use cofferdam_bridge::network_rules::NetworkRules;
@@ -48,12 +47,7 @@ impl Asking {
 
     /// The rule by which `target` is asked about.
     pub(super) fn rule(&self, target: &Target) -> Option<&RuleRef> {
-        match target {
-            Target::Name(name, port) => self.rules.name(name, Some(*port)),
-            // What stands for a name that was never asked for stands for nothing.
-            Target::Address(address) if AddressBook::is_own(address.ip()) => None,
-            Target::Address(address) => self.rules.address(address.ip(), address.port()),
-        }
+        target.rule_among(&self.rules)
     }
 
     /// Asks. Where several runs share the network it is in the name of the last that began. Letting go of the answer takes the

@@ -1,25 +1,18 @@
 //! Deciding where a run's datagrams go. Nobody is asked about them, and no proxy takes them.
 
-use super::super::address_book::AddressBook;
 use super::super::dial::NotDialled;
-use super::super::own_address;
 use super::super::traffic::Meter;
-use super::{Gate, Target, lock};
-use cofferdam_bridge::address_class::AddressClass;
+use super::{Gate, Target, barred_among, lock};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::UdpSocket;
 
 impl Gate {
-    /// Whether datagrams may go to `target`; a refusal is noted.
+    /// Whether datagrams may go to `target`; a refusal is noted. Where rules are about requests none may, whatever names it: HTTP/3 would
+    /// carry requests that nobody looks at.
     pub fn carries(&self, target: &Target, program: impl FnOnce() -> Option<String>) -> bool {
-        let allowed = match target {
-            Target::Name(name, port) => self.datagrams.name(name, Some(*port)).is_some(),
-            // What stands for a name that was never asked for stands for nothing.
-            Target::Address(address) if AddressBook::is_own(address.ip()) => false,
-            Target::Address(address) => self.datagrams.address(address.ip(), address.port()).is_some(),
-        };
+        let allowed = self.requests(target).is_none() && target.rule_among(&self.datagrams).is_some();
         if !allowed {
             self.refuse_datagram(target, program);
         }
@@ -48,23 +41,12 @@ impl Gate {
         };
         let mut found = self.lookup(name, port).await.map_err(|_| NotDialled::Unresolved)?;
         // One address among others that must not be sent to is a sign of somebody who steers the name.
-        let barred = found.iter().find_map(|address| self.bars_datagrams(*address).map(|class| (*address, class)));
-        if let Some((address, class)) = barred {
+        if let Some((address, class)) = barred_among(&found, &self.datagrams) {
             self.refuse_leading_datagram(target, address, class, program);
             return Err(NotDialled::Refused);
         }
         found.sort_by_key(|address| address.ip().to_canonical().is_ipv6() != six);
         connected(found).await
-    }
-
-    /// What keeps `address`, to which a name led, from being sent to.
-    fn bars_datagrams(&self, address: SocketAddr) -> Option<AddressClass> {
-        let (ip, port) = (address.ip(), address.port());
-        match self.datagrams.dialled(ip, port) {
-            Err(class) => Some(class),
-            Ok(()) if self.datagrams.address(ip, port).is_some() => None,
-            Ok(()) => own_address::is_own(ip).then_some(AddressClass::ThisMachine),
-        }
     }
 }
 

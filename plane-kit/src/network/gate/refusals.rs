@@ -4,7 +4,7 @@ use super::super::address_book::MOST_NAMES;
 use super::super::http::Refusal;
 use super::{Gate, Target, lock};
 use cofferdam_bridge::address_class::AddressClass;
-use cofferdam_bridge::network_rules::canonical_name;
+use cofferdam_bridge::network_rules::{canonical_name, canonical_path};
 use cofferdam_bridge::policy_line::quoted;
 use cofferdam_bridge::prompt::PromptOutcome;
 use cofferdam_bridge::verdict::{Denial, RuleRef};
@@ -40,27 +40,73 @@ impl Gate {
 
     /// Notes that a request to `target` was refused.
     pub fn refuse_request(&self, target: &Target, refusal: &Refusal, program: impl FnOnce() -> Option<String>) {
-        let address = format!("http://{}", target.entry());
-        let mut denial = match refusal {
-            Refusal::NotAllowed { method, path } => {
-                let subject = format!("{method} {address}{path}");
-                let mut denial = Denial::new("network.request", subject.as_str());
-                // The path is the run's own words, quotes among them.
-                denial.remedy = Some(format!("network.http = [{}]", quoted(&subject)));
+        let address = self.looked_at(target);
+        let denial = match refusal {
+            Refusal::NotAllowed { method, path, .. } => {
+                let mut denial = Denial::new("network.request", format!("{method} {address}{path}"));
+                denial.remedy = self.request_line(target, refusal);
                 denial
             }
-            Refusal::Unreadable(_) => Denial::new("network.request", address),
+            Refusal::Unreadable(why) => {
+                let mut denial = Denial::new("network.request", address);
+                denial.note = Some(format!("a request that rules decide about was refused: {why}"));
+                denial
+            }
         };
-        if let Refusal::Unreadable(why) = refusal {
-            denial.note = Some(format!("a request that rules decide about was refused: {why}"));
-        }
         self.note(denial, program);
     }
 
-    /// Notes that a connection was refused for `why`, a sentence.
-    pub fn refuse_for(&self, target: &Target, why: &str, remedy: &str, program: impl FnOnce() -> Option<String>) {
+    /// What a program is told of its request to `target`, in one line: most read no more than an answer.
+    pub fn told_of_request(&self, target: &Target, refusal: &Refusal) -> String {
+        match refusal {
+            Refusal::NotAllowed { .. } => {
+                let line = self.request_line(target, refusal);
+                let how = line.map(|line| format!("; to allow it, write in the policy: {line}")).unwrap_or_default();
+                format!("no rule of the sandbox's policy allows this request{how}")
+            }
+            Refusal::Unreadable(why) => {
+                format!("the sandbox's policy decides about requests that go here, and this one was refused: {why}")
+            }
+        }
+    }
+
+    /// How requests to `target` are written in rules.
+    fn looked_at(&self, target: &Target) -> String {
+        let rules = self.http.of(&target.host(), target.port());
+        format!("{}://{}", rules.map_or("http", |rules| rules.scheme().name()), target.entry())
+    }
+
+    /// What would let a request through that was refused, if a policy can say it. The path is the run's own words, quotes among them.
+    fn request_line(&self, target: &Target, refusal: &Refusal) -> Option<String> {
+        let Refusal::NotAllowed { method, path, whole: true } = refusal else { return None };
+        let rules = self.http.of(&target.host(), target.port())?;
+        // As the rules name the host: an entry that names it otherwise may be about one that network.allow does not name.
+        let host = match rules.host()? {
+            address if address.contains(':') => format!("[{address}]"),
+            name => name.to_owned(),
+        };
+        // What was escaped is to stay so: in an entry, too, either of these ends a path.
+        let written = path.replace('?', "%3F").replace('#', "%23");
+        let plain = method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        if !plain || canonical_path(&written).as_ref() != Some(path) {
+            return None;
+        }
+        let entry = format!("{method} {}://{host}:{}{written}", rules.scheme().name(), target.port());
+        Some(format!("network.http = [{}]", quoted(&entry)))
+    }
+
+    /// Notes that a connection was refused for `why`, a sentence; `remedy`: what would let it through, if anything should.
+    pub fn refuse_for(
+        &self,
+        target: &Target,
+        why: &str,
+        remedy: Option<&str>,
+        program: impl FnOnce() -> Option<String>,
+    ) {
         let mut denial = Denial::new("network.connect", target.entry());
-        denial.remedy = Some(remedy.to_owned());
+        denial.remedy = remedy.map(str::to_owned);
+        // What is allowed is refused by no missing rule, but since it is looked at.
+        denial.rule = self.http.of(&target.host(), target.port()).and_then(|rules| rules.first().cloned());
         denial.note = Some(why.to_owned());
         self.note(denial, program);
     }
@@ -73,14 +119,16 @@ impl Gate {
         lock(&self.traffic).refused(denial);
     }
 
-    /// Notes that a datagram was not carried.
+    /// Notes that a datagram was not carried. Where rules are about requests no entry would let it through, and none is proposed.
     pub fn refuse_datagram(&self, target: &Target, program: impl FnOnce() -> Option<String>) {
         let mut denial = Denial::new("network.send", format!("{}/udp", target.entry()));
-        denial.remedy = Some(line(&format!("udp://{}", target.entry())));
-        denial.note = Some(
+        let why = if self.requests(target).is_some() {
+            "requests that go there are looked at, which they are not in datagrams; what speaks HTTP/3 falls back to TCP by itself"
+        } else {
+            denial.remedy = Some(line(&format!("udp://{}", target.entry())));
             "datagrams have entries of their own; what speaks HTTP/3 falls back to TCP by itself without one"
-                .to_owned(),
-        );
+        };
+        denial.note = Some(why.to_owned());
         self.note(denial, program);
     }
 

@@ -1,5 +1,8 @@
 //! What runs ask to be connected to.
 
+use super::super::address_book::AddressBook;
+use cofferdam_bridge::network_rules::NetworkRules;
+use cofferdam_bridge::verdict::RuleRef;
 use std::net::SocketAddr;
 
 /// What a run asked to be connected to.
@@ -26,6 +29,15 @@ impl Target {
         match self {
             Self::Name(_, port) => *port,
             Self::Address(address) => address.port(),
+        }
+    }
+
+    /// The rule among `rules` that names it. What stands for a name that was never asked for stands for nothing.
+    pub(super) fn rule_among<'a>(&self, rules: &'a NetworkRules) -> Option<&'a RuleRef> {
+        match self {
+            Self::Name(name, port) => rules.name(name, Some(*port)),
+            Self::Address(address) if AddressBook::is_own(address.ip()) => None,
+            Self::Address(address) => rules.address(address.ip(), address.port()),
         }
     }
 

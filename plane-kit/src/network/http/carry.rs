@@ -3,55 +3,17 @@
 use super::super::carry::{back, both, reset, write_all};
 use super::super::gate::{Gate, Target};
 use super::super::traffic::Meter;
+use super::begin::{end, first};
 use super::requests::{Refusal, Requests};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 /// A direction's buffer, in bytes.
 const BUFFER: usize = 64 << 10;
-/// How long the first request may take.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long, and how much, is still taken of what was refused, so that its answer arrives.
-const LAST_WORDS: (Duration, usize) = (Duration::from_secs(2), 1 << 20);
-
-/// How a connection begins.
-#[derive(Debug)]
-enum First {
-    /// These bytes may be handed on.
-    Passed(Vec<u8>),
-    /// Nothing may.
-    Refused(Refusal),
-    /// It ended before there was a request.
-    Ended,
-}
-
-/// Reads until something of `requests` may be handed on, or is refused.
-///
-async fn first(stream: &TcpStream, requests: &mut Requests) -> io::Result<First> {
-    let reading = async {
-        let (mut buffer, mut passed) = (vec![0; BUFFER], Vec::new());
-        loop {
-            let count = read(stream, &mut buffer).await?;
-            if count == 0 {
-                return Ok(First::Ended);
-            }
-            let taken = requests.take(buffer.get(..count).unwrap_or_default(), &mut passed);
-            match taken {
-                Err(refusal) if passed.is_empty() => return Ok(First::Refused(refusal)),
-                // A second request is refused: that is told again when the rest is read, and nothing of it was handed on.
-                _ if !passed.is_empty() => return Ok(First::Passed(passed)),
-                _ => {}
-            }
-        }
-    };
-    timeout(LONGEST_WAIT, reading).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
 
 /// Carries bytes as `carry` does, reading `requests` on the way out. One that is refused ends that way, and is
 /// handed to `refused`.
@@ -98,18 +60,18 @@ async fn carry_requests(
 pub async fn pass(
     gate: &Gate,
     target: &Target,
-    stream: TcpStream,
+    mut stream: TcpStream,
     mut requests: Requests,
     program: impl Fn() -> Option<String>,
     stop: watch::Receiver<bool>,
 ) {
     let meter = gate.meter(target);
-    let first = match first(&stream, &mut requests).await {
-        Ok(First::Passed(bytes)) => bytes,
-        Ok(First::Refused(refusal)) => {
+    let first = match first(&mut stream, &mut requests).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(refusal)) => {
             gate.refuse_request(target, &refusal, program);
             meter.failed();
-            return refuse(stream, &refusal).await;
+            return end(stream, &answer_to(&refusal, &gate.told_of_request(target, &refusal))).await;
         }
         _ => return reset(stream),
     };
@@ -127,32 +89,20 @@ pub async fn pass(
     carry_requests((stream, outer), requests, &meter, stop, refused).await;
 }
 
-/// Tells the program that its first request is refused, in HTTP, and ends the connection.
-async fn refuse(stream: TcpStream, refusal: &Refusal) {
-    let (status, why) = match refusal {
-        Refusal::NotAllowed { .. } => ("403 Forbidden", "no rule of the sandbox's policy allows this request"),
-        Refusal::Unreadable(why) => ("400 Bad Request", *why),
-    };
-    let text = format!(
+/// What a program is answered whose request is refused, with `why`.
+pub(in super::super) fn answer_to(refusal: &Refusal, why: &str) -> String {
+    match refusal {
+        Refusal::NotAllowed { .. } => answer("403 Forbidden", why),
+        Refusal::Unreadable(_) => answer("400 Bad Request", why),
+    }
+}
+
+/// An answer in the place of the host's, after which the connection ends.
+pub(in super::super) fn answer(status: &str, why: &str) -> String {
+    format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{why}\n",
         why.len() + 1
-    );
-    if write_all(&stream, text.as_bytes()).await.is_err() {
-        return;
-    }
-    let _ = shutdown(stream.as_raw_fd(), Shutdown::Write);
-    // Closed with something unread it would be reset, which can overtake the answer.
-    let (longest, most) = LAST_WORDS;
-    let rest = async {
-        let (mut buffer, mut seen) = (vec![0; BUFFER], 0);
-        while let Ok(count @ 1..) = read(&stream, &mut buffer).await {
-            seen += count;
-            if seen > most {
-                return;
-            }
-        }
-    };
-    let _ = timeout(longest, rest).await;
+    )
 }
 
 async fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {

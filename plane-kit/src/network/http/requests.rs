@@ -4,9 +4,10 @@ use super::super::head_end::HeadEnd;
 use super::body::Body;
 use super::head;
 use cofferdam_bridge::network_rules::HttpRules;
+use cofferdam_bridge::profile::HttpScheme;
 
-/// Longest path that is told of in a refusal, in bytes.
-const LONGEST_TOLD: usize = 256;
+/// Longest method and path that are told of in a refusal, in bytes: both are ASCII.
+const LONGEST_TOLD: (usize, usize) = (32, 256);
 
 /// What a run sends on one connection. Every request of it is decided about, the first as the last.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub enum Refusal {
         method: String,
         /// Its path, without the query.
         path: String,
+        /// Whether both are told whole. A beginning of a path may stand for a folder, and opens more than what was asked for.
+        whole: bool,
     },
     /// It cannot be decided about, for this reason.
     Unreadable(&'static str),
@@ -43,6 +46,11 @@ impl Requests {
     pub fn new(host: &str, port: u16, rules: HttpRules) -> Self {
         let head_end = HeadEnd::new(head::LONGEST);
         Self { host: host.to_owned(), port, rules, body: Body::Ended, pending: Vec::new(), head_end, refused: None }
+    }
+
+    /// What they go over.
+    pub fn scheme(&self) -> HttpScheme {
+        self.rules.scheme()
     }
 
     /// Takes what came, and adds to `passed` what may be handed on of it, and of what came before.
@@ -69,11 +77,11 @@ impl Requests {
             if !self.head_end.is_due(&self.pending) {
                 return Ok(());
             }
-            let head = head::read(&self.pending, &self.host, self.port).map_err(Refusal::Unreadable)?;
+            let head =
+                head::read(&self.pending, &self.host, (self.port, self.scheme())).map_err(Refusal::Unreadable)?;
             let Some(head) = head else { return Ok(()) };
             if self.rules.request(&head.method, &head.path).is_none() {
-                let path = head.path.chars().take(LONGEST_TOLD).collect();
-                return Err(Refusal::NotAllowed { method: head.method, path });
+                return Err(not_allowed(&head.method, &head.path));
             }
             passed.extend(self.pending.drain(..head.length.min(self.pending.len())));
             self.head_end = HeadEnd::new(head::LONGEST);
@@ -85,6 +93,13 @@ impl Requests {
     pub fn is_whole(&self) -> bool {
         self.pending.is_empty() && self.body == Body::Ended
     }
+}
+
+fn not_allowed(method: &str, path: &str) -> Refusal {
+    let (of_method, of_path) = LONGEST_TOLD;
+    let whole = method.len() <= of_method && path.len() <= of_path;
+    let (method, path) = (method.chars().take(of_method).collect(), path.chars().take(of_path).collect());
+    Refusal::NotAllowed { method, path, whole }
 }
 
 #[cfg(test)]
@@ -112,10 +127,26 @@ mod tests {
             let (mut requests, mut passed) = (requests(), Vec::new());
             let outcome: Result<(), Refusal> =
                 bad.as_bytes().chunks(step).try_for_each(|part| requests.take(part, &mut passed));
-            let refusal = Refusal::NotAllowed { method: "GET".to_owned(), path: "/other".to_owned() };
+            let refusal = Refusal::NotAllowed { method: "GET".to_owned(), path: "/other".to_owned(), whole: true };
             assert_eq!(outcome, Err(refusal), "{step}");
             assert_eq!(String::from_utf8_lossy(&passed), fine, "{step}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_a_request_has_a_bound() {
+        let told = |method: &str, path: &str| {
+            let text = format!("{method} {path} HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            match requests().take(text.as_bytes(), &mut Vec::new()) {
+                Err(Refusal::NotAllowed { method, path, whole }) => (method.len(), path.len(), whole),
+                other => panic!("{other:?}"),
+            }
+        };
+        let path = |length: usize| format!("/{}", "a".repeat(length - 1));
+        assert_eq!(told(&"A".repeat(32), &path(256)), (32, 256, true));
+        assert_eq!(told(&"A".repeat(33), "/x"), (32, 2, false));
+        assert_eq!(told(&"A".repeat(30_000), "/x"), (32, 2, false));
+        assert_eq!(told("GET", &path(257)), (3, 256, false));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::super::carry::{Way, both, one_way, reset, write_all};
 use super::super::gate::Target;
 use super::super::head_end::HeadEnd;
+use super::super::http::Refusal;
 use super::super::traffic::Meter;
 use super::body;
 use super::http_head::Asked;
@@ -10,6 +11,7 @@ use super::reading::take;
 use super::response_head::{self, Answer};
 use super::serve::Serving;
 use super::tunnel::Answer as Answered;
+use cofferdam_bridge::profile::HttpScheme;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,14 +30,19 @@ pub(super) async fn dialled(
     }
     let (gate, program) = (&serving.gate, || serving.asker.program(peer));
     if gate.inspected(target).is_some() {
-        gate.refuse_for(target, "what was sent is not TLS", "network.tls = \"opaque\"", program);
+        gate.refuse_for(target, "what was sent is not TLS", Some("network.tls = \"opaque\""), program);
         return Err(Answered::Refused);
     }
-    if let Some(mut requests) = gate.requests(target)
-        && let Err(refusal) = requests.take(&asked.head, &mut Vec::new())
-    {
-        gate.refuse_request(target, &refusal, program);
-        return Err(Answered::Refused);
+    if let Some(mut requests) = gate.requests(target) {
+        let refusal = match requests.scheme() {
+            // What belongs inside TLS goes nowhere in the clear.
+            HttpScheme::Https => Some(Refusal::Unreadable("it belongs inside TLS")),
+            _ => requests.take(&asked.head, &mut Vec::new()).err(),
+        };
+        if let Some(refusal) = refusal {
+            gate.refuse_request(target, &refusal, program);
+            return Err(Answered::Refused);
+        }
     }
     gate.dial(target, program).await.map_err(|error| Answered::from(&error))
 }

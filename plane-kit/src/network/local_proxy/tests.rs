@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::network::resolver::{FixedName, FixedNames, SystemResolver};
-use cofferdam_bridge::profile::{NetworkProfile, NetworkRule};
+use cofferdam_bridge::profile::{HttpRule, HttpScheme, NetworkProfile, NetworkRule};
 use cofferdam_bridge::verdict::RuleRef;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -34,11 +34,16 @@ fn proxy(server: SocketAddr) -> LocalProxy {
     let mut profile = NetworkProfile::default();
     let rule = RuleRef::new("test", None, "test");
     let local = server.port();
-    for (host, port) in [("ok.test", 80), ("ok.test", 443), ("rebound.test", 80), ("127.0.0.1", local)] {
+    let inside = HttpRule::new(Vec::new(), "inside.test", 80, "/", rule.clone()).over(HttpScheme::Https);
+    profile.http.push(inside);
+    for (host, port) in
+        [("ok.test", 80), ("ok.test", 443), ("rebound.test", 80), ("inside.test", 80), ("127.0.0.1", local)]
+    {
         profile.allow.push(NetworkRule::new(host, port, port, rule.clone()));
     }
     let names = vec![
         FixedName::new("ok.test", None, server.ip(), Some(local)),
+        FixedName::new("inside.test", None, server.ip(), Some(local)),
         FixedName::new("rebound.test", None, "127.0.0.2".parse().unwrap(), None),
     ];
     let resolver = Arc::new(FixedNames::new(names, SystemResolver::default()));
@@ -55,6 +60,17 @@ impl LocalProxy {
     fn authorization(&self) -> String {
         let encoded = crate::network::upstream::base64(self.credential.user_info().as_bytes());
         format!("Proxy-Authorization: Basic {encoded}\r\n")
+    }
+
+    /// What is answered on the way to `ok.test` when `hello` is said before the way is open, which must not be lost.
+    fn hello(&self) -> String {
+        let mut stream = self.connect();
+        stream
+            .write_all(format!("CONNECT ok.test:80 HTTP/1.1\r\n{}\r\nhello", self.authorization()).as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// What is answered to `text`, to its end, on a connection whose other direction stays open.
@@ -98,14 +114,7 @@ impl LocalProxy {
 fn a_way_is_opened_and_counted() {
     let (address, thread) = server(5, b"world");
     let mut proxy = proxy(address);
-    let own = proxy.authorization();
-    let mut stream = proxy.connect();
-    // What a program says before it is told that the way is open must not be lost.
-    stream.write_all(format!("CONNECT ok.test:80 HTTP/1.1\r\n{own}\r\nhello").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, "HTTP/1.1 200 Connection established\r\n\r\nworld");
-    drop(stream);
+    assert_eq!(proxy.hello(), "HTTP/1.1 200 Connection established\r\n\r\nworld");
     assert_eq!(thread.join().unwrap(), "hello");
     proxy.end();
     let (traffic, denials) = proxy.take();
@@ -128,6 +137,18 @@ fn net_23_one_request_is_handed_on_and_no_second_one() {
     let seen = thread.join().unwrap();
     let expected = "PUT /a HTTP/1.1\r\nHost: ok.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     assert_eq!(seen, expected, "no secret, and nothing of the second request");
+}
+
+#[test]
+fn net_22_what_belongs_inside_tls_goes_nowhere_in_the_clear() {
+    let (address, _thread) = server(1, b"");
+    let proxy = proxy(address);
+    let own = proxy.authorization();
+    let said = proxy.said(&format!("GET http://inside.test/ HTTP/1.1\r\nHost: inside.test\r\n{own}\r\n"));
+    assert!(said.starts_with("HTTP/1.1 403 "), "{said}");
+    let (traffic, denials) = proxy.take();
+    assert!(traffic.iter().all(|one| one.connections == 0), "{traffic:?}");
+    assert!(denials[0].note.as_ref().unwrap().contains("inside TLS"), "{denials:?}");
 }
 
 #[test]
@@ -282,7 +303,6 @@ fn a_program_finds_it_and_logs_do_not_tell_the_secret() {
 fn net_29_who_does_not_show_whose_it_is_takes_no_place_of_the_run() {
     let (address, thread) = server(5, b"world");
     let proxy = proxy(address);
-    let own = proxy.authorization();
     // More than wait at once, in every manner of saying nothing: silent, half a head, half of SOCKS5's talk.
     let mut held = Vec::new();
     for number in 0..100 {
@@ -292,12 +312,7 @@ fn net_29_who_does_not_show_whose_it_is_takes_no_place_of_the_run() {
             .unwrap();
         held.push(stream);
     }
-    let mut stream = proxy.connect();
-    stream.write_all(format!("CONNECT ok.test:80 HTTP/1.1\r\n{own}\r\nhello").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, "HTTP/1.1 200 Connection established\r\n\r\nworld");
-    drop(stream);
+    assert_eq!(proxy.hello(), "HTTP/1.1 200 Connection established\r\n\r\nworld");
     assert_eq!(thread.join().unwrap(), "hello");
     // Some gave way to it and to one another; it never was the other way round.
     let gone = held.iter_mut().filter_map(|stream| {

@@ -9,6 +9,7 @@ const O_CREAT: usize = 0o100;
 const O_EXCL: usize = 0o200;
 const AT_REMOVEDIR: usize = 0x200;
 const EISDIR: i32 = 21;
+const ENOSPC: i32 = 28;
 
 /// Writes `contents` to a file that exists, in one call, as /proc/self/uid_map demands.
 pub fn write(path: Text, contents: Text) -> Result<(), Failure> {
@@ -51,7 +52,10 @@ pub fn contents(path: Text, contents: Text) -> Result<(), Failure> {
     // SAFETY: as above.
     unsafe {
         let file = part(call!(nr::OPENAT, AT_FDCWD, path.at, flags, 0o444), 1)?;
-        part(call!(nr::WRITE, file, contents.at, contents.length), 2)?;
+        // tmpfs writes what there is room for, and the rest of a list that programs rely on would be missing unseen.
+        if part(call!(nr::WRITE, file, contents.at, contents.length), 2)? != contents.length {
+            return Err(Failure { errno: ENOSPC, detail: 2 });
+        }
         call!(nr::CLOSE, file);
     }
     Ok(())

@@ -74,7 +74,7 @@ pub(super) const NAMING: &[&str] = &[
 ];
 
 /// Calls without names that only some variants ask about or refuse, which one filter watches for all of them.
-pub(super) const BY_VARIANT: &[&str] = &["fchmod", "socket", "socketpair"];
+pub(super) const BY_VARIANT: &[&str] = &["fchmod", "setsockopt", "socket", "socketpair"];
 
 /// The launcher's `format::CONTROL_FD`: on it goes what the calls are answered through, before anybody answers.
 const CONTROL_FD: u32 = 3;

@@ -30,6 +30,11 @@ const IPPROTO_MPTCP: u32 = 262;
 const SOCK_PACKET: u32 = 10;
 /// memfd_create(2), since Linux 6.3: the file is not executable and cannot be made so.
 const MFD_NOEXEC_SEAL: u32 = 8;
+const SOL_SOCKET: u32 = 1;
+const SO_BINDTODEVICE: u32 = 25;
+const SO_BINDTOIFINDEX: u32 = 62;
+const TCP_FASTOPEN_CONNECT: u32 = 30;
+const TCP_FASTOPEN_NO_COOKIE: u32 = 34;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 const PR_SET_MM: u32 = 35;
 const O_WRONLY: u32 = 1;
@@ -83,6 +88,9 @@ pub(super) fn rules(variant: Variant) -> Vec<Rule> {
         rules.extend([("sendto", fast_open(3)), ("sendmsg", fast_open(2)), ("sendmmsg", fast_open(3))]);
         // Without having been bound a socket gets a port of the system's choice, which Landlock does not look at (listen(2)).
         rules.push(("listen", Block::plainly(Verdict::Broker)));
+    }
+    if variant.network() != Network::Host {
+        rules.push(("setsockopt", no_way_around()));
     }
     if variant.asks_about_sockets() {
         rules.extend(["bind", "connect"].map(|call| (call, Block::plainly(Verdict::Broker))));
@@ -162,10 +170,10 @@ fn socket(variant: Variant) -> Block {
     // Without namespaces a socket reaches the host's network.
     let (network, lists) = match variant.network() {
         Network::Closed => (Verdict::Errno(EPERM), Verdict::Errno(EPERM)),
-        Network::ToProxy => (Verdict::Allow, Verdict::Errno(EPERM)),
+        Network::Asked => (Verdict::Allow, Verdict::Errno(EPERM)),
         Network::Host => (Verdict::Allow, Verdict::Allow),
     };
-    if variant.network() == Network::ToProxy {
+    if variant.network() == Network::Asked {
         for family in [AF_INET, AF_INET6] {
             tests.push(Test::equals(0, family, EPERM).unless_masked(1, 0xf, SOCK_STREAM));
             tests.push(Test::equals(0, family, EPROTONOSUPPORT).unless(2, 0).unless(2, IPPROTO_TCP));
@@ -181,6 +189,16 @@ fn socket(variant: Variant) -> Block {
     tests.push(Test::equals(0, AF_NETLINK, EPROTONOSUPPORT).unless(2, 0));
     tests.push(Test::equals_to(0, AF_NETLINK, lists));
     Block::new(tests, Verdict::Errno(EAFNOSUPPORT))
+}
+
+/// Options by which a connection leaves by another way than the address says that was asked about, or with data before it is answered: to
+/// an address of loopback, but out of this machine (socket(7), tcp(7)).
+fn no_way_around() -> Block {
+    let device =
+        [SO_BINDTODEVICE, SO_BINDTOIFINDEX].map(|option| Test::equals(2, option, EPERM).only_if(1, SOL_SOCKET));
+    let ahead = [TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE]
+        .map(|option| Test::equals(2, option, EOPNOTSUPP).only_if(1, IPPROTO_TCP));
+    Block::new([device, ahead].concat(), Verdict::Allow)
 }
 
 /// No local datagrams: each names its receiver in memory, where no filter can read it.

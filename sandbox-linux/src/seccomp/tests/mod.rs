@@ -135,7 +135,7 @@ fn without_namespaces_a_run_reaches_neither_other_processes_nor_sockets_nor_meta
 
 #[test]
 fn net_02_04_05_06_to_its_proxy_a_run_has_sockets_of_tcp_alone() {
-    let program = program(Variant::Landlock { network: Network::ToProxy, own_programs: true });
+    let program = program(Variant::Landlock { network: Network::Asked, own_programs: true });
     let broker = 0x7fc0_0000;
     let refused = |errno: i32| 0x0005_0000 | errno as u32;
     for family in [libc::AF_INET as u64, libc::AF_INET6 as u64] {

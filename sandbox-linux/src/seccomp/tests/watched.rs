@@ -64,7 +64,8 @@ fn whatever_is_refused_or_names_something_is_asked_about() {
                 assert!(asked || own == ALLOW || absent, "{name} {arguments:?} {variant:?}");
             }
             let with_address = [4, 1, 1, 0, 1, 1];
-            let named = compiler::observed::is_observed(name) && !["fchmod", "socket", "socketpair"].contains(name);
+            let named = compiler::observed::is_observed(name)
+                && !["fchmod", "setsockopt", "socket", "socketpair"].contains(name);
             let absent = run(&plain, HERE.audit(), *number, with_address) == 0x0005_0000 | libc::ENOSYS as u32;
             assert!(
                 !named || absent || run(&asking, HERE.audit(), *number, with_address) == ASKS,

@@ -292,7 +292,7 @@ impl Context {
     /// A proxy for one run, where the policy names hosts and no network namespace holds them.
     pub(crate) fn proxy(&self, outside: &Outside) -> io::Result<Option<Proxied>> {
         let wanted = self.tier != Tier::Full && self.profile.network.mode == NetworkMode::Allowlist;
-        wanted.then(|| Proxied::start(&self.profile, outside)).transpose()
+        wanted.then(|| Proxied::start(&self.profile, &outside.ending_tls_by(&self.authority))).transpose()
     }
 
     /// The whole plan of one start. `program` is the absolute path that was found for the request.
@@ -314,6 +314,9 @@ impl Context {
         }
         if self.tier != Tier::Full {
             flags |= run::NO_PID_NAMESPACE;
+        }
+        if let (Some(temporary), Some(authority)) = (temporary, &self.authority) {
+            trust_files::make(&mut plan, temporary, authority);
         }
         self.confined(&mut plan, own);
         self.held(&mut plan, program);
@@ -416,9 +419,8 @@ impl Context {
         }
         let proxy = own.proxy.map(Proxied::environment).unwrap_or_default();
         variables.extend(proxy.iter().map(|(name, value)| (*name, value.as_str())));
-        if self.authority.is_some() {
-            variables.extend(trust_files::VARIABLES);
-        }
+        let trusted: Vec<_> = self.authority.iter().flat_map(|_| trust_files::variables(self.tier)).collect();
+        variables.extend(trusted.iter().map(|(name, value)| (*name, value.as_str())));
         let host = |value: &str| self.inside_or_host(value, own.temporary).into_owned();
         variables.iter().map(|(name, value)| format!("{name}={}", host(value)).into_bytes()).collect()
     }

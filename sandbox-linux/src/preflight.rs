@@ -175,9 +175,14 @@ impl Offer {
             preflight.shortfalls.push(shortfall);
         }
         // No wish to do with less says that these may be passed over.
-        if tier != Tier::Full && !profile.network.http.is_empty() {
-            let message = "requests of HTTP are looked at on their way out of a network namespace (network.http), and this machine offers none";
+        if tier == Tier::None && !profile.network.http.is_empty() {
+            let message = "requests of HTTP are looked at on their way out of a network namespace, or by a proxy that is all a run can connect to (network.http), and this machine offers neither";
             preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::NetworkNamespace), message, None));
+        }
+        if tier == Tier::Landlock
+            && let Some(message) = network::trust_files::without_mounts(profile)
+        {
+            preflight.shortfalls.push(Shortfall::blocking(Some(Mechanism::MountNamespace), message, None));
         }
         if tier != Tier::Full && !profile.network.datagrams.is_empty() {
             let message = "datagrams are caught in a network namespace (network.allow with udp://), and this machine offers none; take these entries out of network.allow";

@@ -22,7 +22,8 @@ impl Proxied {
     pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside) -> io::Result<Self> {
         let gate = Gate::new(&profile.network, outside.resolver.clone(), true)
             .through(outside.upstream.clone())
-            .asking(&profile.prompts);
+            .asking(&profile.prompts)
+            .ending_tls_by(outside.authority.clone());
         let askers = Askers::default();
         Ok(Self { proxy: LocalProxy::start(gate, Arc::new(askers.clone()))?, askers })
     }

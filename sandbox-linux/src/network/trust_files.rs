@@ -1,22 +1,31 @@
 //! How programs inside come to trust the authority by which rules about HTTPS are held: by files of the sandbox's own, and the variables by
 //! which TLS libraries find such files.
 
+use crate::format::op;
+use crate::plan::encode::Plan;
 use crate::plan::view::{Access, Node, View};
 use cofferdam_bridge::decide::{FileAccess, FilesystemRules};
+use cofferdam_bridge::enforcement::Tier;
 use cofferdam_bridge::error::BridgeError;
 use cofferdam_bridge::error_code::ErrorCode;
-use cofferdam_bridge::profile::{ExecutionProfile, FilesystemProfile, HttpAuthority, NetworkMode, PathEffect};
+use cofferdam_bridge::profile::{
+    ExecutionProfile, FilesystemProfile, HttpAuthority, NetworkMode, PathEffect, Temporary,
+};
 use cofferdam_plane_kit::network::https::Authority;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Where they are.
+const FOLDER: &str = "/.cofferdam";
+/// Where they are without mounts: in temporary storage, which is the run's own.
+const FOLDER_IN_TEMPORARY: &str = "/tmp/.cofferdam";
 /// The authority's certificate alone.
-const AUTHORITY: &str = "/.cofferdam/authority.pem";
+const AUTHORITY: &str = "authority.pem";
 /// It and what this machine trusts.
-const BUNDLE: &str = "/.cofferdam/certificates.pem";
+const BUNDLE: &str = "certificates.pem";
 
 /// What programs look for the files by. Those of the bundle take the place of what a library trusts by itself, that of Node.js is added to it.
-pub(crate) const VARIABLES: [(&str, &str); 8] = [
+const VARIABLES: [(&str, &str); 8] = [
     ("SSL_CERT_FILE", BUNDLE),
     ("CURL_CA_BUNDLE", BUNDLE),
     ("REQUESTS_CA_BUNDLE", BUNDLE),
@@ -26,6 +35,36 @@ pub(crate) const VARIABLES: [(&str, &str); 8] = [
     ("NPM_CONFIG_CAFILE", BUNDLE),
     ("NODE_EXTRA_CA_CERTS", AUTHORITY),
 ];
+
+/// What programs find the files by, as the policy calls their place.
+pub(crate) fn variables(tier: Tier) -> impl Iterator<Item = (&'static str, String)> {
+    let folder = if tier == Tier::Full { FOLDER } else { FOLDER_IN_TEMPORARY };
+    VARIABLES.into_iter().map(move |(name, file)| (name, format!("{folder}/{file}")))
+}
+
+/// The files, and what is in them.
+fn files(authority: &Authority) -> [(&'static str, String); 2] {
+    [(AUTHORITY, authority.certificate()), (BUNDLE, authority.bundle())]
+}
+
+/// Why the files could not be put anywhere without mounts, if so.
+pub(crate) fn without_mounts(profile: &ExecutionProfile) -> Option<&'static str> {
+    let nowhere = !profile.network.hosts_inside_tls().is_empty() && profile.filesystem.temporary != Temporary::Private;
+    nowhere.then_some(
+        "without a mount namespace programs find the certificates of network.http_authority in their temporary storage alone; let them have it (filesystem.write = [\"{tmp}\"])",
+    )
+}
+
+/// Makes the files in `temporary`, a run's own.
+pub(crate) fn make(plan: &mut Plan, temporary: &Path, authority: &Authority) {
+    let folder = temporary.join(FOLDER.trim_start_matches('/'));
+    let place = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
+    plan.add(op::DIRECTORY, folder.to_string_lossy()).text(place(&folder)).u32(0o700);
+    for (name, contents) in files(authority) {
+        let path = folder.join(name);
+        plan.add(op::CONTENTS, path.to_string_lossy()).text(place(&path)).text(contents);
+    }
+}
 
 /// Reads the authority that `profile` names, where rules are about what is inside TLS.
 ///
@@ -74,7 +113,8 @@ pub(crate) fn plant(view: &mut View, authority: &Authority) -> Result<(), Bridge
     let mut decided = FilesystemProfile::default();
     decided.rules.clone_from(&view.rules);
     let rules = FilesystemRules::new(&decided)?;
-    for (path, contents) in [(AUTHORITY, authority.certificate()), (BUNDLE, authority.bundle())] {
+    for (name, contents) in files(authority) {
+        let path = &*format!("{FOLDER}/{name}");
         view.plant(Path::new(path), contents);
         if !matches!(view.nodes.get(Path::new(path)), Some(Node::Planted { .. })) {
             let message = format!(

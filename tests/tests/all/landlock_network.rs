@@ -54,7 +54,7 @@ fn p6_curl_python_and_node_reach_what_is_named_and_are_counted() {
 }
 
 /// Node.js looks for a proxy of the environment since its versions 22.21 and 24.
-fn node_takes_proxies() -> bool {
+pub(crate) fn node_takes_proxies() -> bool {
     let told = std::process::Command::new("node").arg("--help").output();
     let takes = told.is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains("NODE_USE_ENV_PROXY"));
     if !takes {

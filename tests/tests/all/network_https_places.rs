@@ -3,6 +3,7 @@
 
 use crate::actions::command as action;
 use crate::network_https::{Witness, ended_by};
+use cofferdam_tests::attack::Tier;
 use cofferdam_tests::host::{Host, first_line};
 use cofferdam_tests::https::Https;
 use cofferdam_tests::session_host::HostedSession;
@@ -12,6 +13,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -123,21 +125,45 @@ fn certificates(text: &str) -> BTreeSet<String> {
 #[test]
 fn all_that_a_real_machine_trusts_is_inside_and_the_authority_with_it() {
     const STORE: &str = "/etc/ssl/certs/ca-certificates.crt";
-    let Some(witness) = Witness::new() else { return };
     let Ok(store) = std::fs::read_to_string(STORE) else {
         return skip::skipped("this machine has no store of certificates where Debian has it");
     };
-    let mut run =
-        witness.command(&RULES, "cat $SSL_CERT_FILE; cmp $NODE_EXTRA_CA_CERTS /.cofferdam/authority.pem && echo same");
-    let result = ended_by(run.env(TRUSTED, STORE));
-    let (inside, own) = (result["stdout"].as_str().unwrap(), std::fs::read_to_string(witness.authority.certificate()));
-    let expected: BTreeSet<String> = certificates(&store).union(&certificates(&own.unwrap())).cloned().collect();
-    assert!(expected.len() > 10, "it is a real one");
-    assert_eq!(certificates(inside), expected);
-    assert!(
-        inside.ends_with("-----END CERTIFICATE-----\nsame\n")
-            || inside.ends_with("-----END CERTIFICATE-----\r\nsame\n")
+    for witness in Witness::everywhere() {
+        let beside = "$(dirname $SSL_CERT_FILE)/authority.pem";
+        let line = format!("cat $SSL_CERT_FILE; cmp $NODE_EXTRA_CA_CERTS {beside} && echo same");
+        let mut run = witness.command(&RULES, &line);
+        let result = ended_by(run.env(TRUSTED, STORE));
+        let (inside, own) =
+            (result["stdout"].as_str().unwrap(), std::fs::read_to_string(witness.authority.certificate()));
+        let expected: BTreeSet<String> = certificates(&store).union(&certificates(&own.unwrap())).cloned().collect();
+        assert!(expected.len() > 10, "it is a real one");
+        assert_eq!(certificates(inside), expected);
+        assert!(
+            inside.ends_with("-----END CERTIFICATE-----\nsame\n")
+                || inside.ends_with("-----END CERTIFICATE-----\r\nsame\n")
+        );
+    }
+}
+
+#[test]
+fn without_mounts_the_files_are_in_temporary_storage_and_end_with_it() {
+    let Some(witness) = Witness::of(Tier::Landlock) else { return };
+    let line = "echo $SSL_CERT_FILE $NODE_EXTRA_CA_CERTS; cat $SSL_CERT_FILE $NODE_EXTRA_CA_CERTS | grep -c BEGIN";
+    let result = ended_by(&mut witness.command(&RULES, line));
+    let told = result["stdout"].as_str().unwrap();
+    let (bundle, authority) = told.lines().next().unwrap().split_once(' ').unwrap();
+    assert!(bundle.ends_with("/.cofferdam/certificates.pem") && told.ends_with("\n3\n"), "{result}");
+    assert!(!Path::new(bundle).exists() && !Path::new(authority).exists(), "{result}");
+    assert!(!Path::new(bundle).ancestors().nth(2).unwrap().exists(), "{result}");
+    // A run without such storage has nowhere to find them.
+    let policy = witness.policy(&RULES).replace("extends = \"dev\"\n", "");
+    let policy = format!(
+        "{policy}[filesystem]\nread = [\"/usr\", \"/bin\", \"/lib\", \"/lib64\"]\nwrite = [\"{{workspace}}\"]\n"
     );
+    let output = witness.under(&policy, &witness.leads(), "touch mark").output().unwrap();
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success() && told.contains("{tmp}"), "{told}");
+    assert!(!witness.place.join("mark").exists(), "{told}");
 }
 
 #[test]

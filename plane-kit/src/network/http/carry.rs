@@ -4,11 +4,10 @@ use super::super::carry::{back, both, reset, write_all};
 use super::super::gate::{Gate, Target};
 use super::super::traffic::Meter;
 use super::begin::{end, first};
+use super::hand_on::hand_on;
 use super::requests::{Refusal, Requests};
-use nix::sys::socket::{Shutdown, shutdown};
-use std::io;
-use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -18,7 +17,7 @@ const BUFFER: usize = 64 << 10;
 /// Carries bytes as `carry` does, reading `requests` on the way out. One that is refused ends that way, and is
 /// handed to `refused`.
 async fn carry_requests(
-    (inner, outer): (TcpStream, TcpStream),
+    (mut inner, mut outer): (TcpStream, TcpStream),
     mut requests: Requests,
     meter: &Meter,
     stop: watch::Receiver<bool>,
@@ -26,31 +25,18 @@ async fn carry_requests(
 ) {
     let _ = (inner.set_nodelay(true), outer.set_nodelay(true));
     let moved = AtomicBool::new(false);
-    let out = async {
-        let (mut buffer, mut passed) = (vec![0; BUFFER], Vec::new());
-        // What came with the first request and is not handed on yet.
-        let mut count = 0;
-        loop {
-            let taken = requests.take(buffer.get(..count).unwrap_or_default(), &mut passed);
-            write_all(&outer, &passed).await?;
-            meter.sent(passed.len());
-            moved.store(true, Ordering::Relaxed);
-            passed.clear();
-            if let Err(refusal) = taken {
+    let outcome = {
+        let ((mut from_run, to_run), (from_host, mut to_host)) = (inner.split(), outer.split());
+        let out = async {
+            let buffer = vec![0; BUFFER];
+            if let Some(refusal) = hand_on(&mut from_run, &mut to_host, &mut requests, (meter, &moved), buffer).await? {
                 refused(refusal);
-                break;
             }
-            count = read(&inner, &mut buffer).await?;
-            if count == 0 {
-                break;
-            }
-        }
-        match shutdown(outer.as_raw_fd(), Shutdown::Write) {
-            Ok(()) | Err(nix::errno::Errno::ENOTCONN) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+            to_host.shutdown().await
+        };
+        both(out, back(from_host.as_ref(), to_run.as_ref(), meter, &moved), &moved, stop).await
     };
-    if both(out, back(&outer, &inner, meter, &moved), &moved, stop).await.is_err() {
+    if outcome.is_err() {
         reset(inner);
         reset(outer);
     }
@@ -103,14 +89,4 @@ pub(in super::super) fn answer(status: &str, why: &str) -> String {
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{why}\n",
         why.len() + 1
     )
-}
-
-async fn read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        match stream.try_read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            outcome => return outcome,
-        }
-    }
 }

@@ -76,6 +76,22 @@ pub(super) fn read(bytes: &[u8], host: &str, port: Port) -> Result<Option<Head>,
     Ok(Some(Head { length, method: method.to_owned(), path, body }))
 }
 
+/// Adds the lines of a head to `passed`, of which it says that the connection ends with its request (RFC 9112, 9.6), whatever it said.
+pub(super) fn closing(lines: &[u8], passed: &mut Vec<u8>) {
+    let mut coded = false;
+    for line in lines.split_inclusive(|byte| *byte == b'\n').filter(|line| *line != b"\r\n") {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let is_own = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"connection"));
+        if let (true, Some(value)) = (is_own, parts.next()) {
+            // It stands there because of a field of the same name (RFC 9110, 10.1.4).
+            coded |= value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"te"));
+        } else {
+            passed.extend_from_slice(line);
+        }
+    }
+    passed.extend_from_slice(if coded { b"Connection: close, TE\r\n\r\n" } else { b"Connection: close\r\n\r\n" });
+}
+
 /// Whether each line ends by both characters, none is continued, and nothing in it steers.
 fn ends_alike(lines: &[u8]) -> bool {
     let mut before = 0;

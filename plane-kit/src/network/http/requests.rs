@@ -16,6 +16,10 @@ pub struct Requests {
     port: u16,
     rules: HttpRules,
     body: Body,
+    /// Whether the one whose body that is, or was, is the last of its connection.
+    last: bool,
+    /// Whether something came after the last.
+    over: bool,
     /// The beginning of a head that is not whole yet.
     pending: Vec<u8>,
     /// What is known of it.
@@ -45,7 +49,17 @@ impl Requests {
     /// Those to `port` of `host`, by `rules` about these.
     pub fn new(host: &str, port: u16, rules: HttpRules) -> Self {
         let head_end = HeadEnd::new(head::LONGEST);
-        Self { host: host.to_owned(), port, rules, body: Body::Ended, pending: Vec::new(), head_end, refused: None }
+        Self {
+            host: host.to_owned(),
+            port,
+            rules,
+            body: Body::Ended,
+            last: false,
+            over: false,
+            pending: Vec::new(),
+            head_end,
+            refused: None,
+        }
     }
 
     /// What they go over.
@@ -53,7 +67,8 @@ impl Requests {
         self.rules.scheme()
     }
 
-    /// Takes what came, and adds to `passed` what may be handed on of it, and of what came before.
+    /// Takes what came, and adds to `passed` what may be handed on of it, and of what came before. What comes after a request with a body is
+    /// not looked at, and not handed on.
     ///
     /// # Errors
     /// Why the connection ends here. What stands in `passed` may still be handed on.
@@ -74,6 +89,11 @@ impl Requests {
             if self.pending.is_empty() || self.body != Body::Ended {
                 return Ok(());
             }
+            if self.last {
+                self.over = true;
+                self.pending.clear();
+                return Ok(());
+            }
             if !self.head_end.is_due(&self.pending) {
                 return Ok(());
             }
@@ -83,10 +103,22 @@ impl Requests {
             if self.rules.request(&head.method, &head.path).is_none() {
                 return Err(not_allowed(&head.method, &head.path));
             }
-            passed.extend(self.pending.drain(..head.length.min(self.pending.len())));
+            let lines = self.pending.drain(..head.length.min(self.pending.len()));
+            self.last = head.body != Body::Ended;
+            if self.last {
+                head::closing(lines.as_slice(), passed);
+            } else {
+                passed.extend(lines);
+            }
             self.head_end = HeadEnd::new(head::LONGEST);
             self.body = head.body;
         }
+    }
+
+    /// Whether something came after the last request that is handed on. A server that the last told to close the connection does so; what a
+    /// program sent meanwhile it sends again on another.
+    pub fn are_over(&self) -> bool {
+        self.over
     }
 
     /// Whether what has come so far ends between two requests.
@@ -119,9 +151,8 @@ mod tests {
 
     #[test]
     fn net_23_each_request_of_a_connection_is_decided_about() {
-        let post = "POST /v1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nbody";
-        let chunked = "POST /v1 HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
-        let fine = [GET, post, chunked, GET].concat();
+        let empty = "POST /v1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n";
+        let fine = [GET, empty, GET].concat();
         let bad = format!("{fine}GET /other HTTP/1.1\r\nHost: a.test\r\n\r\n");
         for step in [1, 2, 7, 64, 1000] {
             let (mut requests, mut passed) = (requests(), Vec::new());
@@ -130,6 +161,39 @@ mod tests {
             let refusal = Refusal::NotAllowed { method: "GET".to_owned(), path: "/other".to_owned(), whole: true };
             assert_eq!(outcome, Err(refusal), "{step}");
             assert_eq!(String::from_utf8_lossy(&passed), fine, "{step}");
+        }
+    }
+
+    #[test]
+    fn net_22_a_request_with_a_body_says_that_it_is_the_last_and_is() {
+        let closed = [
+            ("Content-Length: 4\r\n", "body", "Content-Length: 4\r\nConnection: close\r\n"),
+            (
+                "Transfer-Encoding: chunked\r\nX: y\r\n",
+                "3\r\nabc\r\n0\r\n\r\n",
+                "Transfer-Encoding: chunked\r\nX: y\r\nConnection: close\r\n",
+            ),
+            (
+                "connection:keep-alive\r\nContent-Length: 1\r\nConnection: close , te\r\nTE: trailers\r\n",
+                "x",
+                "Content-Length: 1\r\nTE: trailers\r\nConnection: close, TE\r\n",
+            ),
+        ];
+        for (fields, body, passing) in closed {
+            let sent = |fields: &str| format!("{GET}POST /v1 HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n{body}");
+            for after in ["", GET, "GET /other HTTP/1.1\r\n", "\0"] {
+                for step in [1, 3, 1000] {
+                    let (mut requests, mut passed) = (requests(), Vec::new());
+                    let all = sent(fields) + after;
+                    all.as_bytes().chunks(step).for_each(|part| requests.take(part, &mut passed).unwrap());
+                    assert_eq!(String::from_utf8_lossy(&passed), sent(passing), "{step}");
+                    assert_eq!((requests.are_over(), requests.is_whole()), (!after.is_empty(), true));
+                }
+            }
+            // What was handed on says the same again.
+            let (mut requests, mut passed) = (requests(), Vec::new());
+            requests.take(sent(passing).as_bytes(), &mut passed).unwrap();
+            assert_eq!(String::from_utf8_lossy(&passed), sent(passing));
         }
     }
 
@@ -156,8 +220,9 @@ mod tests {
         let (mut requests, mut passed) = (requests(), Vec::new());
         let text = format!("POST /v1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{smuggled}", smuggled.len());
         requests.take(text.as_bytes(), &mut passed).unwrap();
-        assert!(passed == text.as_bytes() && requests.is_whole());
-        assert!(requests.take(smuggled.as_bytes(), &mut passed).is_err());
+        assert!(passed.ends_with(smuggled.as_bytes()) && requests.is_whole());
+        requests.take(smuggled.as_bytes(), &mut passed).unwrap();
+        assert!(requests.are_over() && String::from_utf8_lossy(&passed).matches(smuggled).count() == 1);
         let both = format!(
             "POST /v1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
         );

@@ -1,11 +1,10 @@
 //! What goes between the two ends of TLS: requests as far as rules let them, and answers as they come.
 
 use super::super::carry::{both, reset};
-use super::super::http::{Refusal, Requests};
+use super::super::http::{Refusal, Requests, give, hand_on};
 use super::super::traffic::Meter;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::{client, server};
@@ -30,7 +29,8 @@ pub(super) async fn carry(
         let out = async {
             give(&mut to_host, first).await?;
             meter.sent(first.len());
-            if let Some(refusal) = requests_out(&mut from_run, &mut to_host, &mut requests, (meter, &moved)).await? {
+            let buffer = vec![0; BUFFER];
+            if let Some(refusal) = hand_on(&mut from_run, &mut to_host, &mut requests, (meter, &moved), buffer).await? {
                 refused(refusal);
             }
             to_host.shutdown().await
@@ -52,38 +52,4 @@ pub(super) async fn carry(
         // At its end rather than broken: what was carried already is to arrive.
         drop(inner);
     }
-}
-
-/// Hands requests on until the run has ended its side, or one is refused: that.
-async fn requests_out(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    requests: &mut Requests,
-    (meter, moved): (&Meter, &AtomicBool),
-) -> io::Result<Option<Refusal>> {
-    let (mut buffer, mut passed, mut count) = (vec![0; BUFFER], Vec::new(), 0);
-    loop {
-        // With nothing at first: what came with the first request is told of again.
-        let taken = requests.take(buffer.get(..count).unwrap_or_default(), &mut passed);
-        give(to, &passed).await?;
-        meter.sent(passed.len());
-        moved.store(true, Ordering::Relaxed);
-        passed.clear();
-        if let Err(refusal) = taken {
-            return Ok(Some(refusal));
-        }
-        count = match from.read(&mut buffer).await {
-            Ok(0) => return Ok(None),
-            Ok(count) => count,
-            // Many programs end without saying so in TLS; between two requests nothing is lost by it.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && requests.is_whole() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-    }
-}
-
-/// Writes all of `bytes`, and lets them go.
-async fn give(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
-    to.write_all(bytes).await?;
-    to.flush().await
 }

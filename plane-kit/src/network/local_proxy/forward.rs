@@ -3,7 +3,7 @@
 use super::super::carry::{Way, both, one_way, reset, write_all};
 use super::super::gate::Target;
 use super::super::head_end::HeadEnd;
-use super::super::http::Refusal;
+use super::super::http::{Refusal, answer_to};
 use super::super::traffic::Meter;
 use super::body;
 use super::http_head::Asked;
@@ -17,6 +17,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpStream;
 
+/// Why a request goes nowhere.
+pub(super) enum Refused {
+    /// As a way to its host would not be open.
+    Way(Answered),
+    /// What its program is answered, since rules are about requests to that host.
+    Request(String),
+}
+
 /// The connection for `asked` to `target`, unless the policy is against just this request; `connection`: the one that is there already.
 pub(super) async fn dialled(
     serving: &Serving,
@@ -24,14 +32,14 @@ pub(super) async fn dialled(
     target: &Target,
     connection: Option<TcpStream>,
     peer: SocketAddr,
-) -> Result<TcpStream, Answered> {
+) -> Result<TcpStream, Refused> {
     if let Some(outer) = connection {
         return Ok(outer);
     }
     let (gate, program) = (&serving.gate, || serving.asker.program(peer));
     if gate.inspected(target).is_some() {
         gate.refuse_for(target, "what was sent is not TLS", Some("network.tls = \"opaque\""), program);
-        return Err(Answered::Refused);
+        return Err(Refused::Way(Answered::Refused));
     }
     if let Some(mut requests) = gate.requests(target) {
         let refusal = match requests.scheme() {
@@ -41,10 +49,10 @@ pub(super) async fn dialled(
         };
         if let Some(refusal) = refusal {
             gate.refuse_request(target, &refusal, program);
-            return Err(Answered::Refused);
+            return Err(Refused::Request(answer_to(&refusal, &gate.told_of_request(target, &refusal))));
         }
     }
-    gate.dial(target, program).await.map_err(|error| Answered::from(&error))
+    gate.dial(target, program).await.map_err(|error| Refused::Way(Answered::from(&error)))
 }
 
 /// Hands `asked` on to `outer`, which was dialled for it, and the answer back to `inner`.

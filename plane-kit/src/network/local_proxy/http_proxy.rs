@@ -4,7 +4,7 @@ use super::super::carry::reset;
 use super::super::head_end::HeadEnd;
 use super::anteroom::{Left, Place};
 use super::authority::Authority;
-use super::forward;
+use super::forward::{self, Refused};
 use super::http_head::{self, Beginning};
 use super::reading::take;
 use super::serve::Serving;
@@ -54,9 +54,13 @@ pub(super) async fn serve(serving: Serving, stream: TcpStream, peer: SocketAddr,
     };
     match forward::dialled(&serving, &asked, &target, connection, peer).await {
         Ok(outer) => forward::request(serving, &asked, stream, outer, &target).await,
-        Err(answer) => {
+        Err(refused) => {
             serving.gate.meter(&target).failed();
-            serving.last_words(stream, &say(answer)).await;
+            let words = match refused {
+                Refused::Way(answer) => say(answer),
+                Refused::Request(answer) => answer.into_bytes(),
+            };
+            serving.last_words(stream, &words).await;
         }
     }
 }

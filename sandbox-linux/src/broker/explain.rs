@@ -203,7 +203,7 @@ fn of_call(name: &str, detail: Option<&str>) -> Denial {
     if is_network && name == "socket" {
         denial.remedy = Some("network.mode = \"allowlist\"".to_owned());
         denial.note = Some(
-            "with it go the hosts, as network.allow = [\"NAME:PORT\"]; without namespaces they are reached through a proxy that HTTPS_PROXY names"
+            "with it go the hosts, as network.allow = [\"NAME:PORT\"]; without namespaces they are reached through a proxy that HTTPS_PROXY names, and what listens needs network.listen = [PORT] alone"
                 .to_owned(),
         );
     } else {

@@ -13,6 +13,8 @@ use std::path::Path;
 
 /// What a connection is called.
 const DIRECT: &str = "network.connect";
+/// What listening, and binding to a port for it, is called.
+const LISTEN: &str = "network.listen";
 
 /// As many distinct refusals as a report holds.
 const MOST_DENIALS: usize = 64;
@@ -60,7 +62,8 @@ impl Findings {
     /// Adds what was explained afterwards. What is known of the same subject already gets what was found out about it.
     pub(crate) fn explained(&mut self, denials: Vec<Denial>) {
         // What no rule refuses was looked into once more: of that only what would have come to something outside is left.
-        self.denials.retain(|known| known.rule.is_some() || ["socket.connect", DIRECT].contains(&&*known.access));
+        self.denials
+            .retain(|known| known.rule.is_some() || ["socket.connect", DIRECT, LISTEN].contains(&&*known.access));
         let own = self.denials.len();
         for denial in denials {
             let leads = |one: &Denial, other: &Denial| one.resolved.as_ref() == Some(&other.subject);
@@ -104,6 +107,23 @@ impl Findings {
             "without namespaces hosts are reached through the proxy that HTTPS_PROXY and its like name, and this program went another way"
                 .to_owned(),
         );
+        self.denials.push(denial);
+    }
+
+    /// Notes that `thread` wanted to listen on `port`, where a run listens on what the policy publishes; none: on one of the system's choice.
+    pub(crate) fn not_published(&mut self, thread: i32, port: Option<u16>) {
+        let subject = port.map_or_else(|| "a port of the system's choice".to_owned(), |port| port.to_string());
+        let known = |denial: &Denial| denial.access == LISTEN && denial.subject == subject;
+        if self.denials.len() >= MOST_DENIALS || self.denials.iter().any(known) {
+            return;
+        }
+        let mut denial = Denial::new(LISTEN, subject);
+        denial.program = program_of(thread);
+        denial.remedy = port.map(|port| format!("network.listen = [{port}]"));
+        denial.note = Some(match port {
+            Some(_) => "without namespaces a run listens on ports that the policy publishes on this machine's loopback".to_owned(),
+            None => "without namespaces a run listens on ports that network.listen publishes, after it has bound one of them".to_owned(),
+        });
         self.denials.push(denial);
     }
 

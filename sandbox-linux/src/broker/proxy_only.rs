@@ -63,11 +63,14 @@ impl Server {
     }
 
     /// Binds a socket to an address that is no path: to a port of the system's choice, before it connects, or to one of its own.
-    pub(super) fn bind_network(&mut self, socket: &OwnedFd, address: &SocketAddress) -> Result<(), Errno> {
+    pub(super) fn bind_network(&mut self, thread: i32, socket: &OwnedFd, address: &SocketAddress) -> Result<(), Errno> {
         let Some(walls) = &mut self.sockets.walls else { return bind(socket, address) };
         match of_network(address)? {
             Some(wanted) if wanted.port() == 0 => stream_domain(socket).and_then(|_| bind(socket, address)),
-            Some(wanted) => walls.own.as_mut().ok_or(REFUSED)?.bind(socket, address, wanted),
+            Some(wanted) => {
+                let done = walls.own.as_mut().map_or(Err(REFUSED), |own| own.bind(socket, address, wanted));
+                done.inspect_err(|errno| self.told(thread, *errno, Some(wanted.port())))
+            }
             // Of those without an address a local socket has one of the system's choice. One that names no family the kernel binds to its
             // port all the same, on IPv4 (`__inet_bind`).
             None if address.family() == Some(libc::AF_UNIX) => bind(socket, address),
@@ -82,9 +85,17 @@ impl Server {
         let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
         match &mut self.sockets.walls {
             Some(walls) if !socket_is(&socket, libc::SO_DOMAIN, libc::AF_UNIX)? => {
-                walls.own.as_mut().ok_or(REFUSED)?.listen(&socket, backlog)
+                let done = walls.own.as_mut().map_or(Err(REFUSED), |own| own.listen(&socket, backlog));
+                done.inspect_err(|errno| self.told(thread, *errno, None))
             }
             _ => listen(&socket, backlog),
+        }
+    }
+
+    /// Notes that `thread` may not listen on `port`, where that is why it was answered `errno`.
+    fn told(&mut self, thread: i32, errno: Errno, port: Option<u16>) {
+        if errno == REFUSED {
+            self.judge.findings.not_published(thread, port);
         }
     }
 }

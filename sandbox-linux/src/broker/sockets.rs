@@ -76,7 +76,7 @@ impl Server {
         let path = match named(&address) {
             Named::Path(path) => path,
             Named::Abstract if self.sockets.shares_network => return Err(Errno::EPERM),
-            Named::Other => return self.bind_network(&socket, &address),
+            Named::Other => return self.bind_network(thread, &socket, &address),
             Named::Abstract => return bind(&socket, &address),
         };
         let place = self.known_place(thread, &self.absolute_of(thread, HERE, &path)?)?;

@@ -312,3 +312,31 @@ fn commands_of_a_session_share_its_ports_until_it_is_closed() {
     session.told(&["close", "s"]);
     assert_eq!(ask("127.0.0.1", port), None);
 }
+
+#[test]
+fn a_port_that_is_not_published_is_told_with_the_line_that_publishes_it() {
+    let Some(python) = skip::python() else { return };
+    let script = "
+import socket
+def attempt(act):
+    try: act()
+    except PermissionError: print('refused')
+attempt(lambda: socket.create_server(('127.0.0.1', 8001)))
+attempt(lambda: socket.create_server(('127.0.0.1', 0)))
+";
+    for options in [&["--listen", "*:8000"][..], &["--allow-net", "api.test:80"]] {
+        let result = Tier::Landlock.json(Scratch::new().path(), options, &[&python, "-c", script]);
+        assert_eq!(result["stdout"], "refused\nrefused\n", "{result}");
+        let denials = result["denials"].as_array().unwrap();
+        let told = |subject: &str| denials.iter().find(|denial| denial["subject"] == subject).unwrap();
+        let port = told("8001");
+        assert_eq!((&port["access"], &port["remedy"]), (&"network.listen".into(), &"network.listen = [8001]".into()));
+        assert!(port["program"].as_str().unwrap().starts_with("python"), "{port}");
+        let any = told("a port of the system's choice");
+        assert!(any["remedy"].is_null() && any["note"].as_str().unwrap().contains("network.listen"), "{any}");
+    }
+    // What was proposed does it.
+    let script = "import socket; socket.create_server(('127.0.0.1', 8001)); print('listens')";
+    let result = Tier::Landlock.json(Scratch::new().path(), &["--listen", "*:8001"], &[&python, "-c", script]);
+    assert_eq!((&result["stdout"], &result["denials"]), (&"listens\n".into(), &json!([])), "{result}");
+}

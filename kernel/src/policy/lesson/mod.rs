@@ -49,6 +49,8 @@ pub struct Lesson {
     require: Option<Tier>,
     needs: BTreeMap<(Key, String), Need>,
     addresses: BTreeMap<String, Need>,
+    /// Lines that open more of the network.
+    network: BTreeMap<String, Need>,
     /// What no line opens, in a sentence each.
     hopeless: BTreeMap<String, Need>,
     raised: BTreeMap<&'static str, u64>,
@@ -70,6 +72,7 @@ impl Lesson {
             require: None,
             needs: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            network: BTreeMap::new(),
             hopeless: BTreeMap::new(),
             raised: BTreeMap::new(),
             takes_looks: false,
@@ -147,6 +150,10 @@ impl Lesson {
             return self.addresses.entry(denial.subject.clone()).or_default().asked(denial);
         }
         let remedy = denial.remedy.as_deref().unwrap_or_default();
+        if denial.access.starts_with("network.") && !remedy.is_empty() {
+            remedy.lines().for_each(|line| self.network.entry(line.to_owned()).or_default().asked(denial));
+            return;
+        }
         let lines = Document::parse(&format!("version = 1\n{remedy}\n"), "remedy").ok();
         let lines = lines.filter(|lines| !remedy.is_empty() && lines.network_mode.is_none());
         let Some(lines) = lines else {
@@ -356,7 +363,11 @@ mod tests {
         let mut call = denial("", "mount", "mount");
         (call.access, call.remedy, call.note) = ("system.call".to_owned(), None, Some("refused\nmode = 1".to_owned()));
         let addresses = ["192.0.2.1:443", "10.0.0.1:80", "169.254.169.254:80", "127.0.0.1:5432", "[fd00::1]:1"];
-        assert!(!lesson.take(&[&addresses.map(address)[..], &[call]].concat()));
+        let mut listened = denial("network.listen = [8000]", "8000", "server");
+        listened.access = "network.listen".to_owned();
+        assert!(!lesson.take(&[&addresses.map(address)[..], &[call, listened]].concat()));
+        let told = lesson.undecided();
+        assert!(told.iter().any(|told| told.starts_with("network: network.listen = [8000] (tool")), "{told:?}");
         insta::assert_snapshot!(text(&lesson));
     }
 

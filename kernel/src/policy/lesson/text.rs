@@ -83,7 +83,8 @@ impl Lesson {
     pub fn undecided(&self) -> Vec<String> {
         let marked = self.marked().into_values().flatten().filter(|(standing, _)| *standing != Standing::Looked);
         let marked = marked.map(|(standing, line)| format!("{}: {} ({})", standing.mark(), line.path, line.who));
-        let network = self.addresses.iter().map(|(address, need)| format!("network: {address} ({})", need.who()));
+        let network = self.addresses.iter().chain(&self.network);
+        let network = network.map(|(address, need)| format!("network: {address} ({})", need.who()));
         let hopeless = self.hopeless.iter().map(|(what, need)| format!("no line opens it: {what} ({})", need.who()));
         marked.chain(network).chain(hopeless).collect()
     }
@@ -111,15 +112,21 @@ impl Lesson {
     }
 
     fn network(&self) -> String {
-        if self.addresses.is_empty() {
-            return String::new();
+        let mut text = String::new();
+        if !self.network.is_empty() {
+            text += "\n# Lines that open more of the network.\n";
         }
-        let mut text = "\n# Addresses that were asked for. `network.mode = \"allowlist\"` opens what network.allow names: hosts by name,\n\
-                        # and addresses.\n"
-            .to_owned();
+        for (line, need) in &self.network {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "#   {}  ({})", plain(line), plain(&need.who()));
+        }
+        if self.addresses.is_empty() {
+            return text;
+        }
+        text += "\n# Addresses that were asked for. `network.mode = \"allowlist\"` opens what network.allow names: hosts by name,\n\
+                        # and addresses.\n";
         for (address, need) in &self.addresses {
             let kind = kind_of(address).map(|kind| format!("{kind}: ")).unwrap_or_default();
-            // Writing to a string does not fail.
             let _ = writeln!(text, "#   {kind}{}  ({})", quoted(address), plain(&need.who()));
         }
         text

@@ -196,7 +196,7 @@ impl Context {
 
     /// What a run may reach of the network, where the broker holds it: `proxy`, and itself at `loopback`.
     pub(crate) fn walls(&self, proxy: Option<&Proxied>, loopback: Option<Arc<OwnLoopback>>) -> Option<broker::Walls> {
-        self.is_walled().then(|| broker::Walls::new(proxy.map(Proxied::port), loopback))
+        self.is_walled().then(|| broker::Walls::new(proxy.map(Proxied::port), loopback, &self.profile.network))
     }
 
     /// The same with ports that all its runs share.

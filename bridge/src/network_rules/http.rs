@@ -4,6 +4,9 @@ use crate::profile::{HttpRule, HttpScheme, NetworkProfile};
 use crate::verdict::RuleRef;
 use std::net::IpAddr;
 
+/// What this machine is called by itself (RFC 6761, 6.3).
+const LOCALHOST: &str = "localhost";
+
 /// The rules of a profile about requests. Where none names a host and port, its connections are not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpRules {
@@ -34,15 +37,22 @@ impl HttpRules {
         self.rules.first().map(|rule| rule.host.as_str())
     }
 
+    /// Whether an entry that names [`Self::host`] is about requests for `own_name`.
+    pub fn host_is(&self, own_name: Option<&str>) -> bool {
+        self.host().is_some_and(|host| is_meant(host, own_name))
+    }
+
     /// The first of them: by whose word what goes there is looked at.
     pub fn first(&self) -> Option<&RuleRef> {
         self.rules.first().map(|rule| &rule.rule)
     }
 
-    /// The rule that lets a request through; `path`: as [`canonical_path`] gives it.
-    pub fn request(&self, method: &str, path: &str) -> Option<&RuleRef> {
+    /// The rule that lets a request through; `path`: as [`canonical_path`] gives it. `own_name`: the name of this machine that the request
+    /// is for, where it says one and not an address. Servers tell such names apart, which all lead to the same addresses.
+    pub fn request(&self, own_name: Option<&str>, method: &str, path: &str) -> Option<&RuleRef> {
+        let meant = |rule: &&HttpRule| is_meant(&rule.host, own_name);
         let methods = |rule: &&HttpRule| rule.methods.is_empty() || rule.methods.iter().any(|own| own == method);
-        self.rules.iter().filter(methods).find(|rule| is_beneath(path, &rule.path)).map(|rule| &rule.rule)
+        self.rules.iter().filter(meant).filter(methods).find(|rule| is_beneath(path, &rule.path)).map(|rule| &rule.rule)
     }
 }
 
@@ -57,9 +67,18 @@ fn is_same(rule: &str, host: &str) -> bool {
     }
 }
 
+/// Whether the host of a rule is the one that a request for `own_name`, or for none of this machine's names, is for.
+fn is_meant(rule: &str, own_name: Option<&str>) -> bool {
+    match own_name {
+        Some(name) if is_own_name(rule) => rule == name,
+        Some(name) => name == LOCALHOST,
+        None => !is_own_name(rule) || rule == LOCALHOST,
+    }
+}
+
 /// Whether a canonical name is one that leads to the loopback addresses wherever it is asked for: `localhost` and all below it.
 pub fn is_own_name(name: &str) -> bool {
-    name == "localhost" || name.ends_with(".localhost")
+    name == LOCALHOST || name.ends_with(".localhost")
 }
 
 /// Whether `path` is `prefix` or, by whole segments, beneath it.
@@ -116,6 +135,24 @@ pub fn canonical_path(target: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn net_16_a_rule_about_one_name_of_this_machine_is_about_no_other() {
+        let rule = |host: &str| HttpRule::new(Vec::new(), host, 80, "/", RuleRef::new("t", None, "t"));
+        let passes = |host: &str, own_name: Option<&str>| {
+            let rules = HttpRules { rules: vec![rule(host)] };
+            assert_eq!(rules.host_is(own_name), rules.request(own_name, "GET", "/x").is_some());
+            rules.host_is(own_name)
+        };
+        assert!(passes("a.localhost", Some("a.localhost")) && passes("localhost", Some("localhost")));
+        assert!(passes("127.0.0.1", Some("localhost")) && passes("localhost", None) && passes("127.0.0.1", None));
+        for (rule, asked) in
+            [("a.localhost", "b.localhost"), ("localhost", "a.localhost"), ("127.0.0.1", "a.localhost")]
+        {
+            assert!(!passes(rule, Some(asked)), "{rule} {asked}");
+        }
+        assert!(!passes("a.localhost", Some("localhost")) && !passes("a.localhost", None) && passes("x.test", None));
+    }
 
     #[test]
     fn a_path_has_one_spelling_or_none() {
@@ -207,7 +244,7 @@ mod tests {
             ("DELETE", "/any/x", true),
             ("DELETE", "/any", false),
         ] {
-            assert_eq!(rules.request(method, path).is_some(), allowed, "{method} {path}");
+            assert_eq!(rules.request(None, method, path).is_some(), allowed, "{method} {path}");
         }
     }
 }

@@ -68,7 +68,8 @@ pub(super) async fn both(
         tokio::select! {
             outcome = &mut out, if !out_ended => {
                 out_ended = true;
-                outcome?;
+                // A host may answer before it has read all, and read no more.
+                outcome.or_else(|error| if takes_no_more(&error) { Ok(()) } else { Err(error) })?;
             }
             outcome = &mut back, if !back_ended => {
                 back_ended = true;
@@ -81,6 +82,21 @@ pub(super) async fn both(
         }
     }
     Ok(())
+}
+
+/// Whether `error` is one of writing to who takes nothing any more, and says nothing of what was sent the other way.
+pub(super) fn takes_no_more(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// An error of writing as [`takes_no_more`] knows it. Reading meets a reset by the same name, and there it says that nothing more comes.
+pub(super) fn of_writing(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected => {
+            io::ErrorKind::BrokenPipe.into()
+        }
+        _ => error,
+    }
 }
 
 /// Ends a connection so that the other side sees it broken and not at its end.
@@ -112,6 +128,11 @@ pub(super) async fn one_way(
             }
         }
     }
+    end_writing(to)
+}
+
+/// Says to the other side that nothing more comes.
+pub(super) fn end_writing(to: &TcpStream) -> io::Result<()> {
     match shutdown(to.as_raw_fd(), Shutdown::Write) {
         // The other side has gone meanwhile.
         Ok(()) | Err(nix::errno::Errno::ENOTCONN) => Ok(()),
@@ -147,13 +168,13 @@ async fn copied(from: &TcpStream, to: &TcpStream, count: &impl Fn(usize)) -> io:
 /// Writes all of `bytes`.
 ///
 /// # Errors
-/// That of the socket.
+/// That of the socket, of writing.
 pub async fn write_all(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match to.try_write(bytes) {
             Ok(given) => bytes = bytes.get(given..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
-            Err(error) => return Err(error),
+            Err(error) => return Err(of_writing(error)),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! When a head that comes in pieces is worth reading: looked at from its start at each piece, one that comes byte by byte would cost as
+//! Where a head ends, and when one that comes in pieces is worth reading: looked at from its start at each piece, one that comes byte by byte would cost as
 //! much as its length squared.
 
 /// As many bytes as are read at each piece: a beginning that is no head is told at once.
@@ -40,6 +40,16 @@ impl HeadEnd {
         }
         is_due
     }
+}
+
+/// Where a head ends: after an empty line, however its lines end.
+pub(super) fn of(bytes: &[u8]) -> Option<usize> {
+    let feeds = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    feeds.map(|at| (at, bytes.get(at + 1..).unwrap_or_default())).find_map(|(at, rest)| match rest {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

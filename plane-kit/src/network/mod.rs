@@ -34,6 +34,7 @@ pub mod name_server;
 mod own_address;
 mod pace;
 pub mod resolver;
+mod response_head;
 pub mod room;
 mod splice;
 mod system_resolver;

@@ -8,6 +8,7 @@ pub(super) use elsewhere::Pipe;
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use super::super::carry::of_writing;
     use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
     use nix::unistd::pipe2;
     use std::io;
@@ -60,7 +61,8 @@ mod linux {
             while left > 0 {
                 let given = to
                     .async_io(Interest::WRITABLE, || Ok(splice(self.out.as_fd(), None, to.as_fd(), None, left, flags)?))
-                    .await?;
+                    .await
+                    .map_err(of_writing)?;
                 left = left.saturating_sub(given);
             }
             Ok(taken)

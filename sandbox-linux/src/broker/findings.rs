@@ -16,6 +16,9 @@ const DIRECT: &str = "network.connect";
 /// What listening, and binding to a port for it, is called.
 const LISTEN: &str = "network.listen";
 
+/// As many ports as are told that a program may not listen on: some try one after the other.
+const MOST_PORTS: usize = 8;
+
 /// As many distinct refusals as a report holds.
 const MOST_DENIALS: usize = 64;
 
@@ -111,16 +114,19 @@ impl Findings {
     }
 
     /// Notes that `thread` wanted to listen on `port`, where a run listens on what the policy publishes; none: on one of the system's choice.
-    pub(crate) fn not_published(&mut self, thread: i32, port: Option<u16>) {
+    /// `taken`: the policy names hosts on it, so that it cannot be published.
+    pub(crate) fn not_published(&mut self, thread: i32, port: Option<u16>, taken: bool) {
         let subject = port.map_or_else(|| "a port of the system's choice".to_owned(), |port| port.to_string());
-        let known = |denial: &Denial| denial.access == LISTEN && denial.subject == subject;
-        if self.denials.len() >= MOST_DENIALS || self.denials.iter().any(known) {
+        let ports = || self.denials.iter().filter(|denial| denial.access == LISTEN);
+        let known = ports().any(|denial| denial.subject == subject) || ports().count() >= MOST_PORTS;
+        if self.denials.len() >= MOST_DENIALS || known {
             return;
         }
         let mut denial = Denial::new(LISTEN, subject);
         denial.program = program_of(thread);
-        denial.remedy = port.map(|port| format!("network.listen = [{port}]"));
+        denial.remedy = port.filter(|_| !taken).map(|port| format!("network.listen = [{port}]"));
         denial.note = Some(match port {
+            Some(_) if taken => "network.allow names hosts on this port, so that it cannot be published; let the program listen on another".to_owned(),
             Some(_) => "without namespaces a run listens on ports that the policy publishes on this machine's loopback".to_owned(),
             None => "without namespaces a run listens on ports that network.listen publishes, after it has bound one of them".to_owned(),
         });

@@ -9,9 +9,11 @@ use super::own_ports::{OwnPorts, stream_domain};
 use super::raw_call::{SocketAddress, bind, socket_is};
 use super::serve::Server;
 use crate::network::OwnLoopback;
+use cofferdam_bridge::profile::NetworkProfile;
 use nix::errno::Errno;
 use nix::sys::socket::{Backlog, listen};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -29,12 +31,15 @@ pub(crate) struct Walls {
     proxy: Option<u16>,
     /// What it listens on.
     own: Option<OwnPorts>,
+    /// The ports on which the policy names hosts: they cannot be published.
+    taken: Vec<RangeInclusive<u16>>,
 }
 
 impl Walls {
     /// Around a run that reaches a proxy of its own at port `proxy`, and listens at the places of `loopback`.
-    pub(crate) fn new(proxy: Option<u16>, loopback: Option<Arc<OwnLoopback>>) -> Self {
-        Self { proxy, own: loopback.map(OwnPorts::new) }
+    pub(crate) fn new(proxy: Option<u16>, loopback: Option<Arc<OwnLoopback>>, network: &NetworkProfile) -> Self {
+        let taken = network.allow.iter().chain(&network.datagrams).map(|rule| rule.port_first..=rule.port_last);
+        Self { proxy, own: loopback.map(OwnPorts::new), taken: taken.collect() }
     }
 }
 
@@ -95,7 +100,9 @@ impl Server {
     /// Notes that `thread` may not listen on `port`, where that is why it was answered `errno`.
     fn told(&mut self, thread: i32, errno: Errno, port: Option<u16>) {
         if errno == REFUSED {
-            self.judge.findings.not_published(thread, port);
+            let taken = self.sockets.walls.iter().flat_map(|walls| &walls.taken);
+            let taken = port.is_some_and(|port| taken.into_iter().any(|range| range.contains(&port)));
+            self.judge.findings.not_published(thread, port, taken);
         }
     }
 }

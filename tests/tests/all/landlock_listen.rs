@@ -335,6 +335,23 @@ attempt(lambda: socket.create_server(('127.0.0.1', 0)))
         let any = told("a port of the system's choice");
         assert!(any["remedy"].is_null() && any["note"].as_str().unwrap().contains("network.listen"), "{any}");
     }
+    // Not where the policy names hosts on the same port; and who tries all does not hide what else is refused.
+    let script = "
+import socket
+for port in [8001, *range(9000, 9100)]:
+    try: socket.create_server(('127.0.0.1', port))
+    except PermissionError: pass
+try: open('.git/hooks/x', 'w')
+except OSError as error: print(error.errno)
+";
+    let place = Scratch::new();
+    std::fs::create_dir_all(place.join(".git/hooks")).unwrap();
+    let result = Tier::Landlock.json(place.path(), &["--allow-net", "api.test:8001"], &[&python, "-c", script]);
+    let denials = result["denials"].as_array().unwrap();
+    let ports: Vec<_> = denials.iter().filter(|denial| denial["access"] == "network.listen").collect();
+    assert_eq!((ports.len(), ports[0]["remedy"].is_null()), (8, true), "{result}");
+    assert!(ports[0]["note"].as_str().unwrap().contains("network.allow"), "{result}");
+    assert!(denials.iter().any(|denial| denial["access"] == "filesystem.write"), "{result}");
     // What was proposed does it.
     let script = "import socket; socket.create_server(('127.0.0.1', 8001)); print('listens')";
     let result = Tier::Landlock.json(Scratch::new().path(), &["--listen", "*:8001"], &[&python, "-c", script]);

@@ -291,6 +291,23 @@ attempt('no-tls', plain)
 }
 
 #[test]
+fn a_client_that_keeps_its_connection_goes_on_after_a_body() {
+    let Some(witness) = Witness::new() else { return };
+    let (answers, result) = witness.attempts(
+        &["POST https://api.test/v1/"],
+        "
+import http.client
+c = http.client.HTTPSConnection('api.test', timeout=20, context=context())
+def post():
+    c.request('POST', '/v1/x', body=b'x' * 5000)
+    return c.getresponse().read().decode().strip()
+for _ in range(10): attempt('post', post)
+",
+    );
+    assert_eq!(answers, ["post hello api.test"; 10], "{result}");
+}
+
+#[test]
 fn handshakes_that_never_end_hold_up_nobody_else() {
     for witness in Witness::everywhere() {
         let (answers, result) = witness.attempts(

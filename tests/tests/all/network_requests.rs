@@ -126,6 +126,10 @@ fn what_is_proposed_opens_what_was_asked_for_and_nothing_is_where_a_part_is_know
         let options = witness.policy(&place, &proposed.iter().map(String::as_str).collect::<Vec<_>>());
         let result = shell(tier, &place, &options, &format!("{line}; curl -s -o /dev/null -w '%{{http_code}}' {at}/a"));
         assert_eq!(result["stdout"], "finefinefinefine403", "{result}");
+        // An entry for `/` is one for all beneath it, which whoever writes it is to know.
+        let result = shell(tier, &place, &witness.policy(&place, &["GET http://HOST/v1/"]), &format!("curl -sS {at}/"));
+        let note = result["denials"][0]["note"].as_str().unwrap_or_default();
+        assert!(note.contains("every path") && result["stdout"].as_str().unwrap().contains(note), "{result}");
         // A beginning of a path could be a folder, and one of a method is another.
         let line = format!(
             "curl -sS {at}/folder/$(printf 'x%.0s' $(seq 300)); curl -sS -X $(printf 'A%.0s' $(seq 5000)) {at}/v1/x"
@@ -232,13 +236,15 @@ expect('endless', b'GET /v1/x HTTP/1.1\r\nX: ' + b'y' * 100000 + b'\r\n', '400')
     }
 }
 
-/// A server as many are: it answers without having read the body, which it takes for the next request then. It tells what it answers.
-const LEAVES_BODIES: &str = r#"
+/// A server as many are: it obeys `Connection: close` and says nothing of it. Where `READS` is false it answers without having read the body,
+/// which it takes for the next request then. It tells what it answers.
+const SERVER: &str = r#"
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         print(self.command, self.path, flush=True)
+        if READS: self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(200); self.send_header("Content-Length", "4"); self.end_headers(); self.wfile.write(b"fine")
     do_POST = do_GET
     def log_message(self, *_): pass
@@ -249,11 +255,7 @@ server.serve_forever()
 
 #[test]
 fn net_22_a_body_that_its_server_leaves_unread_is_no_request() {
-    let Some(python) = skip::python() else { return };
-    let mut server = Command::new(python);
-    let mut server = Reaped(server.args(["-c", LEAVES_BODIES]).stdout(Stdio::piped()).spawn().unwrap());
-    let mut told = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let port: u16 = told.next().unwrap().parse().unwrap();
+    let Some((_server, port, mut told)) = Served::start(false) else { return };
     let script = r#"
 PORT = int(os.environ['PORT'])
 HIDDEN = b'GET /secret HTTP/1.1\r\nHost: api.test:%d\r\n\r\n' % PORT
@@ -266,15 +268,16 @@ def post(fields, body):
 LENGTH = b'Content-Length: %d\r\n' % len(HIDDEN)
 attempt('length', lambda: post(LENGTH, HIDDEN))
 attempt('kept-alive', lambda: post(b'Connection: keep-alive\r\n' + LENGTH, HIDDEN))
+attempt('coded', lambda: post(b'Connection: TE\r\nTE: trailers\r\n' + LENGTH, HIDDEN))
 attempt('one-after-it', lambda: post(LENGTH, HIDDEN * 2))
 "#;
     let outside = format!("os.environ['PORT'] = '{port}'\n{WAY}{script}");
     let (Some(control), Some(attack)) = (Attack::new(&outside), Attack::new(&[WAY, script].concat())) else { return };
     let place = Scratch::new();
-    control.outside(place.path()).assert_each(3, &["ok"]);
+    control.outside(place.path()).assert_each(4, &["ok"]);
     let mut answered = |until: usize| -> Vec<String> { told.by_ref().take(until).collect() };
     let secret = |lines: &[String]| lines.iter().filter(|line| *line == "GET /secret").count();
-    assert_eq!(secret(&answered(7)), 4, "so the server is one that does");
+    assert_eq!(secret(&answered(9)), 5, "so the server is one that does");
     let policy = format!(
         "version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"api.test:{port}\", \"127.0.0.1:{port}\"]\nhttp = [\"POST http://api.test:{port}/v1/\"]\n"
     );
@@ -282,19 +285,75 @@ attempt('one-after-it', lambda: post(LENGTH, HIDDEN * 2))
     let own = format!("PORT={port}");
     for tier in TIERS {
         let options = ["--policy", &policy, "--resolve", "api.test=127.0.0.1", "--env", &own, "--env", "INSIDE=1"];
-        attack.inside(tier, place.path(), &options).assert_each(3, &["ok"]);
+        attack.inside(tier, place.path(), &options).assert_each(4, &["ok"]);
         // What comes last shows that nothing came between.
         let mut last = TcpStream::connect(("127.0.0.1", port)).unwrap();
         last.write_all(b"GET /last HTTP/1.0\r\n\r\n").unwrap();
         last.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(answered(4), ["POST /v1/x", "POST /v1/x", "POST /v1/x", "GET /last"], "{tier:?}");
+        assert_eq!(answered(5), ["POST /v1/x", "POST /v1/x", "POST /v1/x", "POST /v1/x", "GET /last"], "{tier:?}");
     }
 }
 
-/// A process that ends with the test.
-struct Reaped(Child);
+#[test]
+fn clients_that_keep_their_connection_go_on_after_a_body() {
+    if skip::program("curl").is_none() {
+        return;
+    }
+    let Some((_server, port, _told)) = Served::start(true) else { return };
+    let place = Scratch::new();
+    let policy = format!(
+        "version = 1\nextends = \"dev\"\n[network]\nmode = \"allowlist\"\nallow = [\"api.test:{port}\", \"127.0.0.1:{port}\"]\nhttp = [\"* http://api.test:{port}/\"]\n"
+    );
+    let policy = place.write("policy.toml", &policy).display().to_string();
+    let at = format!("http://api.test:{port}/");
+    let python = format!(
+        "python3 -c '
+import http.client
+c = http.client.HTTPConnection(\"api.test\", {port}, timeout=20)
+for n in range(20):
+    c.request(\"GET\" if n % 3 == 0 else \"POST\", \"/\", body=None if n % 3 == 0 else b\"x\" * 5000)
+    print(c.getresponse().read().decode(), end=\"\")'"
+    );
+    let node = format!(
+        "node -e 'const http = require(\"http\"), agent = new http.Agent({{ keepAlive: true, maxSockets: 1 }}); \
+         const one = n => n && http.request({{ host: \"api.test\", port: {port}, method: \"POST\", agent }}, a => {{ a.on(\"data\", d => process.stdout.write(d)); a.on(\"end\", () => setImmediate(one, n - 1)) }}).end(\"body\"); one(20)'"
+    );
+    let curl = format!(
+        "curl -sS{}",
+        format!(" --data hello {at} {at} --next").repeat(9) + &format!(" --data hello {at} {at}")
+    );
+    for (tier, program, line) in [
+        (Tier::Full, "python3", &python),
+        (Tier::Full, "node", &node),
+        (Tier::Full, "curl", &curl),
+        (Tier::Landlock, "curl", &curl),
+        (Tier::Landlock, "curl", &curl.replace("curl -sS", "curl -sS -p")),
+    ] {
+        if skip::program(program).is_none() {
+            continue;
+        }
+        let options = ["--policy", &policy, "--resolve", "api.test=127.0.0.1"].map(str::to_owned);
+        let result = shell(tier, &place, &options, line);
+        assert_eq!(result["stdout"], "fine".repeat(20), "{tier:?} {line}: {result}");
+    }
+}
 
-impl Drop for Reaped {
+/// A server that ends with the test.
+struct Served(Child);
+
+impl Served {
+    /// One of [`SERVER`], its port, and what it tells.
+    fn start(reads: bool) -> Option<(Self, u16, impl Iterator<Item = String>)> {
+        let mut server = Command::new(skip::python()?);
+        let script = SERVER.replace("READS", if reads { "True" } else { "False" });
+        let mut server = Self(server.args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap());
+        let mut told = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let port = told.next().unwrap().parse().unwrap();
+        Some((server, port, told))
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -320,6 +379,28 @@ fn net_16_a_rule_about_this_machine_by_name_holds_by_address_too() {
         let arrived = witness.text();
         assert_eq!(arrived.matches("GET /v1/fine").count(), 2, "{result}");
         assert!(!arrived.contains("secret"), "{arrived}");
+        // One of this machine's names is not another, though all lead to the same addresses.
+        let policy = policy.replace(
+            &format!("http = [\"GET http://localhost:{port}/v1\"]"),
+            &format!("http = [\"GET http://a.localhost:{port}/v1\", \"* http://b.localhost:{port}/\"]"),
+        );
+        let path = place
+            .write(
+                "policy.toml",
+                &policy
+                    .replace("\"localhost:", "\"*.localhost:{port}\", \"localhost:")
+                    .replace("{port}", &port.to_string()),
+            )
+            .display()
+            .to_string();
+        let line = format!(
+            "curl -s -o /dev/null -w '%{{http_code}} ' -X DELETE http://a.localhost:{port}/all; \
+             curl -s -o /dev/null -w '%{{http_code}} ' -H 'Host: b.localhost:{port}' -X DELETE http://b.localhost:{port}/some"
+        );
+        let result = shell(tier, &place, &["--policy".to_owned(), path], &line);
+        assert_eq!(result["stdout"], "403 200 ", "{result}");
+        let arrived = witness.text();
+        assert!(arrived.contains("DELETE /some") && !arrived.contains("/all"), "{arrived}");
     }
 }
 

@@ -247,7 +247,8 @@ print('> open', len(os.listdir('/proc/self/fd')))
         (answers, most.join().unwrap())
     });
     let Some(answers) = answers else { return };
-    assert!((1..=128).contains(&most), "{most} flows at once");
+    // One that ends while the kernel lists them can stand there beside the one that takes its place.
+    assert!((1..=128 + 16).contains(&most), "{most} flows at once");
     assert_eq!(flows(host.port()), 0, "sockets were left behind");
     for name in ["one-after-another", "afterwards"] {
         answers.assert(name, &["ok"]);

@@ -13,6 +13,9 @@ use std::net::SocketAddr;
 /// As much of what is no host as is shown, in characters.
 const LONGEST_SHOWN: usize = 80;
 
+/// What is said of an entry for the shortest path.
+const OF_ROOT: &str = "an entry for `/` opens every path of the host to that method";
+
 impl Gate {
     /// Notes that the host was asked, and that it may not be.
     pub(super) fn refuse_asked(
@@ -45,6 +48,7 @@ impl Gate {
             Refusal::NotAllowed { method, path, .. } => {
                 let mut denial = Denial::new("network.request", format!("{method} {address}{path}"));
                 denial.remedy = self.request_line(target, refusal);
+                denial.note = denial.remedy.as_ref().filter(|_| path == "/").map(|_| OF_ROOT.to_owned());
                 denial
             }
             Refusal::Unreadable(why) => {
@@ -59,9 +63,11 @@ impl Gate {
     /// What a program is told of its request to `target`, in one line: most read no more than an answer.
     pub fn told_of_request(&self, target: &Target, refusal: &Refusal) -> String {
         match refusal {
-            Refusal::NotAllowed { .. } => {
+            Refusal::NotAllowed { path, .. } => {
                 let line = self.request_line(target, refusal);
-                let how = line.map(|line| format!("; to allow it, write in the policy: {line}")).unwrap_or_default();
+                let wide = if path == "/" { format!(" ({OF_ROOT})") } else { String::new() };
+                let how =
+                    line.map(|line| format!("; to allow it, write in the policy: {line}{wide}")).unwrap_or_default();
                 format!("no rule of the sandbox's policy allows this request{how}")
             }
             Refusal::Unreadable(why) => {

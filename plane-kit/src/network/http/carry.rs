@@ -1,10 +1,10 @@
 //! A connection whose requests are read, between a run and a host.
 
-use super::super::carry::{back, both, reset, write_all};
+use super::super::carry::{both, of_writing, reset, write_all};
 use super::super::gate::{Gate, Target};
 use super::super::traffic::Meter;
 use super::begin::{end, first};
-use super::hand_on::hand_on;
+use super::hand_on::{bring_back, hand_on};
 use super::requests::{Refusal, Requests};
 use std::sync::atomic::AtomicBool;
 use tokio::io::AsyncWriteExt;
@@ -24,17 +24,17 @@ async fn carry_requests(
     refused: impl FnOnce(Refusal),
 ) {
     let _ = (inner.set_nodelay(true), outer.set_nodelay(true));
-    let moved = AtomicBool::new(false);
+    let (moved, last) = (AtomicBool::new(false), AtomicBool::new(requests.has_last()));
     let outcome = {
-        let ((mut from_run, to_run), (from_host, mut to_host)) = (inner.split(), outer.split());
+        let ((mut from_run, mut to_run), (mut from_host, mut to_host)) = (inner.split(), outer.split());
+        let (seen, buffer) = ((meter, &moved, &last), || vec![0; BUFFER]);
         let out = async {
-            let buffer = vec![0; BUFFER];
-            if let Some(refusal) = hand_on(&mut from_run, &mut to_host, &mut requests, (meter, &moved), buffer).await? {
+            if let Some(refusal) = hand_on(&mut from_run, &mut to_host, &mut requests, seen, buffer()).await? {
                 refused(refusal);
             }
-            to_host.shutdown().await
+            to_host.shutdown().await.map_err(of_writing)
         };
-        both(out, back(from_host.as_ref(), to_run.as_ref(), meter, &moved), &moved, stop).await
+        both(out, bring_back(&mut from_host, &mut to_run, seen, buffer()), &moved, stop).await
     };
     if outcome.is_err() {
         reset(inner);

@@ -20,6 +20,9 @@ const READ: [&str; 5] = ["host", "connection", "content-length", "transfer-encod
 /// What may be said of the connection itself. A front end takes away whatever else is named there, such as a length.
 const OF_CONNECTION: [&str; 3] = ["close", "keep-alive", "te"];
 
+/// Fields about the connection to the next server (RFC 9110, 7.6.1; RFC 2068, 19.7.1.1).
+const OF_ONE_WAY: [&[u8]; 3] = [b"connection", b"keep-alive", b"te"];
+
 /// A port, and what goes over it.
 type Port = (u16, HttpScheme);
 
@@ -31,6 +34,8 @@ pub(super) struct Head {
     pub(super) method: String,
     /// In the one spelling that is compared.
     pub(super) path: String,
+    /// The name of this machine that it is for, where it says one.
+    pub(super) own_name: Option<String>,
     pub(super) body: Body,
 }
 
@@ -62,9 +67,11 @@ pub(super) fn read(bytes: &[u8], host: &str, port: Port) -> Result<Option<Head>,
         return Err("it asks for a tunnel");
     }
     let path = canonical_path(target).ok_or("its target is no path that every server reads alike")?;
-    if !names(one(request.headers, "host")?.ok_or("it names no host")?, host, port) {
+    let named = one(request.headers, "host")?.ok_or("it names no host")?;
+    if !names(named, host, port) {
         return Err("it is for another host than the connection");
     }
+    let own_name = own_name(named);
     if one(request.headers, "upgrade")?.is_some() {
         return Err("it asks for another protocol");
     }
@@ -73,23 +80,19 @@ pub(super) fn read(bytes: &[u8], host: &str, port: Port) -> Result<Option<Head>,
     if BODILESS.contains(&method) && body != Body::Ended {
         return Err("it has a body, which servers may take for another request");
     }
-    Ok(Some(Head { length, method: method.to_owned(), path, body }))
+    Ok(Some(Head { length, method: method.to_owned(), path, own_name, body }))
 }
 
-/// Adds the lines of a head to `passed`, of which it says that the connection ends with its request (RFC 9112, 9.6), whatever it said.
+/// Adds the lines of a head to `passed`, of which it says that the connection ends with its request (RFC 9112, 9.6), whatever it said, and
+/// nothing else: some servers compare the whole value. `TE` goes with `Connection`, in which it has to stand (RFC 9110, 10.1.4).
 pub(super) fn closing(lines: &[u8], passed: &mut Vec<u8>) {
-    let mut coded = false;
     for line in lines.split_inclusive(|byte| *byte == b'\n').filter(|line| *line != b"\r\n") {
-        let mut parts = line.splitn(2, |byte| *byte == b':');
-        let is_own = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"connection"));
-        if let (true, Some(value)) = (is_own, parts.next()) {
-            // It stands there because of a field of the same name (RFC 9110, 10.1.4).
-            coded |= value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"te"));
-        } else {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        if !OF_ONE_WAY.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             passed.extend_from_slice(line);
         }
     }
-    passed.extend_from_slice(if coded { b"Connection: close, TE\r\n\r\n" } else { b"Connection: close\r\n\r\n" });
+    passed.extend_from_slice(b"Connection: close\r\n\r\n");
 }
 
 /// Whether each line ends by both characters, none is continued, and nothing in it steers.
@@ -157,6 +160,13 @@ fn names(value: &[u8], host: &str, (port, scheme): Port) -> bool {
         Err(_) => bare.is_none() && canonical_name(name).as_deref() == Some(host),
     };
     same && own_port == Some(port)
+}
+
+/// The name of this machine in a value of `Host`: a server may have many, all of which lead to the same addresses.
+fn own_name(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
+    canonical_name(name).filter(|name| is_own_name(name))
 }
 
 /// A port in the one spelling that is compared.

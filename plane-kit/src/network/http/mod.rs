@@ -16,5 +16,5 @@ pub(super) use carry::answer;
 pub(super) use carry::answer_to;
 pub use carry::pass;
 #[cfg(feature = "https")]
-pub(super) use hand_on::{give, hand_on};
+pub(super) use hand_on::{bring_back, hand_on};
 pub use requests::{Refusal, Requests};

@@ -1,10 +1,10 @@
 //! What goes between the two ends of TLS: requests as far as rules let them, and answers as they come.
 
-use super::super::carry::{both, reset};
-use super::super::http::{Refusal, Requests, give, hand_on};
+use super::super::carry::{both, of_writing, reset};
+use super::super::http::{Refusal, Requests, bring_back, hand_on};
 use super::super::traffic::Meter;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use std::sync::atomic::AtomicBool;
+use tokio::io::{AsyncWriteExt, split};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::{client, server};
@@ -23,29 +23,19 @@ pub(super) async fn carry(
     refused: impl FnOnce(Refusal),
 ) {
     let _ = (inner.get_ref().0.set_nodelay(true), outer.get_ref().0.set_nodelay(true));
-    let moved = AtomicBool::new(false);
+    let (moved, last) = (AtomicBool::new(false), AtomicBool::new(requests.has_last()));
     let outcome = {
         let ((mut from_run, mut to_run), (mut from_host, mut to_host)) = (split(&mut inner), split(&mut outer));
+        let (seen, buffer) = ((meter, &moved, &last), || vec![0; BUFFER]);
         let out = async {
-            give(&mut to_host, first).await?;
+            to_host.write_all(first).await.map_err(of_writing)?;
             meter.sent(first.len());
-            let buffer = vec![0; BUFFER];
-            if let Some(refusal) = hand_on(&mut from_run, &mut to_host, &mut requests, (meter, &moved), buffer).await? {
+            if let Some(refusal) = hand_on(&mut from_run, &mut to_host, &mut requests, seen, buffer()).await? {
                 refused(refusal);
             }
-            to_host.shutdown().await
+            to_host.shutdown().await.map_err(of_writing)
         };
-        let back = async {
-            let mut buffer = vec![0; BUFFER];
-            // An end that TLS does not tell is an error, and so is one inside, too: what was cut short is not to look whole.
-            while let count @ 1.. = from_host.read(&mut buffer).await? {
-                give(&mut to_run, buffer.get(..count).unwrap_or_default()).await?;
-                meter.received(count);
-                moved.store(true, Ordering::Relaxed);
-            }
-            to_run.shutdown().await
-        };
-        both(out, back, &moved, stop).await
+        both(out, bring_back(&mut from_host, &mut to_run, seen, buffer()), &moved, stop).await
     };
     if outcome.is_err() {
         reset(outer.into_inner().0);

@@ -15,9 +15,15 @@ const MOST_TRAILERS: usize = 8 << 10;
 /// As many hexadecimal digits as a size may have, so that it cannot overflow.
 const MOST_DIGITS: usize = 15;
 
-/// Carries the body of one request. `count` is told how much was handed on.
-pub(super) async fn carry(from: &TcpStream, to: &TcpStream, body: Body, count: impl Fn(usize)) -> io::Result<()> {
-    let mut end: End = body.into();
+/// Carries the body of one request; `strictly`: without what some servers read differently. `count` is told how much was handed on.
+pub(super) async fn carry(
+    from: &TcpStream,
+    to: &TcpStream,
+    body: Body,
+    strictly: bool,
+    count: impl Fn(usize),
+) -> io::Result<()> {
+    let mut end = End::of(body, strictly);
     let mut buffer = vec![0; BUFFER];
     while !end.is_reached() {
         // No more than the length says: what follows is not the host's.
@@ -40,16 +46,14 @@ enum End {
     Chunks(Chunks),
 }
 
-impl From<Body> for End {
-    fn from(body: Body) -> Self {
+impl End {
+    fn of(body: Body, strictly: bool) -> Self {
         match body {
             Body::Length(length) => Self::After(length),
-            Body::Chunked => Self::Chunks(Chunks::default()),
+            Body::Chunked => Self::Chunks(Chunks { strictly, ..Chunks::default() }),
         }
     }
-}
 
-impl End {
     fn is_reached(&self) -> bool {
         match self {
             Self::After(left) => *left == 0,
@@ -105,6 +109,8 @@ struct Chunks {
     size: u64,
     /// Bytes of the line, or after the last chunk.
     seen: usize,
+    /// Nothing is said of a chunk, and nothing follows the last.
+    strictly: bool,
 }
 
 impl Chunks {
@@ -131,6 +137,7 @@ impl Chunks {
         self.seen += 1;
         let visible = matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
         match (self.at, byte) {
+            (At::Size, b';') | (At::Trailer, ..=b'\x0c' | b'\x0e'..) if self.strictly => None,
             (At::Size, _) if byte.is_ascii_hexdigit() && self.seen <= MOST_DIGITS => {
                 self.size = self.size << 4 | u64::from(char::from(byte).to_digit(16)?);
                 Some(At::Size)
@@ -177,6 +184,18 @@ mod tests {
         for body in ["0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "00A;x=\"y\"\r\n0123456789\r\n0\r\nT: v\r\nU: w\r\n\r\n"] {
             assert_eq!(own(body), Some(body.len()), "{body:?}");
             assert_eq!(own(&format!("{body}GET http://evil/ HTTP/1.1\r\n")), Some(body.len()), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn net_22_where_rules_are_about_requests_nothing_is_said_of_chunks_or_after_them() {
+        let passes = |body: &str| {
+            let mut chunks = Chunks { strictly: true, ..Chunks::default() };
+            chunks.pass(body.as_bytes()) == Some(body.len()) && chunks.at == At::End
+        };
+        assert!(passes("3\r\nabc\r\n0\r\n\r\n") && passes("0\r\n\r\n"));
+        for body in ["3;a=b\r\nabc\r\n0\r\n\r\n", "0\r\nX-HTTP-Method-Override: DELETE\r\n\r\n", "0;a\r\n\r\n"] {
+            assert!(!passes(body), "{body:?}");
         }
     }
 

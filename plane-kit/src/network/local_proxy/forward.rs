@@ -1,14 +1,14 @@
 //! One request to one host, and its answer. The connection ends with it: the next request may be for another host, and is decided anew.
 
-use super::super::carry::{Way, both, one_way, reset, write_all};
+use super::super::carry::{Way, both, end_writing, one_way, reset, write_all};
 use super::super::gate::Target;
 use super::super::head_end::HeadEnd;
 use super::super::http::{Refusal, answer_to};
+use super::super::response_head::{self, Answer};
 use super::super::traffic::Meter;
 use super::body;
 use super::http_head::Asked;
-use super::reading::take;
-use super::response_head::{self, Answer};
+use super::reading::{read, take};
 use super::serve::Serving;
 use super::tunnel::Answer as Answered;
 use cofferdam_bridge::profile::HttpScheme;
@@ -16,6 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// Why a request goes nowhere.
 pub(super) enum Refused {
@@ -60,7 +61,9 @@ pub(super) async fn request(serving: Serving, asked: &Asked, inner: TcpStream, o
     let meter = serving.gate.meter(target);
     meter.connected();
     let _ = outer.set_nodelay(true);
-    let moved = AtomicBool::new(false);
+    let (moved, answered) = (AtomicBool::new(false), Notify::new());
+    // What is decided about is what every server reads alike, to its end.
+    let strictly = serving.gate.requests(target).is_some();
     let sent = |bytes: usize| {
         meter.sent(bytes);
         moved.store(true, Ordering::Relaxed);
@@ -68,17 +71,31 @@ pub(super) async fn request(serving: Serving, asked: &Asked, inner: TcpStream, o
     let out = async {
         write_all(&outer, &asked.head).await?;
         sent(asked.head.len());
-        body::carry(&inner, &outer, asked.body, sent).await
+        body::carry(&inner, &outer, asked.body, strictly, sent).await?;
+        // Who has gone is not waited for: that holds its place.
+        tokio::select! {
+            gone = until_end(&inner) => gone.and_then(|()| end_writing(&outer)),
+            () = answered.notified() => Ok(()),
+        }
     };
     let back = async {
         answer(&outer, &inner, &meter).await?;
-        one_way(&outer, &inner, Way::In, &meter, &moved).await
+        one_way(&outer, &inner, Way::In, &meter, &moved).await?;
+        answered.notify_one();
+        Ok(())
     };
     if both(out, back, &moved, serving.stop.clone()).await.is_err() {
         reset(outer);
         return reset(inner);
     }
     serving.last_words(inner, &[]).await;
+}
+
+/// Takes what is still sent, which is for nobody, until that ends.
+async fn until_end(inner: &TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; 4096];
+    while read(inner, &mut buffer).await? > 0 {}
+    Ok(())
 }
 
 /// Hands the heads of the answer on, the last of which says that the connection ends.

@@ -1,5 +1,6 @@
 //! The head of a request to a proxy (RFC 9112), read strictly: what two readers could take differently is no request.
 
+use super::super::head_end;
 use super::authority::{Authority, NoAuthority};
 use std::fmt;
 
@@ -105,7 +106,7 @@ impl Head {
 
 /// Reads what has come so far. What is broken stays so, whatever comes after it.
 pub fn read(bytes: &[u8]) -> Beginning {
-    let Some(length) = end(bytes) else {
+    let Some(length) = head_end::of(bytes) else {
         // What no line feed has come for yet may be anything; a line that is there can be judged.
         let first = bytes.iter().position(|byte| *byte == b'\n').and_then(|at| bytes.get(..=at));
         return match first.map(|line| lines(line).and_then(|lines| request_line(lines.first().copied()))) {
@@ -121,16 +122,6 @@ pub fn read(bytes: &[u8]) -> Beginning {
         Ok(head) => Beginning::Whole(Box::new(head), length),
         Err(fault) => Beginning::Broken(fault),
     }
-}
-
-/// Where the head ends: after an empty line, however its lines end.
-pub(super) fn end(bytes: &[u8]) -> Option<usize> {
-    let feeds = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
-    feeds.map(|at| (at, bytes.get(at + 1..).unwrap_or_default())).find_map(|(at, rest)| match rest {
-        [b'\n', ..] => Some(at + 2),
-        [b'\r', b'\n', ..] => Some(at + 3),
-        _ => None,
-    })
 }
 
 fn head(bytes: &[u8]) -> Result<Head, Fault> {

@@ -15,7 +15,6 @@ mod forward;
 pub mod http_head;
 mod http_proxy;
 mod reading;
-mod response_head;
 mod serve;
 pub mod socks_message;
 mod socks_proxy;

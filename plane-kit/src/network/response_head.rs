@@ -1,6 +1,6 @@
 //! The head of an answer (RFC 9112): just so much of it is read as is needed to say that the connection ends with it.
 
-use super::http_head::end;
+use super::head_end;
 
 /// Longest head that is changed, in bytes; a longer one goes through as it is.
 pub(super) const LONGEST: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Answer, usize)> {
     if bytes.get(..common) != START.get(..common) {
         return Some((Answer::Other, bytes.len()));
     }
-    match end(bytes) {
+    match head_end::of(bytes) {
         Some(length) if length <= LONGEST => {
             let head = bytes.get(..length).unwrap_or_default();
             Some((if is_interim(head) { Answer::Interim } else { Answer::Final(closing(head)) }, length))

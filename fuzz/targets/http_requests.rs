@@ -19,13 +19,17 @@ fn passed(bytes: &[u8], step: usize) -> (Vec<u8>, Result<(), Refusal>) {
     (passed, outcome)
 }
 
-/// Whether `passed` is a beginning of `bytes`, both without what the head of a request says of its connection.
+/// Whether the whole lines of `passed` are a beginning of `bytes`, both without what the head of a request says of its connection.
 fn is_beginning(passed: &[u8], bytes: &[u8]) -> bool {
-    let says = |line: &&[u8]| line.get(..11).is_some_and(|name| name.eq_ignore_ascii_case(b"connection:"));
+    let says = |line: &&[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        ["connection", "keep-alive", "te"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    };
     let without = |text: &[u8]| -> Vec<u8> {
         text.split_inclusive(|byte| *byte == b'\n').filter(|line| !says(line)).flatten().copied().collect()
     };
-    without(bytes).starts_with(&without(passed))
+    let whole = passed.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    without(bytes).starts_with(&without(passed.get(..whole).unwrap_or_default()))
 }
 
 fuzz_target!(|bytes: &[u8]| {

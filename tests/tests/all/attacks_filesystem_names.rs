@@ -21,9 +21,13 @@ def flip():
 thread = threading.Thread(target=flip); thread.start()
 sys.setswitchinterval(1e-4)
 end = time.monotonic() + 0.7; seen = set(); tries = 0
-# Longer on a machine that is busy with something else.
-while time.monotonic() < end or (tries <= 50 and time.monotonic() < end + 15):
+def met():
+    told = [str(one) for one in seen]
+    return any('harmless' in one for one in told) and any(one.startswith('E') or 'SECRET' in one for one in told)
+# Longer on a machine that is busy with something else, and where both take turns so evenly that one is never met.
+while time.monotonic() < end or ((tries <= 50 or not met()) and time.monotonic() < end + 15):
     tries += 1
+    if time.monotonic() > end: time.sleep(tries % 7 / 1000)
     for name, act in [('read', lambda: seen.add(read('x'))), ('write', lambda: os.close(os.open('x', os.O_WRONLY))),
                       ('path', lambda: seen.add(read('/proc/self/fd/%d' % os.open('x', os.O_PATH)))), ('stat', lambda: os.truncate('x', 8))]:
         try: act()

@@ -9,6 +9,7 @@
 
 use crate::keeper_ahead::Ahead;
 use crate::keeper_begin::{NotBegun, begun};
+use crate::keeper_failure::not_spawned;
 use crate::keeper_format::{MOST_SENT, command, message};
 use crate::keeper_line::Line;
 pub use crate::keeper_plan::{ProgramPlan, ResourceLimit};
@@ -303,9 +304,4 @@ pub(crate) fn receive(control: BorrowedFd<'_>) -> nix::Result<Option<Word>> {
         word.map_or(0, |word| u64::from_le_bytes(*word))
     });
     Ok(Some(Word { words, used: Resources { user_us, system_us, peak_bytes } }))
-}
-
-fn not_spawned(error: &io::Error) -> BridgeError {
-    let message = format!("no process could be had: {error}; the host may be at its limit of processes or descriptors");
-    BridgeError::new(ErrorCode::SpawnFailed, message).with("errno", error.raw_os_error().unwrap_or(0)).retryable()
 }

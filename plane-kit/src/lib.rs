@@ -47,6 +47,7 @@ pub mod keeper;
 mod keeper_ahead;
 #[cfg(target_os = "linux")]
 mod keeper_begin;
+mod keeper_failure;
 #[path = "../keeper/src/format.rs"]
 #[expect(unreachable_pub, dead_code, reason = "the keeper includes the same file, where every item is used")]
 mod keeper_format;

@@ -7,6 +7,7 @@
 //! Ways out stay where nothing is isolated: a program may kill the keeper itself, may ask a service of the machine to start something for it, and
 //! may have a process made by one that came and went between two looks, outside of every group of its run.
 
+use crate::keeper_failure::not_spawned;
 use crate::keeper_format::{command, message, step};
 pub use crate::keeper_plan::{ProgramPlan, ResourceLimit};
 use crate::keeper_program::{ASKED, is_offered};
@@ -265,11 +266,6 @@ fn command_to(mut control: &UnixStream, kind: u32, value: u32) {
         return;
     }
     let _ = control.write_all(&words);
-}
-
-fn not_spawned(error: &io::Error) -> BridgeError {
-    let message = format!("no process could be had: {error}; the host may be at its limit of processes or descriptors");
-    BridgeError::new(ErrorCode::SpawnFailed, message).with("errno", error.raw_os_error().unwrap_or(0)).retryable()
 }
 
 fn not_started(plan: &ProgramPlan, failed: u32, errno: i32) -> BridgeError {

@@ -37,16 +37,11 @@ pub async fn carry(inner: TcpStream, outer: TcpStream, meter: &Meter, stop: watc
     let _ = (inner.set_nodelay(true), outer.set_nodelay(true));
     let moved = AtomicBool::new(false);
     let out = one_way(&inner, &outer, Way::Out, meter, &moved);
-    let back = back(&outer, &inner, meter, &moved);
+    let back = one_way(&outer, &inner, Way::In, meter, &moved);
     if both(out, back, &moved, stop).await.is_err() {
         reset(inner);
         reset(outer);
     }
-}
-
-/// The way from the host to the run.
-pub(super) async fn back(outer: &TcpStream, inner: &TcpStream, meter: &Meter, moved: &AtomicBool) -> io::Result<()> {
-    one_way(outer, inner, Way::In, meter, moved).await
 }
 
 /// Waits for both directions; once `stop` says so, for what goes out alone.

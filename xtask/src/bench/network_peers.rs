@@ -26,18 +26,21 @@ exit "$status"
 /// Names and command lines that do `kind` of the load against `port` of this machine's loopback, of those that can.
 pub(super) fn found(load: &str, kind: &str, port: &str, count: &str) -> Vec<(&'static str, Vec<String>)> {
     let line = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
-    let limited = ["timeout", "--kill-after=1", LONGEST];
+    // In a tree of processes of their own, of which none is left: pasta's child waits forever where pasta itself could not begin.
+    let limited = ["--pid", "--fork", "--kill-child", "--mount-proc", "timeout", "--kill-after=1", LONGEST];
     let user = ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "env", "HOME=/", "TMPDIR=/tmp"];
     // One's own directory in /proc is one's own.
     let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    let user: &[&str] = if root { &user } else { &[] };
+    let (tree, user): (&[&str], &[&str]) =
+        if root { (&["unshare"], &user) } else { (&["unshare", "--user", "--map-current-user"], &[]) };
     if root && !works(&line(&["id", USER])) {
         say(&format!("there is no user {USER} to run pasta and slirp4netns as: no comparison with them"));
         return Vec::new();
     }
     let of = |count: &str| {
-        let pasta = [&limited, user, &["pasta", "--quiet", "-T", port, "--", load, kind, "127.0.0.1", port, count]];
-        let slirp = [&limited, user, &["bash", "-c", SLIRP, "bash", load, kind, "10.0.2.2", port, count]];
+        let pasta =
+            [tree, &limited, user, &["pasta", "--quiet", "-T", port, "--", load, kind, "127.0.0.1", port, count]];
+        let slirp = [tree, &limited, user, &["bash", "-c", SLIRP, "bash", load, kind, "10.0.2.2", port, count]];
         [("pasta, spliced port", line(&pasta.concat())), ("slirp4netns", line(&slirp.concat()))]
     };
     let works = of("1").into_iter().map(|(_, line)| works(&line));

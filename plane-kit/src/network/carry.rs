@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// A direction's buffer, in bytes.
 const BUFFER: usize = 16 << 10;
@@ -56,9 +56,9 @@ pub(super) async fn both(
 ) -> io::Result<()> {
     let (mut out, mut back) = (pin!(out), pin!(back));
     let (mut out_ended, mut back_ended, mut stopping) = (false, false, false);
-    let mut idle = interval(IDLE);
+    // Not at once at first: the runtime rounds that up to its next millisecond, which each connection would wait.
+    let mut idle = interval_at(Instant::now() + IDLE, IDLE);
     idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    idle.tick().await;
     while !(out_ended && (back_ended || stopping)) {
         tokio::select! {
             outcome = &mut out, if !out_ended => {

@@ -149,9 +149,9 @@ impl Parked {
             match message.kind {
                 message::READY => return Ok(self),
                 message::FAILED => return Err(step_report::explain(&message, &self.stage.plans)),
-                message::ROOT => root = message.descriptor,
-                message::LISTENER => self.stage.listener = root.take().zip(message.descriptor),
-                message::SOCKET | message::PACKETS => self.stage.sockets.take(message),
+                message::ROOT => root = message.into_descriptor(),
+                message::LISTENER => self.stage.listener = root.take().zip(message.into_descriptor()),
+                message::SOCKETS => self.stage.sockets.take(message),
                 _ => {}
             }
         }

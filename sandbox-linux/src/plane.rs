@@ -15,7 +15,7 @@ use crate::handles::share;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{HostPorts, OneNetwork, Outside, OwnLoopback, Proxied};
+use crate::network::{HostPorts, NetworkThread, OneNetwork, Outside, OwnLoopback, Proxied};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -71,6 +71,8 @@ struct Begun {
     proxy: Option<Proxied>,
     /// The way into its network, where ports of it are published.
     door: Option<Door>,
+    /// The thread of its own network, if that has begun already.
+    ahead: Option<NetworkThread>,
 }
 
 /// What runs, by id, with the VM that it belongs to.
@@ -195,9 +197,14 @@ impl LinuxPlane {
             };
             let mut own = (context.tier != Tier::Full)
                 .then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned), context.ways.clone()));
-            let mut broker = None;
+            let (mut broker, mut ahead) = (None, None);
             let callbacks = Callbacks {
-                count: &mut |control| Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, control),
+                count: &mut |control| {
+                    let counting = Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, control);
+                    // While the launcher works.
+                    ahead = OneNetwork::ahead(context);
+                    counting
+                },
                 listen: &mut |root, listener| {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
@@ -212,7 +219,9 @@ impl LinuxPlane {
             let outcome = start(parked, plan, streams, callbacks);
             self.pool.iter().for_each(Pool::started);
             match outcome {
-                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording, proxy, door }),
+                Ok((running, counting)) => {
+                    return Ok(Begun { running, counting, broker, recording, proxy, door, ahead });
+                }
                 Err(NotStarted { unread: true, .. }) if confined => {}
                 Err(NotStarted { error, .. }) => return Err(error),
             }
@@ -247,11 +256,11 @@ impl LinuxPlane {
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { mut running, counting, broker, recording, proxy, door } =
+        let Begun { mut running, counting, broker, recording, proxy, door, ahead } =
             self.begin(context, request, &program, streams.guest(), (&events, loopback.clone()))?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
-        let sockets = std::mem::take(&mut running.sockets);
+        let sockets = (std::mem::take(&mut running.sockets), ahead);
         let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (running.process.pid(), &events));
         let network = network.map_err(|error| no_streams(&error))?.reaching_through(proxy, &events);
         let mut answer = StartedExecution::new(process_id);
@@ -288,6 +297,7 @@ impl LinuxPlane {
             enforcement,
             started,
             finish: Box::new(move |report| {
+                network.stop();
                 if let Some(broker) = broker {
                     broker.finish(report);
                 }

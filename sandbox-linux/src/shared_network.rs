@@ -8,7 +8,7 @@
 use crate::format::message;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
-use crate::network::{Bound, Network, Outside, Ports, Published, Sockets, Way};
+use crate::network::{Bound, Network, NetworkThread, Outside, Ports, Published, Sockets, Way};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
@@ -57,11 +57,12 @@ impl SharedNetwork {
         // It waits, and is not reaped before it is dropped: the number is its own.
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
-        let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets)).transpose();
+        let names = (!ports.is_empty())
+            .then(|| NetworkThread::new().map(|ahead| Network::start(profile, outside, sockets, ahead)));
         Ok(Self {
             user: open("user")?,
             network: open("net")?,
-            names: names.map_err(spawn_failed)?,
+            names: names.transpose().map_err(spawn_failed)?,
             published: OnceLock::new(),
             publishing: Mutex::default(),
         })

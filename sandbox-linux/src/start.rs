@@ -36,7 +36,7 @@ pub(crate) struct Message {
     pub(crate) code: u32,
     pub(crate) errno: i32,
     pub(crate) values: [u64; message::VALUES],
-    pub(crate) descriptor: Option<OwnedFd>,
+    pub(crate) descriptors: Vec<OwnedFd>,
 }
 
 /// What becomes of a start on its way.
@@ -149,11 +149,11 @@ fn wait_until_started(
         match message.kind {
             message::STARTED => return Ok(()),
             message::FAILED => return Err(step_report::explain(&message, plans).into()),
-            message::ROOT => root = message.descriptor,
-            message::TERMINAL => running.terminal = message.descriptor,
-            message::SOCKET | message::PACKETS => running.sockets.take(message),
+            message::ROOT => root = message.into_descriptor(),
+            message::TERMINAL => running.terminal = message.into_descriptor(),
+            message::SOCKETS => running.sockets.take(message),
             message::LISTENER => {
-                if let (Some(root), Some(listener)) = (root.take(), message.descriptor) {
+                if let (Some(root), Some(listener)) = (root.take(), message.into_descriptor()) {
                     on_listener(root, listener)?;
                 }
             }
@@ -166,9 +166,9 @@ fn wait_until_started(
 pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Message>> {
     let mut bytes = [0_u8; message::LENGTH];
     let mut filled = 0;
-    let mut descriptor = None;
+    let mut all = Vec::new();
     while filled < bytes.len() {
-        let mut space = nix::cmsg_space!(RawFd);
+        let mut space = nix::cmsg_space!([RawFd; message::VALUES]);
         let Some(rest) = bytes.get_mut(filled..) else { break };
         let mut vector = [IoSliceMut::new(rest)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
@@ -179,7 +179,7 @@ pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Message>> {
         };
         for control_message in received.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = control_message {
-                descriptor = descriptors.into_iter().map(adopt).next_back();
+                all.extend(descriptors.into_iter().map(adopt));
             }
         }
         if received.bytes == 0 {
@@ -187,13 +187,18 @@ pub(crate) fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Message>> {
         }
         filled += received.bytes;
     }
-    Ok(Some(parse(&bytes, descriptor)))
+    Ok(Some(parse(&bytes, all)))
 }
 
 /// Where the values of a message begin, in bytes.
 const FIRST_VALUE: usize = 16;
 
 impl Message {
+    /// The only descriptor that came with it.
+    pub(crate) fn into_descriptor(mut self) -> Option<OwnedFd> {
+        self.descriptors.pop()
+    }
+
     /// The first value.
     pub(crate) fn value(&self) -> u64 {
         self.values[0]
@@ -205,7 +210,7 @@ impl Message {
     }
 }
 
-fn parse(bytes: &[u8; message::LENGTH], descriptor: Option<OwnedFd>) -> Message {
+fn parse(bytes: &[u8; message::LENGTH], descriptors: Vec<OwnedFd>) -> Message {
     let word = |at: usize| {
         let mut four = [0; 4];
         four.copy_from_slice(bytes.get(at..at + 4).unwrap_or(&[0; 4]));
@@ -213,7 +218,7 @@ fn parse(bytes: &[u8; message::LENGTH], descriptor: Option<OwnedFd>) -> Message 
     };
     let value = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
     let values = std::array::from_fn(|place| value(FIRST_VALUE + place * 8));
-    Message { kind: word(0), index: word(4), code: word(8), errno: word(12).cast_signed(), values, descriptor }
+    Message { kind: word(0), index: word(4), code: word(8), errno: word(12).cast_signed(), values, descriptors }
 }
 
 #[expect(unsafe_code, reason = "nix hands received descriptors out as numbers")]

@@ -65,9 +65,14 @@ impl Worker {
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    /// Lets what is under way come to its end, for a moment at most, and ends the thread.
-    pub fn end(&mut self) {
+    /// Lets what is under way come to its end, for a moment at most.
+    pub fn stop(&self) {
         let _ = self.stop.send(true);
+    }
+
+    /// The same, and waits for that and the thread's end.
+    pub fn end(&mut self) {
+        self.stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -55,7 +55,6 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
         op::WRITE_FILE => step::file::write(body.text()?, body.text()?),
         op::LOOPBACK_UP => step::network::loopback_up(),
         op::NETWORK => step::network::listen(body),
-        op::PACKETS => step::packets::watch(body.text()?),
         op::CONTENTS => step::file::contents(body.text()?, body.text()?),
         op::HOST_NAME => step::root::host_name(body.text()?),
         op::NEW_ROOT => step::root::new_root(body.text()?, body.text()?),
@@ -90,7 +89,7 @@ fn operation(code: u32, mut body: Cursor, state: &mut State) -> Result<(), Failu
             Ok(())
         }
         op::READY => {
-            report::send(&report::Message::new(message::READY, 0), -1);
+            report::send(&report::Message::new(message::READY, 0), &[]);
             Ok(())
         }
         op::JOIN_CGROUPS => step::cgroup::join(),

@@ -95,14 +95,13 @@ pub mod op {
     /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
     /// text: mounts an overlay of them on a path of the new root.
     pub const OVERLAY: u32 = 31;
-    /// count u32, port u16 for each, count u32, port u16 for each: makes every address local to this network namespace, listens on port 53
-    /// for datagrams, on the first ports for connections and on the others for datagrams, and sends the sockets in that order, those that
-    /// refuse datagrams last; see `socket`.
+    /// count u32, for each version u32, protocol u32 and instructions text (`struct sock_filter`): opens a socket that sees what of the
+    /// guest's packets of that version of IP with that protocol the filter lets through. Then count u32, port u16 for each, count u32, port
+    /// u16 for each: makes every address local to this network namespace, listens on port 53 for datagrams, on the first ports for
+    /// connections and on the others for datagrams. Sends the sockets, those that refuse datagrams last; see `socket`.
     pub const NETWORK: u32 = 32;
     /// path text, contents text: makes a file that everybody may read.
     pub const CONTENTS: u32 = 33;
-    /// instructions text (`struct sock_filter`): sends sockets that see what of the guest's packets the filter lets through.
-    pub const PACKETS: u32 = 35;
 }
 
 /// Flags of `op::ACCOUNT`.
@@ -196,23 +195,29 @@ pub mod message {
     pub const ROOT: u32 = 8;
     /// `op::READY` was reached.
     pub const READY: u32 = 9;
-    /// A socket of the sandbox's network comes with this message. values as `socket` has them.
-    pub const SOCKET: u32 = 10;
-    /// A socket that sees packets comes with this message.
-    pub const PACKETS: u32 = 11;
+    /// Sockets of the sandbox's network come with this message. values: one for each of them, as `socket` has them.
+    pub const SOCKETS: u32 = 10;
     /// The program has ended, and what it started goes on (`run::OUTPUT_WAIT`); `EXITED` follows.
-    pub const LEFT: u32 = 12;
+    pub const LEFT: u32 = 11;
 
-    /// What stands where in `SOCKET`.
+    /// What a value of `SOCKETS` is put together from.
     pub mod socket {
-        /// The port.
-        pub const PORT: usize = 0;
-        /// 1 for datagrams, 0 for connections, `IS_REFUSALS` for a raw one of ICMP, whose family, 4 or 6, stands in place of the port.
-        pub const DATAGRAMS: usize = 1;
-        /// Datagrams are refused by it.
-        pub const IS_REFUSALS: u64 = 2;
-        /// 1 where addresses of IPv6 are local, too.
-        pub const HAS_V6: usize = 2;
+        /// The port, or the version of IP, 4 or 6, of a raw socket.
+        pub const PORT: u64 = 0xffff;
+        /// Connections are taken.
+        pub const CONNECTIONS: u64 = 0;
+        /// Datagrams are taken.
+        pub const DATAGRAMS: u64 = 1 << 16;
+        /// Datagrams are refused by it: a raw one of ICMP.
+        pub const REFUSALS: u64 = 2 << 16;
+        /// It sees first packets of connections, which begin with the header of IPv4, or behind that of IPv6.
+        pub const SEEN_CONNECTIONS: u64 = 3 << 16;
+        /// It sees datagrams, likewise.
+        pub const SEEN_DATAGRAMS: u64 = 4 << 16;
+        /// All bits that tell what it is for.
+        pub const PURPOSE: u64 = 0xff << 16;
+        /// Addresses of IPv6 are local, too.
+        pub const HAS_V6: u64 = 1 << 24;
     }
 
     /// What stands where in `EXITED`.

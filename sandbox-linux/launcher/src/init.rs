@@ -81,7 +81,7 @@ pub fn run(body: &mut Cursor, state: &mut State) -> Result<(), Failure> {
     state.held.close();
     // The program has what it needs of the plan, and a launcher that waits shall hold little.
     state.memory.take().map(Memory::free);
-    send(&Message::new(message::STARTED, pid as u64), -1);
+    send(&Message::new(message::STARTED, pid as u64), &[]);
     let waits = flags & flag::OUTPUT_WAIT != 0;
     watch(
         &mut Watched { program: pid, terminal: start.terminal, alone: !start.guarded, waits, ended: None },
@@ -282,12 +282,12 @@ fn reap(watched: &mut Watched, account: &Account) {
             continue;
         }
         if status == 0xffff {
-            send(&Message::new(message::CONTINUED, 0), -1);
+            send(&Message::new(message::CONTINUED, 0), &[]);
         } else if status & 0xff == 0x7f {
-            send(&Message::new(message::STOPPED, ((status >> 8) & 0xff) as u64), -1);
+            send(&Message::new(message::STOPPED, ((status >> 8) & 0xff) as u64), &[]);
         } else if watched.waits {
             watched.ended = Some(status);
-            send(&Message::new(message::LEFT, 0), -1);
+            send(&Message::new(message::LEFT, 0), &[]);
         } else {
             finish(watched, status, account);
         }
@@ -299,7 +299,7 @@ fn finish(watched: &Watched, status: i32, account: &Account) -> ! {
     if watched.alone {
         end_others();
     }
-    send(&Message::exited(status, account), -1);
+    send(&Message::exited(status, account), &[]);
     report::end(0)
 }
 

@@ -1,6 +1,6 @@
 //! One run's part in a network: one of its own, or one that it shares with the other runs of its context.
 
-use super::{HostPorts, Network, Outside, Proxied, Sockets, Visited};
+use super::{HostPorts, Network, NetworkThread, Outside, Proxied, Sockets, Visited};
 use crate::context::Context;
 use crate::inner_sockets::Door;
 use crate::shared_network::SharedNetwork;
@@ -28,18 +28,28 @@ enum Names {
 }
 
 impl OneNetwork {
+    /// The thread of a network of its own, where a run in `context` has one. Without it `of` tries once more, and tells why.
+    pub(crate) fn ahead(context: &Context) -> Option<NetworkThread> {
+        let has_own = context.network.is_none() && !context.ports.is_empty();
+        has_own.then(NetworkThread::new).and_then(Result::ok)
+    }
+
     /// The part of the run whose first process is `first`, and for which `host` is asked. `ports`: the host's ports, and the way in to what is published there.
     pub(crate) fn of(
         context: &Context,
         (ports, door): (HostPorts, Option<Door>),
-        sockets: Sockets,
+        (sockets, ahead): (Sockets, Option<NetworkThread>),
         outside: &Outside,
         (first, host): (i32, &Arc<dyn ExecutionEventSink>),
     ) -> io::Result<Self> {
         let names = match &context.network {
             _ if context.ports.is_empty() => Names::Nobodys,
             Some(shared) => Names::Shared(shared.clone()),
-            None => Names::Own(Network::start(&context.profile, &outside.ending_tls_by(&context.authority), sockets)?),
+            None => {
+                let outside = outside.ending_tls_by(&context.authority);
+                let ahead = ahead.map_or_else(NetworkThread::new, Ok)?;
+                Names::Own(Network::start(&context.profile, &outside, sockets, ahead))
+            }
         };
         let own = Self { names, visited: ports.serve(context, door)?, proxied: None, first };
         own.network().into_iter().for_each(|network| network.begin(first, host.clone()));
@@ -64,6 +74,13 @@ impl OneNetwork {
     /// Where the host's loopback has its ports.
     pub(crate) fn ports(&self) -> Vec<PublishedPort> {
         self.visited.ports()
+    }
+
+    /// The run has ended, and what else is to be done about that comes first.
+    pub(crate) fn stop(&self) {
+        if let Names::Own(network) = &self.names {
+            network.stop();
+        }
     }
 
     /// The run has ended: tells what happened. Of a shared network that is what has happened since another run told it.

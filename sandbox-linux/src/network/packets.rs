@@ -4,9 +4,9 @@
 //! decides nothing.
 
 use cofferdam_plane_kit::network::gate::Gate;
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use tokio::io::Interest;
@@ -17,135 +17,122 @@ const SEEN: u32 = 128;
 /// As many packets as are looked at in one run: by then there is more to tell than anybody reads.
 const MOST_PACKETS: usize = 4096;
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const V6_HEADER: usize = 40;
+const TCP: u32 = 6;
+const UDP: u32 = 17;
+const V6_HEADER: u32 = 40;
 
-/// An instruction with its label, and the labels that it jumps to; an empty one is the next instruction.
-type Step = (&'static str, u16, &'static str, &'static str, u32);
+/// One instruction of the kernel's filters: code, how many are passed over where it holds and where not, operand (`struct sock_filter`).
+type Instruction = (u16, u8, u8, u32);
 
 const LOAD_BYTE: u16 = 0x30;
-const LOAD_HALF: u16 = 0x28;
 const LOAD_WORD: u16 = 0x20;
 const LOAD_BYTE_AT_X: u16 = 0x50;
 const LOAD_HALF_AT_X: u16 = 0x48;
 const HEADER_LENGTH_TO_X: u16 = 0xb1;
 const CONSTANT_TO_X: u16 = 0x01;
 const AND: u16 = 0x54;
-const SHIFT_RIGHT: u16 = 0x74;
 const EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 
-/// For packets that begin with the header of IPv4 or IPv6 (RFC 791, RFC 8200): first packets of connections, and datagrams of no name
-/// server, unless they go to loopback.
-const STEPS: [Step; 27] = [
-    ("", LOAD_BYTE, "", "", 0),
-    ("", SHIFT_RIGHT, "", "", 4),
-    ("", EQUAL, "four", "six", 4),
-    ("four", LOAD_BYTE, "", "", 16),
-    ("", EQUAL, "no", "", 127),
-    ("", LOAD_HALF, "", "", 6),
-    ("", AND, "", "", 0x1fff),
-    ("", EQUAL, "", "no", 0),
-    ("", HEADER_LENGTH_TO_X, "", "", 0),
-    ("", LOAD_BYTE, "", "", 9),
-    ("", EQUAL, "tcp", "datagram", TCP as u32),
-    ("six", LOAD_WORD, "", "", 24),
-    ("", EQUAL, "", "other", 0),
-    ("", LOAD_WORD, "", "", 28),
-    ("", EQUAL, "", "other", 0),
-    ("", LOAD_WORD, "", "", 36),
-    ("", EQUAL, "no", "other", 1),
-    ("other", CONSTANT_TO_X, "", "", V6_HEADER as u32),
-    ("", LOAD_BYTE, "", "", 6),
-    ("", EQUAL, "tcp", "datagram", TCP as u32),
-    ("tcp", LOAD_BYTE_AT_X, "", "", 13),
-    ("", AND, "", "", 0x12),
-    ("", EQUAL, "yes", "no", 2),
-    ("yes", RETURN, "", "", SEEN),
-    ("no", RETURN, "", "", 0),
-    ("datagram", EQUAL, "udp", "", UDP as u32),
-    ("", RETURN, "", "", 0),
-];
+/// Offsets from here on are those from the header of IP, wherever a socket's own packets begin (`SKF_NET_OFF`, linux/filter.h).
+const IP: u32 = 0_u32.wrapping_sub(0x10_0000);
+const PASSED_OVER: Instruction = (RETURN, 0, 0, 0);
 
-/// The filter as the kernel takes it: `struct sock_filter` after another. Datagrams from and to `ports`, on which sockets of ours are, and
-/// the name server's, are not seen: whoever answers there tells of them.
-pub(crate) fn filter(ports: &[u16]) -> Vec<u8> {
-    // Each word beyond has its own way out: jumps reach no further than 255 instructions.
-    let mut steps = STEPS.to_vec();
-    for (label, half) in [("udp", 0), ("", 2)] {
-        steps.push((label, LOAD_HALF_AT_X, "", "", half));
-        for port in ports {
-            steps.extend([("", EQUAL, "", "next", u32::from(*port)), ("", RETURN, "", "", 0)]);
+/// What is seen: versions of IP, and the protocols that it carries, by their numbers there.
+pub(crate) const KINDS: [(u32, u32); 4] = [(4, TCP), (4, UDP), (6, TCP), (6, UDP)];
+
+/// The filter of a socket for packets of `version` and `protocol`, as the kernel takes it: `struct sock_filter` after another. It lets
+/// first packets of connections through, and datagrams, unless they go to loopback (RFC 791, RFC 8200, RFC 9293). Datagrams from and to
+/// `ports`, on which sockets of ours are, are not seen: whoever answers there tells of them.
+pub(crate) fn filter((version, protocol): (u32, u32), ports: &[u16]) -> Vec<u8> {
+    let mut steps = Vec::new();
+    if version == 4 {
+        steps.extend([(LOAD_BYTE, 0, 0, IP + 16), (EQUAL, 0, 1, 127), PASSED_OVER, (HEADER_LENGTH_TO_X, 0, 0, IP)]);
+    } else {
+        // Word after word of ::1, and beyond at the first that differs.
+        for (at, word, beyond) in [(24, 0, 7), (28, 0, 5), (32, 0, 3), (36, 1, 1)] {
+            steps.extend([(LOAD_WORD, 0, 0, IP + at), (EQUAL, 0, beyond, word)]);
+        }
+        steps.extend([PASSED_OVER, (CONSTANT_TO_X, 0, 0, V6_HEADER)]);
+    }
+    if protocol == TCP {
+        // SYN without ACK.
+        steps.extend([(LOAD_BYTE_AT_X, 0, 0, IP + 13), (AND, 0, 0, 0x12), (EQUAL, 1, 0, 2), PASSED_OVER]);
+    } else {
+        for half in [0, 2] {
+            steps.push((LOAD_HALF_AT_X, 0, 0, IP + half));
+            steps.extend(ports.iter().flat_map(|port| [(EQUAL, 0, 1, u32::from(*port)), PASSED_OVER]));
         }
     }
-    steps.push(("", RETURN, "", "", SEEN));
-    assembled(&steps)
-}
-
-fn assembled(steps: &[Step]) -> Vec<u8> {
-    let jump = |at: usize, label: &str| {
-        if label == "next" {
-            return 1;
-        }
-        let place = steps.iter().position(|(own, ..)| !label.is_empty() && *own == label);
-        place.and_then(|place| u8::try_from(place.checked_sub(at + 1)?).ok()).unwrap_or(0)
-    };
-    let bytes = steps.iter().enumerate().flat_map(|(at, (_, code, yes, no, operand))| {
-        let mut bytes = code.to_ne_bytes().to_vec();
-        bytes.extend([jump(at, yes), jump(at, no)]);
-        bytes.extend(operand.to_ne_bytes());
-        bytes
+    steps.push((RETURN, 0, 0, SEEN));
+    let bytes = steps.into_iter().flat_map(|(code, holds, else_, operand)| {
+        let [low, high] = code.to_ne_bytes();
+        let [one, two, three, four] = operand.to_ne_bytes();
+        [low, high, holds, else_, one, two, three, four]
     });
     bytes.collect()
 }
 
-/// What a packet tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Attempt {
-    datagram: bool,
-    to: SocketAddr,
+/// One of the sockets that see packets.
+#[derive(Debug)]
+pub(super) struct Packets {
+    socket: OwnedFd,
+    /// The version of IP, 4 or 6.
+    version: u16,
+    /// Whether they are datagrams, and else first packets of connections.
+    are_datagrams: bool,
 }
 
-/// Tells `gate` of attempts on other ports than `ports`, until there is more than anybody reads.
-pub(super) async fn watch(socket: OwnedFd, gate: &Gate, ports: &BTreeSet<u16>) {
-    // It is no socket for datagrams of UDP, but waited for as one: nothing else of the type is used.
-    let Ok(socket) = UdpSocket::from_std(socket.into()) else { return };
-    let mut bytes = [0; SEEN as usize];
-    for _ in 0..MOST_PACKETS {
-        let received = socket.async_io(Interest::READABLE, || {
-            recv(socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT).map_err(io::Error::from)
-        });
-        let Ok(length) = received.await else { return };
-        let Some(attempt) = attempt(bytes.get(..length).unwrap_or_default()) else { continue };
-        if attempt.datagram {
-            gate.refuse_datagram(&gate.target(attempt.to), || None);
-        } else if !ports.contains(&attempt.to.port()) {
-            gate.attempted(&gate.target(attempt.to));
+impl Packets {
+    /// Those that `socket` sees.
+    pub(super) fn new(socket: OwnedFd, version: u16, are_datagrams: bool) -> Self {
+        Self { socket, version, are_datagrams }
+    }
+
+    /// Tells `gate` of attempts on other ports than `ports`, until there is more than anybody reads.
+    pub(super) async fn watch(self, gate: &Gate, ports: &BTreeSet<u16>) {
+        let version = self.version;
+        // It is no socket for datagrams of UDP, but waited for as one: nothing else of the type is used.
+        let Ok(socket) = UdpSocket::from_std(self.socket.into()) else { return };
+        for _ in 0..MOST_PACKETS {
+            let Ok(received) = socket.async_io(Interest::READABLE, || receive(&socket, version)).await else { return };
+            let Some(to) = received else { continue };
+            if self.are_datagrams {
+                gate.refuse_datagram(&gate.target(to), || None);
+            } else if !ports.contains(&to.port()) {
+                gate.attempted(&gate.target(to));
+            }
         }
     }
 }
 
-fn attempt(packet: &[u8]) -> Option<Attempt> {
-    let (kind, to, rest): (u8, IpAddr, &[u8]) = match packet.first()? >> 4 {
-        4 => {
-            let octets: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
-            let header = usize::from(packet.first()? & 15) * 4;
-            (*packet.get(9)?, Ipv4Addr::from(octets).into(), packet.get(header..)?)
-        }
-        6 => {
-            let octets: [u8; 16] = packet.get(24..V6_HEADER)?.try_into().ok()?;
-            (*packet.get(6)?, Ipv6Addr::from(octets).into(), packet.get(V6_HEADER..)?)
-        }
-        _ => return None,
-    };
-    let port = u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?);
-    let datagram = match kind {
-        TCP => false,
-        UDP => true,
-        _ => return None,
-    };
-    Some(Attempt { datagram, to: SocketAddr::new(to, port) })
+/// Where the next packet goes, if it tells.
+fn receive(socket: &UdpSocket, version: u16) -> io::Result<Option<SocketAddr>> {
+    let mut bytes = [0; SEEN as usize];
+    let mut told = nix::cmsg_space!(libc::in6_pktinfo);
+    let mut vectors = [IoSliceMut::new(&mut bytes)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let received = recvmsg::<()>(socket.as_raw_fd(), &mut vectors, Some(&mut told), flags)?;
+    let to_six = received.cmsgs()?.find_map(|one| match one {
+        ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr)),
+        _ => None,
+    });
+    let length = received.bytes;
+    let packet = bytes.get(..length).unwrap_or_default();
+    Ok(if version == 4 { target_of_four(packet) } else { to_six.and_then(|to| target(to.into(), packet)) })
+}
+
+/// Where a packet goes that begins with the header of IPv4.
+fn target_of_four(packet: &[u8]) -> Option<SocketAddr> {
+    let octets: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
+    let header = usize::from(packet.first()? & 15) * 4;
+    target(Ipv4Addr::from(octets).into(), packet.get(header..)?)
+}
+
+/// The same, by its address and what begins with the header of TCP or UDP.
+fn target(to: IpAddr, segment: &[u8]) -> Option<SocketAddr> {
+    let port = u16::from_be_bytes(segment.get(2..4)?.try_into().ok()?);
+    Some(SocketAddr::new(to, port))
 }
 
 #[cfg(test)]
@@ -178,10 +165,20 @@ mod tests {
     }
 
     #[test]
-    #[expect(unsafe_code, reason = "SO_ATTACH_FILTER has no safe form")]
     fn the_kernel_lets_first_packets_and_datagrams_through() {
-        let (ours, theirs) = UnixDatagram::pair().unwrap();
-        let instructions = filter(&[53, 4433]);
+        for kind in KINDS {
+            let (ours, theirs) = UnixDatagram::pair().unwrap();
+            attach(&ours, &filter(kind, &[53, 4433]));
+            ours.set_nonblocking(true).unwrap();
+            for (packet, passes) in packets(kind) {
+                theirs.send(&packet).unwrap();
+                assert_eq!(ours.recv(&mut [0; 200]).is_ok(), passes, "{kind:?} {packet:?}");
+            }
+        }
+    }
+
+    #[expect(unsafe_code, reason = "SO_ATTACH_FILTER has no safe form")]
+    fn attach(socket: &UnixDatagram, instructions: &[u8]) {
         let program = libc::sock_fprog {
             len: u16::try_from(instructions.len() / 8).unwrap(),
             filter: instructions.as_ptr().cast_mut().cast(),
@@ -190,7 +187,7 @@ mod tests {
         // SAFETY: program and instructions live until the call returns; the kernel copies and checks them.
         let attached = unsafe {
             libc::setsockopt(
-                ours.as_raw_fd(),
+                socket.as_raw_fd(),
                 libc::SOL_SOCKET,
                 libc::SO_ATTACH_FILTER,
                 (&raw const program).cast(),
@@ -198,40 +195,41 @@ mod tests {
             )
         };
         assert_eq!(attached, 0, "{}", io::Error::last_os_error());
-        ours.set_nonblocking(true).unwrap();
+    }
+
+    /// Packets of a kind, and whether they are seen.
+    fn packets((version, protocol): (u32, u32)) -> Vec<(Vec<u8>, bool)> {
+        let addressed = |to: &str, rest: &[u8]| match to.parse().unwrap() {
+            IpAddr::V4(to) => four(to.octets(), protocol as u8, rest),
+            IpAddr::V6(_) => six(to, protocol as u8, rest),
+        };
+        let (others, own): (&[&str], &str) = if version == 4 {
+            (&["9.9.9.9", "128.0.0.1"], "127.0.0.1")
+        } else {
+            (&["fd63::1", "1::1", "::1:0:1", "::2"], "::1")
+        };
         let datagram = |from: u16, to: u16| [from.to_be_bytes(), to.to_be_bytes(), [0, 8], [0, 0]].concat();
-        let all = [
-            (four([9, 9, 9, 9], TCP, &segment(80, 2)), true),
-            (four([9, 9, 9, 9], TCP, &segment(80, 0x12)), false),
-            (four([9, 9, 9, 9], TCP, &segment(80, 0x10)), false),
-            (four([127, 0, 0, 1], TCP, &segment(80, 2)), false),
-            (four([9, 9, 9, 9], UDP, &datagram(5, 443)), true),
-            (four([9, 9, 9, 9], UDP, &datagram(5, 53)), false),
-            (four([9, 9, 9, 9], UDP, &datagram(53, 5)), false),
-            (four([9, 9, 9, 9], UDP, &datagram(5, 4433)), false),
-            (four([9, 9, 9, 9], UDP, &datagram(4433, 5)), false),
-            (six("fd63::1", UDP, &datagram(4433, 5)), false),
-            (four([9, 9, 9, 9], 1, &[8; 8]), false),
-            (six("fd63::1", TCP, &segment(80, 2)), true),
-            (six("::1", TCP, &segment(80, 2)), false),
-            (six("1::1", TCP, &segment(80, 2)), true),
-            (six("fd63::1", UDP, &datagram(5, 443)), true),
-            (six("fd63::1", UDP, &datagram(5, 53)), false),
-            (six("fd63::1", 58, &[1; 8]), false),
-        ];
-        for (packet, passes) in all {
-            theirs.send(&packet).unwrap();
-            assert_eq!(ours.recv(&mut [0; 200]).is_ok(), passes, "{packet:?}");
-        }
+        let contents = if protocol == TCP {
+            vec![
+                (segment(80, 2), true),
+                (segment(80, 0x12), false),
+                (segment(80, 0x10), false),
+                (segment(80, 4), false),
+            ]
+        } else {
+            let some = [(5, 443, true), (5, 53, false), (53, 5, false), (5, 4433, false), (4433, 5, false)];
+            some.map(|(from, to, seen)| (datagram(from, to), seen)).to_vec()
+        };
+        let to_others = contents.iter().flat_map(|(rest, seen)| others.iter().map(|to| (addressed(to, rest), *seen)));
+        to_others.chain(contents.iter().map(|(rest, _)| (addressed(own, rest), false))).collect()
     }
 
     #[test]
     fn a_packet_tells_where_it_goes() {
-        let told = |packet: &[u8]| attempt(packet).map(|one| (one.datagram, one.to.to_string()));
-        assert_eq!(told(&four([9, 9, 9, 9], TCP, &segment(80, 2))), Some((false, "9.9.9.9:80".to_owned())));
-        assert_eq!(told(&six("fd63::1", UDP, &[0, 5, 1, 187])), Some((true, "[fd63::1]:443".to_owned())));
+        let told = |packet: &[u8]| target_of_four(packet).map(|to| to.to_string());
+        assert_eq!(told(&four([9, 9, 9, 9], TCP as u8, &segment(80, 2))), Some("9.9.9.9:80".to_owned()));
         for length in 0..24 {
-            assert_eq!(told(&four([9, 9, 9, 9], TCP, &segment(80, 2))[..length]), None);
+            assert_eq!(told(&four([9, 9, 9, 9], TCP as u8, &segment(80, 2))[..length]), None);
         }
     }
 }

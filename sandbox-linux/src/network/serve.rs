@@ -4,9 +4,9 @@ use super::Outside;
 use super::asker::{Askers, Protocol};
 use super::carried::Carried;
 use super::datagrams::Datagrams;
-use super::packets;
+use super::packets::Packets;
 use super::unreachable::Refusals;
-use crate::format::message::{PACKETS, socket};
+use crate::format::message::socket;
 use crate::start::Message;
 use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
 use cofferdam_bridge::host_traffic::HostTraffic;
@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 /// As many refusals as a report holds.
@@ -44,7 +44,7 @@ pub(crate) struct Sockets {
     /// By port.
     datagrams: Vec<(u16, OwnedFd)>,
     refusals: Refusals,
-    packets: Vec<OwnedFd>,
+    packets: Vec<Packets>,
     ports: BTreeSet<u16>,
     has_v6: bool,
 }
@@ -52,22 +52,48 @@ pub(crate) struct Sockets {
 impl Sockets {
     /// Takes what came with a message of the launcher.
     pub(crate) fn take(&mut self, message: Message) {
-        let Some(descriptor) = message.descriptor else { return };
-        if message.kind == PACKETS {
-            return self.packets.push(descriptor);
-        }
-        self.has_v6 = message.values.get(socket::HAS_V6) == Some(&1);
-        let first = message.values.get(socket::PORT).copied().unwrap_or_default();
-        let port = u16::try_from(first).ok();
-        match (message.values.get(socket::DATAGRAMS), port) {
-            (Some(&socket::IS_REFUSALS), _) => self.refusals.take(first, descriptor),
-            (Some(1), Some(port)) if port != NAME_SERVER => self.datagrams.push((port, descriptor)),
-            (Some(1), _) => self.names = Some(descriptor),
-            _ => {
-                self.listeners.push(descriptor);
-                self.ports.extend(port);
+        for (value, descriptor) in message.values.into_iter().zip(message.descriptors) {
+            self.has_v6 |= value & socket::HAS_V6 != 0;
+            let port = (value & socket::PORT) as u16;
+            match value & socket::PURPOSE {
+                socket::SEEN_CONNECTIONS => self.packets.push(Packets::new(descriptor, port, false)),
+                socket::SEEN_DATAGRAMS => self.packets.push(Packets::new(descriptor, port, true)),
+                socket::REFUSALS => self.refusals.take(port.into(), descriptor),
+                socket::DATAGRAMS if port == NAME_SERVER => self.names = Some(descriptor),
+                socket::DATAGRAMS => self.datagrams.push((port, descriptor)),
+                _ => {
+                    self.listeners.push(descriptor);
+                    self.ports.insert(port);
+                }
             }
         }
+    }
+}
+
+/// The thread of a network whose sockets are still to come: it is there by the time that they are.
+#[derive(Debug)]
+pub(crate) struct NetworkThread {
+    worker: Worker,
+    begin: oneshot::Sender<(Arc<Gate>, Askers, Sockets)>,
+}
+
+impl NetworkThread {
+    /// Starts it.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (begin, begun) = oneshot::channel();
+        let worker = Worker::start(move |mut stop| async move {
+            let begun = tokio::select! {
+                // What has come is served, even where the run has ended meanwhile.
+                biased;
+                begun = begun => begun.ok(),
+                () = ended(&mut stop) => None,
+            };
+            if let Some((gate, askers, sockets)) = begun {
+                // Without one of its sockets the run has less than it was given, and nothing more.
+                let _ = Serving { gate, askers, room: Room::new(), stop }.all(sockets).await;
+            }
+        })?;
+        Ok(Self { worker, begin })
     }
 }
 
@@ -89,20 +115,16 @@ struct Serving {
 }
 
 impl Network {
-    /// Starts answering on `sockets` by the rules of `profile`.
-    pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside, sockets: Sockets) -> io::Result<Self> {
+    /// Starts answering on `sockets` by the rules of `profile`, on the thread of `ahead`.
+    pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside, sockets: Sockets, ahead: NetworkThread) -> Self {
         let gate = Gate::new(&profile.network, outside.resolver.clone(), sockets.has_v6);
         let gate = Arc::new(
             gate.through(outside.upstream.clone()).asking(&profile.prompts).ending_tls_by(outside.authority.clone()),
         );
-        let (own, askers) = (gate.clone(), Askers::default());
-        let known = askers.clone();
-        let worker = Worker::start(move |stop| async move {
-            let serving = Serving { gate: own, askers: known, room: Room::new(), stop };
-            // Without one of its sockets the run has less than it was given, and nothing more.
-            let _ = serving.all(sockets).await;
-        })?;
-        Ok(Self { gate, worker, askers })
+        let (NetworkThread { worker, begin }, askers) = (ahead, Askers::default());
+        // Whoever would not take it has ended, and the sockets with it.
+        drop(begin.send((gate.clone(), askers.clone(), sockets)));
+        Self { gate, worker, askers }
     }
 
     /// A run has begun there, whose first process is `first`, and for which `host` is asked.
@@ -115,6 +137,11 @@ impl Network {
     pub(crate) fn end_run(&self, first: i32) {
         self.askers.end(first);
         self.gate.end(first);
+    }
+
+    /// No more is asked of it: what was sent is handed on while others go on.
+    pub(crate) fn stop(&self) {
+        self.worker.stop();
     }
 
     /// Ends it, when what was sent has been handed on.
@@ -169,7 +196,7 @@ impl Serving {
             tasks.spawn(async move {
                 tokio::select! {
                     biased;
-                    () = packets::watch(packets, &gate, &ports) => {}
+                    () = packets.watch(&gate, &ports) => {}
                     () = ended(&mut stop) => {}
                 }
             });

@@ -115,7 +115,7 @@ pub(crate) fn step_name(code: u32) -> &'static str {
     match code {
         op::WRITE_FILE => "id_map",
         op::LOOPBACK_UP => "loopback",
-        op::NETWORK | op::PACKETS => "network",
+        op::NETWORK => "network",
         op::HOST_NAME => "host_name",
         op::NEW_ROOT => "new_root",
         op::DIRECTORY | op::FILE | op::CONTENTS | op::SYMLINK | op::REMOVE => "skeleton",

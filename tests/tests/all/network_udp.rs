@@ -96,6 +96,37 @@ attempt('other', lambda: echo('2001:db8::9', six, wait=5))
 }
 
 #[test]
+fn net_02_09_what_nobody_answers_is_told_in_both_versions_of_ip() {
+    let host = DatagramHost::echo();
+    if !host.has_v6() {
+        return skip::skipped("this machine has no IPv6");
+    }
+    let body = "
+def stream(to, family, port=81):
+    s = socket.socket(family); s.settimeout(20); s.connect((to, port))
+attempt('datagram-4', lambda: echo('192.0.2.9', four, port=81))
+attempt('datagram-6', lambda: echo('2001:db8::9', six, port=81))
+attempt('stream-4', lambda: stream('192.0.2.9', four))
+attempt('stream-6', lambda: stream('2001:db8::9', six))
+attempt('own-4', lambda: stream('127.0.0.2', four))
+attempt('own-6', lambda: stream('::1', six))
+";
+    let Some(answers) = inside(&host, &host.named("quic.test"), body) else { return };
+    answers.assert_each(6, &["ECONNREFUSED"]);
+    for (access, subject) in [
+        ("network.send", "192.0.2.9:81/udp"),
+        ("network.send", "[2001:db8::9]:81/udp"),
+        ("network.connect", "192.0.2.9:81"),
+        ("network.connect", "[2001:db8::9]:81"),
+    ] {
+        assert_eq!(denial(&answers, subject)["access"], access, "{answers:?}");
+    }
+    // What a run tries on its own loopback is nobody else's matter.
+    let all = answers.result["denials"].as_array().map(Vec::len);
+    assert_eq!(all, Some(4), "{answers:?}");
+}
+
+#[test]
 fn net_02_a_program_in_c_sends_and_hears() {
     let Some(compiler) = skip::program("gcc") else { return };
     let (host, place) = (DatagramHost::echo(), Scratch::new());

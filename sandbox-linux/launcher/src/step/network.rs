@@ -1,10 +1,10 @@
 //! The network namespace's only interface, and the sockets on which all that leaves it arrives.
 
-use super::{Errno, Failure, check, part};
-use crate::format::message;
+use super::{Errno, Failure, check, packets, part};
+use crate::format::message::socket;
 use crate::plan_reader::Cursor;
 use crate::raw_call::{call, nr};
-use crate::report::{Message, send};
+use crate::report::Sockets;
 
 const AF_INET: usize = 2;
 const AF_INET6: usize = 10;
@@ -80,42 +80,48 @@ struct NewRoute {
 
 /// Makes every address local, and listens; the sockets go to the supervisor, which decides about whatever arrives there.
 pub fn listen(body: &mut Cursor) -> Result<(), Failure> {
+    let mut sockets = Sockets::new();
+    let count = body.u32()?;
+    for _ in 0..count {
+        packets::watch(body.u32()?, body.u32()?, body.text()?, &mut sockets)?;
+    }
     local_route(AF_INET)?.map_err(|errno| Failure { errno, detail: 1 })?;
     // A kernel or a system without IPv6 has no such route, and nothing that could take it.
     let has_v6 = matches!(local_route(AF_INET6), Ok(Ok(())));
-    socket(NAME_SERVER, true, has_v6)?;
+    let has_v6 = if has_v6 { socket::HAS_V6 } else { 0 };
+    open(NAME_SERVER, socket::DATAGRAMS | has_v6, &mut sockets)?;
     let count = body.u32()?;
     for _ in 0..count {
-        socket(body.u16()?, false, has_v6)?;
+        open(body.u16()?, socket::CONNECTIONS | has_v6, &mut sockets)?;
     }
     let count = body.u32()?;
     for _ in 0..count {
-        socket(body.u16()?, true, has_v6)?;
+        open(body.u16()?, socket::DATAGRAMS | has_v6, &mut sockets)?;
     }
     if count > 0 {
-        refusals(has_v6)?;
+        refusals(has_v6, &mut sockets)?;
     }
+    part(sockets.send(), 20)?;
     Ok(())
 }
 
 /// Raw sockets by which the supervisor refuses datagrams on ports that it has, as the kernel does on others.
-fn refusals(has_v6: bool) -> Result<(), Failure> {
+fn refusals(has_v6: u64, sockets: &mut Sockets) -> Result<(), Failure> {
     let option = size_of::<i32>();
     for (family, protocol, number) in [(AF_INET, IPPROTO_ICMP, 4), (AF_INET6, IPPROTO_ICMPV6, 6)] {
-        if family == AF_INET6 && !has_v6 {
+        if family == AF_INET6 && has_v6 == 0 {
             continue;
         }
         let (one, none) = (1_i32, 0_i32);
         // SAFETY: integers and options of four bytes, which live until the calls return.
         unsafe {
-            let socket = part(call!(nr::SOCKET, family, SOCK_RAW_NONBLOCK, protocol), 13)?;
+            let raw = part(call!(nr::SOCKET, family, SOCK_RAW_NONBLOCK, protocol), 13)?;
             if family == AF_INET6 {
-                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_FREEBIND, &raw const one, option), 14)?;
+                part(call!(nr::SETSOCKOPT, raw, IPPROTO_IPV6, IPV6_FREEBIND, &raw const one, option), 14)?;
             }
             // Nobody reads what arrives there.
-            part(call!(nr::SETSOCKOPT, socket, SOL_SOCKET, SO_RCVBUF, &raw const none, option), 15)?;
-            part(send(&Message::socket(number, message::socket::IS_REFUSALS, has_v6), socket as i32), 16)?;
-            call!(nr::CLOSE, socket);
+            part(call!(nr::SETSOCKOPT, raw, SOL_SOCKET, SO_RCVBUF, &raw const none, option), 15)?;
+            part(sockets.add(number | socket::REFUSALS | has_v6, raw), 16)?;
         }
     }
     Ok(())
@@ -160,8 +166,9 @@ fn local_route(family: usize) -> Result<Result<(), Errno>, Failure> {
     }
 }
 
-/// One socket on every address of both families, sent to the supervisor and closed here.
-fn socket(port: u16, datagrams: bool, has_v6: bool) -> Result<(), Failure> {
+/// One socket on every address of both families, of which `told` tells the rest.
+fn open(port: u16, told: u64, sockets: &mut Sockets) -> Result<(), Failure> {
+    let datagrams = told & socket::PURPOSE == socket::DATAGRAMS;
     let kind = if datagrams { SOCK_DGRAM_NONBLOCK } else { SOCK_STREAM_NONBLOCK };
     // `struct sockaddr_in6` and `struct sockaddr_in` begin alike: family, then port in network order; zeros mean every address.
     let mut address = [0_u16; 14];
@@ -169,32 +176,30 @@ fn socket(port: u16, datagrams: bool, has_v6: bool) -> Result<(), Failure> {
     let option = size_of::<i32>();
     // SAFETY: integers, options of four bytes and addresses of the lengths told, which live until the calls return.
     unsafe {
-        let (socket, family, length) = match check(call!(nr::SOCKET, AF_INET6, kind, 0)) {
-            Ok(socket) => {
-                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_V6ONLY, &raw const zero, option), 5)?;
-                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, &raw const one, option), 6)?;
+        let (opened, family, length) = match check(call!(nr::SOCKET, AF_INET6, kind, 0)) {
+            Ok(opened) => {
+                part(call!(nr::SETSOCKOPT, opened, IPPROTO_IPV6, IPV6_V6ONLY, &raw const zero, option), 5)?;
+                part(call!(nr::SETSOCKOPT, opened, IPPROTO_IPV6, IPV6_RECVPKTINFO, &raw const one, option), 6)?;
                 if datagrams {
                     // Answers come from any address, and IPv6 counts those that only a route makes local as nobody's.
-                    part(call!(nr::SETSOCKOPT, socket, IPPROTO_IPV6, IPV6_FREEBIND, &raw const one, option), 17)?;
+                    part(call!(nr::SETSOCKOPT, opened, IPPROTO_IPV6, IPV6_FREEBIND, &raw const one, option), 17)?;
                 }
-                (socket, AF_INET6, 28)
+                (opened, AF_INET6, 28)
             }
             Err(EAFNOSUPPORT) => {
-                let socket = part(call!(nr::SOCKET, AF_INET, kind, 0), 7)?;
-                part(call!(nr::SETSOCKOPT, socket, IPPROTO_IP, IP_PKTINFO, &raw const one, option), 8)?;
-                (socket, AF_INET, 16)
+                let opened = part(call!(nr::SOCKET, AF_INET, kind, 0), 7)?;
+                part(call!(nr::SETSOCKOPT, opened, IPPROTO_IP, IP_PKTINFO, &raw const one, option), 8)?;
+                (opened, AF_INET, 16)
             }
             Err(errno) => return Err(Failure { errno, detail: 9 }),
         };
         address[0] = family as u16;
         address[1] = port.to_be();
-        part(call!(nr::BIND, socket, address.as_ptr(), length), 10)?;
+        part(call!(nr::BIND, opened, address.as_ptr(), length), 10)?;
         if !datagrams {
-            part(call!(nr::LISTEN, socket, BACKLOG), 11)?;
+            part(call!(nr::LISTEN, opened, BACKLOG), 11)?;
         }
-        let told = Message::socket(port, datagrams as u64, has_v6);
-        part(send(&told, socket as i32), 12)?;
-        call!(nr::CLOSE, socket);
+        part(sockets.add(port as u64 | told, opened), 12)?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub fn install(flags: u32, instructions: Text) -> Result<(), Failure> {
     // The supervisor looks up names from here; the program may have ended before it could ask for our root.
     // SAFETY: constant text.
     let root = part(unsafe { call!(nr::OPENAT, AT_FDCWD, c"/".as_ptr(), O_PATH | O_CLOEXEC) }, 4)?;
-    part(send(&Message::new(message::ROOT, 0), root as i32), 5)?;
+    part(send(&Message::new(message::ROOT, 0), &[root as i32]), 5)?;
     let with = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     // SAFETY: as above; kernels before 5.19 do not know the second flag and answer EINVAL.
     let listener = unsafe {
@@ -42,7 +42,7 @@ pub fn install(flags: u32, instructions: Text) -> Result<(), Failure> {
             other => other?,
         }
     };
-    part(send(&Message::new(message::LISTENER, 0), listener as i32), 3)?;
+    part(send(&Message::new(message::LISTENER, 0), &[listener as i32]), 3)?;
     // SAFETY: the descriptors are ours; the guest must never hold them.
     unsafe {
         call!(nr::CLOSE, listener);

@@ -21,7 +21,7 @@ pub fn open(rows: u16, columns: u16, state: &mut State) -> Result<(), Failure> {
         part(call!(nr::IOCTL, master, TIOCSPTLCK, &raw const unlock), 2)?;
         part(call!(nr::IOCTL, master, TIOCSWINSZ, &raw const size), 3)?;
         state.terminal = part(call!(nr::IOCTL, master, TIOCGPTPEER, flags), 4)? as i32;
-        part(send(&Message::new(message::TERMINAL, 0), master as i32), 5)?;
+        part(send(&Message::new(message::TERMINAL, 0), &[master as i32]), 5)?;
         call!(nr::CLOSE, master);
     }
     Ok(())

@@ -1,9 +1,10 @@
 //! Connecting to one of several addresses, without waiting long for those that do not answer (RFC 8305).
 
+use super::unpaced::unpaced;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -39,7 +40,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut under_way = JoinSet::new();
     let mut last: io::Error = io::ErrorKind::AddrNotAvailable.into();
     let begin = |under_way: &mut JoinSet<io::Result<TcpStream>>, address| {
-        under_way.spawn(TcpStream::connect(address));
+        under_way.spawn(connect(address));
     };
     match waiting.next() {
         Some(address) => begin(&mut under_way, address),
@@ -61,6 +62,14 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             None => all_tried = true,
         }
     }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if address.ip().to_canonical().is_loopback() {
+        unpaced(&socket);
+    }
+    socket.connect(address).await
 }
 
 fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {

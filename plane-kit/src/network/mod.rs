@@ -39,5 +39,6 @@ pub mod room;
 mod splice;
 mod system_resolver;
 pub mod traffic;
+mod unpaced;
 pub mod upstream;
 pub mod worker;

@@ -25,6 +25,7 @@ use self::credential::Credential;
 use self::serve::Serving;
 use super::gate::Gate;
 use super::room::Room;
+use super::unpaced::unpaced;
 use super::worker::Worker;
 use cofferdam_bridge::host_traffic::HostTraffic;
 use cofferdam_bridge::verdict::Denial;
@@ -73,6 +74,7 @@ impl LocalProxy {
     pub fn start(gate: Gate, asker: Arc<dyn Asker>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
+        unpaced(&listener);
         let address = listener.local_addr()?;
         let (gate, credential) = (Arc::new(gate), Arc::new(Credential::new()?));
         let (own, known) = (gate.clone(), credential.clone());

@@ -76,6 +76,12 @@ struct NewRoute {
     attribute_length: u16,
     attribute: u16,
     interface: u32,
+    // `RTA_METRICS` with `RTAX_CC_ALGO`: the congestion control of connections there.
+    metrics_length: u16,
+    metrics: u16,
+    algorithm_length: u16,
+    algorithm: u16,
+    name: [u8; 8],
 }
 
 /// Makes every address local, and listens; the sockets go to the supervisor, which decides about whatever arrives there.
@@ -150,6 +156,12 @@ fn local_route(family: usize) -> Result<Result<(), Errno>, Failure> {
         attribute_length: 8,
         attribute: 4,
         interface: 1,
+        metrics_length: 16,
+        metrics: 8,
+        algorithm_length: 9,
+        algorithm: 16,
+        // Every kernel has it. Where the system's own is one that spaces packets, as BBR does, loopback would lose a fifth by it.
+        name: *b"reno\0\0\0\0",
     };
     let mut answer = [0_u32; 64];
     // SAFETY: request and answer live until the calls return and have the lengths told.

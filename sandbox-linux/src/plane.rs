@@ -15,7 +15,7 @@ use crate::handles::share;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{HostPorts, NetworkThread, OneNetwork, Outside, OwnLoopback, Proxied};
+use crate::network::{HostPorts, NetworkAhead, OneNetwork, Outside, OwnLoopback, Proxied};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -47,6 +47,7 @@ use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use offered::offered;
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,8 +72,8 @@ struct Begun {
     proxy: Option<Proxied>,
     /// The way into its network, where ports of it are published.
     door: Option<Door>,
-    /// The thread of its own network, if that has begun already.
-    ahead: Option<NetworkThread>,
+    /// What of its own network is there already.
+    ahead: Option<io::Result<NetworkAhead>>,
 }
 
 /// What runs, by id, with the VM that it belongs to.
@@ -202,7 +203,7 @@ impl LinuxPlane {
                 count: &mut |control| {
                     let counting = Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, control);
                     // While the launcher works.
-                    ahead = OneNetwork::ahead(context);
+                    ahead = OneNetwork::ahead(context, &self.outside);
                     counting
                 },
                 listen: &mut |root, listener| {
@@ -296,8 +297,8 @@ impl LinuxPlane {
             limits,
             enforcement,
             started,
+            stop: network.stop(),
             finish: Box::new(move |report| {
-                network.stop();
                 if let Some(broker) = broker {
                     broker.finish(report);
                 }
@@ -425,7 +426,7 @@ impl Drop for LinuxPlane {
     }
 }
 
-fn no_streams(error: &std::io::Error) -> BridgeError {
+fn no_streams(error: &io::Error) -> BridgeError {
     BridgeError::new(
         ErrorCode::SpawnFailed,
         format!("descriptors or threads for the run could not be had: {error}; the host may be at its limit"),

@@ -8,7 +8,7 @@
 use crate::format::message;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
-use crate::network::{Bound, Network, NetworkThread, Outside, Ports, Published, Sockets, Way};
+use crate::network::{Bound, Network, NetworkAhead, Outside, Ports, Published, Sockets, Way};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
@@ -58,7 +58,7 @@ impl SharedNetwork {
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
         let names = (!ports.is_empty())
-            .then(|| NetworkThread::new().map(|ahead| Network::start(profile, outside, sockets, ahead)));
+            .then(|| NetworkAhead::new(profile, outside).map(|ahead| Network::start(ahead, sockets)));
         Ok(Self {
             user: open("user")?,
             network: open("net")?,

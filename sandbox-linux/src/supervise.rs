@@ -17,6 +17,7 @@ use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
 use cofferdam_plane_kit::exit_status::cause_of;
+use cofferdam_plane_kit::network::worker::Stop;
 use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::process::Process;
 use cofferdam_plane_kit::wakeup::{Wakeup, readable};
@@ -34,6 +35,8 @@ pub(crate) struct Supervision {
     pub(crate) limits: LimitWatch,
     pub(crate) enforcement: Enforcement,
     pub(crate) started: Instant,
+    /// Told as soon as nobody of the run is left.
+    pub(crate) stop: Option<Stop>,
     /// Called at the very end for what was refused at run time, and for the files to report.
     pub(crate) finish: Box<dyn FnOnce(&mut ExecutionReport) + Send>,
     /// The launcher is the first process of a pid namespace: when it tells the program's end, everything else has ended.
@@ -155,6 +158,7 @@ impl Supervision {
         let event = match message.kind {
             message::EXITED => {
                 self.account = Some(Account::of(&message.values));
+                self.stop.iter().for_each(Stop::tell);
                 return Ok(Some(cause_of(i32::try_from(message.value() & 0xffff).unwrap_or(0))));
             }
             message::STOPPED => {

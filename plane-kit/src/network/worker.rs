@@ -20,6 +20,17 @@ pub async fn ended(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Tells a worker that the run has ended.
+#[derive(Debug)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    /// Tells it: what is under way comes to its end, for a moment at most.
+    pub fn tell(&self) {
+        let _ = self.0.send(true);
+    }
+}
+
 /// A thread with a runtime of its own. Dropping it ends both.
 #[derive(Debug)]
 pub struct Worker {
@@ -65,14 +76,14 @@ impl Worker {
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    /// Lets what is under way come to its end, for a moment at most.
-    pub fn stop(&self) {
-        let _ = self.stop.send(true);
+    /// What tells it that the run has ended, for somebody who hears of that before [`Worker::end`] is called.
+    pub fn stop(&self) -> Stop {
+        Stop(self.stop.clone())
     }
 
-    /// The same, and waits for that and the thread's end.
+    /// Lets what is under way come to its end, for a moment at most, and ends the thread.
     pub fn end(&mut self) {
-        self.stop();
+        let _ = self.stop.send(true);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

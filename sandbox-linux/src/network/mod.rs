@@ -28,5 +28,5 @@ pub(crate) use own_loopback::OwnLoopback;
 pub(crate) use ports::{Ports, listen, ports};
 pub(crate) use proxied::Proxied;
 pub(crate) use published::{Bound, Published, Way};
-pub(crate) use serve::{Network, NetworkThread, Sockets};
+pub(crate) use serve::{Network, NetworkAhead, Sockets};
 pub(crate) use visited::{HostPorts, SharedPorts, Visited};

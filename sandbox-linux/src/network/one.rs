@@ -1,11 +1,12 @@
 //! One run's part in a network: one of its own, or one that it shares with the other runs of its context.
 
-use super::{HostPorts, Network, NetworkThread, Outside, Proxied, Sockets, Visited};
+use super::{HostPorts, Network, NetworkAhead, Outside, Proxied, Sockets, Visited};
 use crate::context::Context;
 use crate::inner_sockets::Door;
 use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
 use cofferdam_bridge::published_port::PublishedPort;
+use cofferdam_plane_kit::network::worker::Stop;
 use std::io;
 use std::sync::Arc;
 
@@ -28,28 +29,26 @@ enum Names {
 }
 
 impl OneNetwork {
-    /// The thread of a network of its own, where a run in `context` has one. Without it `of` tries once more, and tells why.
-    pub(crate) fn ahead(context: &Context) -> Option<NetworkThread> {
+    /// What of a network of its own can be there before its sockets, where a run in `context` has one.
+    pub(crate) fn ahead(context: &Context, outside: &Outside) -> Option<io::Result<NetworkAhead>> {
         let has_own = context.network.is_none() && !context.ports.is_empty();
-        has_own.then(NetworkThread::new).and_then(Result::ok)
+        has_own.then(|| NetworkAhead::new(&context.profile, &outside.ending_tls_by(&context.authority)))
     }
 
     /// The part of the run whose first process is `first`, and for which `host` is asked. `ports`: the host's ports, and the way in to what is published there.
     pub(crate) fn of(
         context: &Context,
         (ports, door): (HostPorts, Option<Door>),
-        (sockets, ahead): (Sockets, Option<NetworkThread>),
+        (sockets, ahead): (Sockets, Option<io::Result<NetworkAhead>>),
         outside: &Outside,
         (first, host): (i32, &Arc<dyn ExecutionEventSink>),
     ) -> io::Result<Self> {
         let names = match &context.network {
-            _ if context.ports.is_empty() => Names::Nobodys,
-            Some(shared) => Names::Shared(shared.clone()),
-            None => {
-                let outside = outside.ending_tls_by(&context.authority);
-                let ahead = ahead.map_or_else(NetworkThread::new, Ok)?;
-                Names::Own(Network::start(&context.profile, &outside, sockets, ahead))
-            }
+            Some(shared) if !context.ports.is_empty() => Names::Shared(shared.clone()),
+            _ => match ahead.or_else(|| Self::ahead(context, outside)) {
+                Some(ahead) => Names::Own(Network::start(ahead?, sockets)),
+                None => Names::Nobodys,
+            },
         };
         let own = Self { names, visited: ports.serve(context, door)?, proxied: None, first };
         own.network().into_iter().for_each(|network| network.begin(first, host.clone()));
@@ -76,10 +75,11 @@ impl OneNetwork {
         self.visited.ports()
     }
 
-    /// The run has ended, and what else is to be done about that comes first.
-    pub(crate) fn stop(&self) {
-        if let Names::Own(network) = &self.names {
-            network.stop();
+    /// What tells a network of its own that the run has ended, ahead of `finish`.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        match &self.names {
+            Names::Own(network) => Some(network.stop()),
+            _ => None,
         }
     }
 

@@ -18,7 +18,7 @@ use cofferdam_plane_kit::network::gate::{Gate, canonical};
 use cofferdam_plane_kit::network::name_message::Question;
 use cofferdam_plane_kit::network::name_server::LONGEST_QUESTION;
 use cofferdam_plane_kit::network::room::Room;
-use cofferdam_plane_kit::network::worker::{Worker, ended};
+use cofferdam_plane_kit::network::worker::{Stop, Worker, ended};
 use cofferdam_plane_kit::network::{accept, connection, name_server};
 use std::collections::BTreeSet;
 use std::io;
@@ -70,16 +70,17 @@ impl Sockets {
     }
 }
 
-/// The thread of a network whose sockets are still to come: it is there by the time that they are.
+/// What of a network needs none of its sockets: it is there by the time that they are.
 #[derive(Debug)]
-pub(crate) struct NetworkThread {
+pub(crate) struct NetworkAhead {
+    gate: Gate,
     worker: Worker,
     begin: oneshot::Sender<(Arc<Gate>, Askers, Sockets)>,
 }
 
-impl NetworkThread {
-    /// Starts it.
-    pub(crate) fn new() -> io::Result<Self> {
+impl NetworkAhead {
+    /// Starts its thread; what decides goes by the rules of `profile`.
+    pub(crate) fn new(profile: &ExecutionProfile, outside: &Outside) -> io::Result<Self> {
         let (begin, begun) = oneshot::channel();
         let worker = Worker::start(move |mut stop| async move {
             let begun = tokio::select! {
@@ -93,7 +94,11 @@ impl NetworkThread {
                 let _ = Serving { gate, askers, room: Room::new(), stop }.all(sockets).await;
             }
         })?;
-        Ok(Self { worker, begin })
+        let gate = Gate::new(&profile.network, outside.resolver.clone())
+            .through(outside.upstream.clone())
+            .asking(&profile.prompts)
+            .ending_tls_by(outside.authority.clone());
+        Ok(Self { gate, worker, begin })
     }
 }
 
@@ -115,13 +120,10 @@ struct Serving {
 }
 
 impl Network {
-    /// Starts answering on `sockets` by the rules of `profile`, on the thread of `ahead`.
-    pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside, sockets: Sockets, ahead: NetworkThread) -> Self {
-        let gate = Gate::new(&profile.network, outside.resolver.clone(), sockets.has_v6);
-        let gate = Arc::new(
-            gate.through(outside.upstream.clone()).asking(&profile.prompts).ending_tls_by(outside.authority.clone()),
-        );
-        let (NetworkThread { worker, begin }, askers) = (ahead, Askers::default());
+    /// Starts answering on `sockets`.
+    pub(crate) fn start(ahead: NetworkAhead, sockets: Sockets) -> Self {
+        let NetworkAhead { gate, worker, begin } = ahead;
+        let (gate, askers) = (Arc::new(gate.with_v6(sockets.has_v6)), Askers::default());
         // Whoever would not take it has ended, and the sockets with it.
         drop(begin.send((gate.clone(), askers.clone(), sockets)));
         Self { gate, worker, askers }
@@ -139,9 +141,9 @@ impl Network {
         self.gate.end(first);
     }
 
-    /// No more is asked of it: what was sent is handed on while others go on.
-    pub(crate) fn stop(&self) {
-        self.worker.stop();
+    /// What tells it the end of a run ahead of `end`, so that it is over with that by then.
+    pub(crate) fn stop(&self) -> Stop {
+        self.worker.stop()
     }
 
     /// Ends it, when what was sent has been handed on.

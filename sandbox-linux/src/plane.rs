@@ -15,7 +15,7 @@ use crate::handles::share;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{HostPorts, NetworkAhead, OneNetwork, Outside, OwnLoopback, Proxied};
+use crate::network::{HostPorts, OneNetwork, Outside, OwnLoopback, Proxied};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -47,7 +47,6 @@ use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::standard_streams::StandardStreams;
 use offered::offered;
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,8 +71,6 @@ struct Begun {
     proxy: Option<Proxied>,
     /// The way into its network, where ports of it are published.
     door: Option<Door>,
-    /// What of its own network is there already.
-    ahead: Option<io::Result<NetworkAhead>>,
 }
 
 /// What runs, by id, with the VM that it belongs to.
@@ -198,14 +195,9 @@ impl LinuxPlane {
             };
             let mut own = (context.tier != Tier::Full)
                 .then(|| OwnPlaces::new(parked.temporary().map(Path::to_owned), context.ways.clone()));
-            let (mut broker, mut ahead) = (None, None);
+            let mut broker = None;
             let callbacks = Callbacks {
-                count: &mut |control| {
-                    let counting = Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, control);
-                    // While the launcher works.
-                    ahead = OneNetwork::ahead(context, &self.outside);
-                    counting
-                },
+                count: &mut |control| Counting::begin(&self.cgroups, &context.profile.limits, &self.launcher, control),
                 listen: &mut |root, listener| {
                     if let Some(rules) = context.rules.clone() {
                         let judge = Judge::new(rules, own.take());
@@ -220,9 +212,7 @@ impl LinuxPlane {
             let outcome = start(parked, plan, streams, callbacks);
             self.pool.iter().for_each(Pool::started);
             match outcome {
-                Ok((running, counting)) => {
-                    return Ok(Begun { running, counting, broker, recording, proxy, door, ahead });
-                }
+                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording, proxy, door }),
                 Err(NotStarted { unread: true, .. }) if confined => {}
                 Err(NotStarted { error, .. }) => return Err(error),
             }
@@ -257,11 +247,11 @@ impl LinuxPlane {
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { mut running, counting, broker, recording, proxy, door, ahead } =
+        let Begun { mut running, counting, broker, recording, proxy, door } =
             self.begin(context, request, &program, streams.guest(), (&events, loopback.clone()))?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
-        let sockets = (std::mem::take(&mut running.sockets), ahead);
+        let sockets = std::mem::take(&mut running.sockets);
         let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (running.process.pid(), &events));
         let network = network.map_err(|error| no_streams(&error))?.reaching_through(proxy, &events);
         let mut answer = StartedExecution::new(process_id);
@@ -297,8 +287,8 @@ impl LinuxPlane {
             limits,
             enforcement,
             started,
-            stop: network.stop(),
-            finish: Box::new(move |report| {
+            network,
+            finish: Box::new(move |report, network| {
                 if let Some(broker) = broker {
                     broker.finish(report);
                 }
@@ -426,7 +416,7 @@ impl Drop for LinuxPlane {
     }
 }
 
-fn no_streams(error: &io::Error) -> BridgeError {
+fn no_streams(error: &std::io::Error) -> BridgeError {
     BridgeError::new(
         ErrorCode::SpawnFailed,
         format!("descriptors or threads for the run could not be had: {error}; the host may be at its limit"),

@@ -8,7 +8,7 @@
 use crate::format::message;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
-use crate::network::{Bound, Network, NetworkAhead, Outside, Ports, Published, Sockets, Way};
+use crate::network::{Bound, Network, Outside, Ports, Published, Sockets, Way};
 use crate::parked::Parked;
 use crate::plan::beforehand;
 use crate::start::receive;
@@ -57,12 +57,11 @@ impl SharedNetwork {
         // It waits, and is not reaped before it is dropped: the number is its own.
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
-        let names = (!ports.is_empty())
-            .then(|| NetworkAhead::new(profile, outside).map(|ahead| Network::start(ahead, sockets)));
+        let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets)).transpose();
         Ok(Self {
             user: open("user")?,
             network: open("net")?,
-            names: names.transpose().map_err(spawn_failed)?,
+            names: names.map_err(spawn_failed)?,
             published: OnceLock::new(),
             publishing: Mutex::default(),
         })

@@ -7,6 +7,7 @@ use crate::account::Account;
 use crate::execution::Shared;
 use crate::format::message;
 use crate::limit_watch::{LimitWatch, Struck};
+use crate::network::OneNetwork;
 use crate::start::{Running, receive};
 use cofferdam_bridge::enforcement::Enforcement;
 use cofferdam_bridge::error::BridgeError;
@@ -17,7 +18,6 @@ use cofferdam_bridge::limits::LimitName;
 use cofferdam_bridge::usage::Usage;
 use cofferdam_plane_kit::captured_output::{CapturedOutput, Moved};
 use cofferdam_plane_kit::exit_status::cause_of;
-use cofferdam_plane_kit::network::worker::Stop;
 use cofferdam_plane_kit::output_wait::OutputWait;
 use cofferdam_plane_kit::process::Process;
 use cofferdam_plane_kit::wakeup::{Wakeup, readable};
@@ -35,16 +35,18 @@ pub(crate) struct Supervision {
     pub(crate) limits: LimitWatch,
     pub(crate) enforcement: Enforcement,
     pub(crate) started: Instant,
-    /// Told as soon as nobody of the run is left.
-    pub(crate) stop: Option<Stop>,
     /// Called at the very end for what was refused at run time, and for the files to report.
-    pub(crate) finish: Box<dyn FnOnce(&mut ExecutionReport) + Send>,
+    pub(crate) finish: Finish,
+    pub(crate) network: OneNetwork,
     /// The launcher is the first process of a pid namespace: when it tells the program's end, everything else has ended.
     pub(crate) alone: bool,
     pub(crate) output_wait: OutputWait,
     /// What it told with that end.
     pub(crate) account: Option<Account>,
 }
+
+/// What is told at the end: into the report, and of what the network was asked.
+type Finish = Box<dyn FnOnce(&mut ExecutionReport, OneNetwork) + Send>;
 
 /// How long output may still come after everything has ended: what is in a pipe then is all there is.
 const WHOLE_SECOND: Duration = Duration::from_secs(1);
@@ -66,7 +68,7 @@ impl Supervision {
         if !nobody_left {
             self.shared.kill();
         }
-        let Self { running, sink, shared, outputs, limits, enforcement, started, finish, .. } = self;
+        let Self { running, sink, shared, outputs, limits, enforcement, started, finish, network, .. } = self;
         let Running { process, temporary, .. } = running;
         let mut account = self.account.unwrap_or_default();
         // Where the launcher has told that nobody is left, only its namespaces remain to be cleared up: nobody need wait for that.
@@ -82,7 +84,7 @@ impl Supervision {
         let usage = usage(&outputs, &limits, account, started);
         let mut report = ExecutionReport::new(cause, usage, enforcement);
         report.processes = limits.processes();
-        finish(&mut report);
+        finish(&mut report, network);
         sink.push(ExecutionEvent::Exited(Box::new(report)));
         drop(remaining.map(Process::reap));
         // Clearing up the cgroup takes a moment that nobody needs to wait for; when the host ends meanwhile, it is done anyway.
@@ -101,6 +103,7 @@ impl Supervision {
             let now = Instant::now();
             let wait = [self.limits.next_look(now), self.output_wait.remaining(now)].into_iter().flatten().min();
             self.wait(&wakeup, wait)?;
+            self.network.serve()?;
             if let Some(struck) = self.advance(wakeup.waker())? {
                 self.shared.kill();
                 cause.get_or_insert(struck);
@@ -126,7 +129,7 @@ impl Supervision {
     /// Waits for a message, output, room in the queue, or the time to look at limits.
     fn wait(&self, wakeup: &Wakeup, most: Option<Duration>) -> std::io::Result<()> {
         let outputs = self.outputs.iter().filter_map(CapturedOutput::waits_on);
-        wakeup.wait(outputs.chain([self.running.control.as_fd()]), most)
+        wakeup.wait(outputs.chain([self.running.control.as_fd()]).chain(self.network.waits_on()), most)
     }
 
     /// Moves output along. A stream past its limit, or one that nobody wants, ends the execution.
@@ -158,7 +161,6 @@ impl Supervision {
         let event = match message.kind {
             message::EXITED => {
                 self.account = Some(Account::of(&message.values));
-                self.stop.iter().for_each(Stop::tell);
                 return Ok(Some(cause_of(i32::try_from(message.value() & 0xffff).unwrap_or(0))));
             }
             message::STOPPED => {

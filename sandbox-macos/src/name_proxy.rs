@@ -37,7 +37,7 @@ impl NameProxy {
         if profile.mode != NetworkMode::Allowlist {
             return Ok(None);
         }
-        let gate = Gate::new(profile, outside.resolver.clone()).through(outside.upstream.clone());
+        let gate = Gate::new(profile, outside.resolver.clone(), true).through(outside.upstream.clone());
         let proxy = LocalProxy::start(gate, Arc::new(UnknownAsker::default())).map_err(|error| {
             let message = format!("the run's name proxy could not be started: {error}; the host may be at its limit");
             BridgeError::new(ErrorCode::SandboxSetupFailed, message).with("step", "name proxy")

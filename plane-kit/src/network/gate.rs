@@ -70,8 +70,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate by the rules of `profile`, for runs that can use addresses of IPv6.
-    pub fn new(profile: &NetworkProfile, resolver: Arc<dyn Resolve>) -> Self {
+    /// A gate by the rules of `profile`. `has_v6`: the run can use addresses of IPv6.
+    pub fn new(profile: &NetworkProfile, resolver: Arc<dyn Resolve>, has_v6: bool) -> Self {
         Self {
             rules: NetworkRules::new(profile),
             datagrams: NetworkRules::datagrams(profile),
@@ -81,19 +81,12 @@ impl Gate {
             book: Mutex::default(),
             found: Mutex::default(),
             traffic: Mutex::default(),
-            has_v6: true,
+            has_v6,
             tls: profile.tls,
             upstream: None,
             asking: Asking::default(),
             ending: None,
         }
-    }
-
-    /// Tells addresses of IPv6 only where the run `can` use them.
-    #[must_use]
-    pub fn with_v6(mut self, can: bool) -> Self {
-        self.has_v6 = can;
-        self
     }
 
     /// Reaches hosts through `upstream`, where it takes them.

@@ -20,17 +20,6 @@ pub async fn ended(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Tells a worker that the run has ended.
-#[derive(Debug)]
-pub struct Stop(watch::Sender<bool>);
-
-impl Stop {
-    /// Tells it: what is under way comes to its end, for a moment at most.
-    pub fn tell(&self) {
-        let _ = self.0.send(true);
-    }
-}
-
 /// A thread with a runtime of its own. Dropping it ends both.
 #[derive(Debug)]
 pub struct Worker {
@@ -74,11 +63,6 @@ impl Worker {
                 runtime.shutdown_background();
             })?;
         Ok(Self { stop, thread: Some(thread) })
-    }
-
-    /// What tells it that the run has ended, for somebody who hears of that before [`Worker::end`] is called.
-    pub fn stop(&self) -> Stop {
-        Stop(self.stop.clone())
     }
 
     /// Lets what is under way come to its end, for a moment at most, and ends the thread.

@@ -1,17 +1,17 @@
 //! One run's part in a network: one of its own, or one that it shares with the other runs of its context.
 
-use super::{HostPorts, Network, NetworkAhead, Outside, Proxied, Sockets, Visited};
+use super::quiet::Quiet;
+use super::{HostPorts, Network, Outside, Proxied, Sockets, Visited};
 use crate::context::Context;
 use crate::inner_sockets::Door;
 use crate::shared_network::SharedNetwork;
 use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
 use cofferdam_bridge::published_port::PublishedPort;
-use cofferdam_plane_kit::network::worker::Stop;
-use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::{io, mem};
 
 /// Whose network a run is in, for as long as it lasts.
-#[derive(Debug)]
 pub(crate) struct OneNetwork {
     names: Names,
     visited: Visited,
@@ -19,40 +19,66 @@ pub(crate) struct OneNetwork {
     proxied: Option<Proxied>,
     /// The run's first process, by the host's number.
     first: i32,
+    /// Who is asked for it.
+    host: Arc<dyn ExecutionEventSink>,
 }
 
-#[derive(Debug)]
 enum Names {
     Nobodys,
+    /// Its own, which it has not used yet. Most runs never do, and a start that need not wait for a thread is a shorter one.
+    Quiet {
+        sockets: Quiet,
+        context: Arc<Context>,
+        outside: Box<Outside>,
+    },
     Own(Network),
     Shared(Arc<SharedNetwork>),
 }
 
 impl OneNetwork {
-    /// What of a network of its own can be there before its sockets, where a run in `context` has one.
-    pub(crate) fn ahead(context: &Context, outside: &Outside) -> Option<io::Result<NetworkAhead>> {
-        let has_own = context.network.is_none() && !context.ports.is_empty();
-        has_own.then(|| NetworkAhead::new(&context.profile, &outside.ending_tls_by(&context.authority)))
-    }
-
     /// The part of the run whose first process is `first`, and for which `host` is asked. `ports`: the host's ports, and the way in to what is published there.
     pub(crate) fn of(
-        context: &Context,
+        context: &Arc<Context>,
         (ports, door): (HostPorts, Option<Door>),
-        (sockets, ahead): (Sockets, Option<io::Result<NetworkAhead>>),
+        sockets: Sockets,
         outside: &Outside,
         (first, host): (i32, &Arc<dyn ExecutionEventSink>),
     ) -> io::Result<Self> {
         let names = match &context.network {
-            Some(shared) if !context.ports.is_empty() => Names::Shared(shared.clone()),
-            _ => match ahead.or_else(|| Self::ahead(context, outside)) {
-                Some(ahead) => Names::Own(Network::start(ahead?, sockets)),
-                None => Names::Nobodys,
-            },
+            _ if context.ports.is_empty() => Names::Nobodys,
+            Some(shared) => Names::Shared(shared.clone()),
+            None => {
+                let outside = Box::new(outside.ending_tls_by(&context.authority));
+                Names::Quiet { sockets: Quiet::new(sockets)?, context: context.clone(), outside }
+            }
         };
-        let own = Self { names, visited: ports.serve(context, door)?, proxied: None, first };
+        let own = Self { names, visited: ports.serve(context, door)?, proxied: None, first, host: host.clone() };
         own.network().into_iter().for_each(|network| network.begin(first, host.clone()));
         Ok(own)
+    }
+
+    /// What becomes readable when [`Self::serve`] has something to do.
+    pub(crate) fn waits_on(&self) -> Option<BorrowedFd<'_>> {
+        match &self.names {
+            Names::Quiet { sockets, .. } => Some(sockets.as_fd()),
+            _ => None,
+        }
+    }
+
+    /// Begins to serve the run's own network where it has been asked for something.
+    ///
+    /// # Errors
+    /// Where there is no thread or no descriptor for that. What was asked is refused then.
+    pub(crate) fn serve(&mut self) -> io::Result<()> {
+        if !matches!(&self.names, Names::Quiet { sockets, .. } if sockets.is_over()) {
+            return Ok(());
+        }
+        if let Names::Quiet { sockets, context, outside } = mem::replace(&mut self.names, Names::Nobodys) {
+            let network = Network::start(&context.profile, &outside, sockets.into_sockets())?;
+            network.begin(self.first, self.host.clone());
+            self.names = Names::Own(network);
+        }
+        Ok(())
     }
 
     /// The same with a proxy by which the run reaches hosts.
@@ -64,7 +90,7 @@ impl OneNetwork {
 
     fn network(&self) -> Option<&Network> {
         match &self.names {
-            Names::Nobodys => None,
+            Names::Nobodys | Names::Quiet { .. } => None,
             Names::Own(network) => Some(network),
             Names::Shared(shared) => shared.names(),
         }
@@ -75,16 +101,10 @@ impl OneNetwork {
         self.visited.ports()
     }
 
-    /// What tells a network of its own that the run has ended, ahead of `finish`.
-    pub(crate) fn stop(&self) -> Option<Stop> {
-        match &self.names {
-            Names::Own(network) => Some(network.stop()),
-            _ => None,
-        }
-    }
-
     /// The run has ended: tells what happened. Of a shared network that is what has happened since another run told it.
     pub(crate) fn finish(mut self, report: &mut ExecutionReport) {
+        // What it asked for last; without a thread for it there is nobody left to hear that.
+        let _ = self.serve();
         if let Names::Own(network) = &mut self.names {
             network.end();
         }

@@ -8,7 +8,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -87,6 +87,11 @@ impl Packets {
     /// Those that `socket` sees.
     pub(super) fn new(socket: OwnedFd, version: u16, are_datagrams: bool) -> Self {
         Self { socket, version, are_datagrams }
+    }
+
+    /// Their socket.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Tells `gate` of attempts on other ports than `ports`, until there is more than anybody reads.

@@ -20,7 +20,7 @@ pub(crate) struct Proxied {
 impl Proxied {
     /// Starts one that decides by the rules of `profile`.
     pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside) -> io::Result<Self> {
-        let gate = Gate::new(&profile.network, outside.resolver.clone())
+        let gate = Gate::new(&profile.network, outside.resolver.clone(), true)
             .through(outside.upstream.clone())
             .asking(&profile.prompts)
             .ending_tls_by(outside.authority.clone());

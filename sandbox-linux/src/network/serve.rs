@@ -18,15 +18,15 @@ use cofferdam_plane_kit::network::gate::{Gate, canonical};
 use cofferdam_plane_kit::network::name_message::Question;
 use cofferdam_plane_kit::network::name_server::LONGEST_QUESTION;
 use cofferdam_plane_kit::network::room::Room;
-use cofferdam_plane_kit::network::worker::{Stop, Worker, ended};
+use cofferdam_plane_kit::network::worker::{Worker, ended};
 use cofferdam_plane_kit::network::{accept, connection, name_server};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// As many refusals as a report holds.
@@ -70,35 +70,12 @@ impl Sockets {
     }
 }
 
-/// What of a network needs none of its sockets: it is there by the time that they are.
-#[derive(Debug)]
-pub(crate) struct NetworkAhead {
-    gate: Gate,
-    worker: Worker,
-    begin: oneshot::Sender<(Arc<Gate>, Askers, Sockets)>,
-}
-
-impl NetworkAhead {
-    /// Starts its thread; what decides goes by the rules of `profile`.
-    pub(crate) fn new(profile: &ExecutionProfile, outside: &Outside) -> io::Result<Self> {
-        let (begin, begun) = oneshot::channel();
-        let worker = Worker::start(move |mut stop| async move {
-            let begun = tokio::select! {
-                // What has come is served, even where the run has ended meanwhile.
-                biased;
-                begun = begun => begun.ok(),
-                () = ended(&mut stop) => None,
-            };
-            if let Some((gate, askers, sockets)) = begun {
-                // Without one of its sockets the run has less than it was given, and nothing more.
-                let _ = Serving { gate, askers, room: Room::new(), stop }.all(sockets).await;
-            }
-        })?;
-        let gate = Gate::new(&profile.network, outside.resolver.clone())
-            .through(outside.upstream.clone())
-            .asking(&profile.prompts)
-            .ending_tls_by(outside.authority.clone());
-        Ok(Self { gate, worker, begin })
+impl Sockets {
+    /// Those on which somebody waits for an answer, or has asked in vain.
+    pub(super) fn asked(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let packets = self.packets.iter().map(Packets::as_fd);
+        let datagrams = self.datagrams.iter().map(|(_, socket)| socket.as_fd());
+        self.listeners.iter().chain(&self.names).map(AsFd::as_fd).chain(datagrams).chain(packets)
     }
 }
 
@@ -120,13 +97,20 @@ struct Serving {
 }
 
 impl Network {
-    /// Starts answering on `sockets`.
-    pub(crate) fn start(ahead: NetworkAhead, sockets: Sockets) -> Self {
-        let NetworkAhead { gate, worker, begin } = ahead;
-        let (gate, askers) = (Arc::new(gate.with_v6(sockets.has_v6)), Askers::default());
-        // Whoever would not take it has ended, and the sockets with it.
-        drop(begin.send((gate.clone(), askers.clone(), sockets)));
-        Self { gate, worker, askers }
+    /// Starts answering on `sockets` by the rules of `profile`.
+    pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside, sockets: Sockets) -> io::Result<Self> {
+        let gate = Gate::new(&profile.network, outside.resolver.clone(), sockets.has_v6);
+        let gate = Arc::new(
+            gate.through(outside.upstream.clone()).asking(&profile.prompts).ending_tls_by(outside.authority.clone()),
+        );
+        let (own, askers) = (gate.clone(), Askers::default());
+        let known = askers.clone();
+        let worker = Worker::start(move |stop| async move {
+            let serving = Serving { gate: own, askers: known, room: Room::new(), stop };
+            // Without one of its sockets the run has less than it was given, and nothing more.
+            let _ = serving.all(sockets).await;
+        })?;
+        Ok(Self { gate, worker, askers })
     }
 
     /// A run has begun there, whose first process is `first`, and for which `host` is asked.
@@ -139,11 +123,6 @@ impl Network {
     pub(crate) fn end_run(&self, first: i32) {
         self.askers.end(first);
         self.gate.end(first);
-    }
-
-    /// What tells it the end of a run ahead of `end`, so that it is over with that by then.
-    pub(crate) fn stop(&self) -> Stop {
-        self.worker.stop()
     }
 
     /// Ends it, when what was sent has been handed on.

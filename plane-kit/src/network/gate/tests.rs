@@ -22,7 +22,7 @@ async fn net_13_names_below_a_wildcard_leave_no_faster_than_their_pace() {
     let rule = RuleRef::new("t", None, "t");
     profile.allow.push(cofferdam_bridge::profile::NetworkRule::new("*.a.test", 443, 443, rule));
     let resolver = Arc::new(Counting::default());
-    let gate = Arc::new(Gate::new(&profile, resolver.clone()).with_v6(false));
+    let gate = Arc::new(Gate::new(&profile, resolver.clone(), false));
     let ask = |name: String| {
         let gate = gate.clone();
         async move { gate.lookup(&name, 0).await }
@@ -45,7 +45,7 @@ async fn net_13_names_below_a_wildcard_leave_no_faster_than_their_pace() {
 
 #[tokio::test]
 async fn net_29_who_asked_is_sought_once_for_each_refusal() {
-    let gate = Gate::new(&NetworkProfile::default(), Arc::new(SystemResolver::default()));
+    let gate = Gate::new(&NetworkProfile::default(), Arc::new(SystemResolver::default()), false);
     let sought = Cell::new(0);
     let program = || {
         sought.set(sought.get() + 1);
@@ -73,7 +73,7 @@ fn net_22_no_datagrams_go_where_requests_are_looked_at() {
     for (host, port) in [("a.test", 443), ("localhost", 80)] {
         profile.http.push(cofferdam_bridge::profile::HttpRule::new(Vec::new(), host, port, "/v1", rule()));
     }
-    let gate = Gate::new(&profile, Arc::new(SystemResolver::default()));
+    let gate = Gate::new(&profile, Arc::new(SystemResolver::default()), false);
     let name = |name: &str, port| Target::Name(name.to_owned(), port);
     let own = |port| Target::Address(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
     for (target, goes) in [
@@ -97,7 +97,7 @@ fn br_10_a_path_cannot_add_entries_to_the_line_that_would_allow_it() {
     let mut profile = NetworkProfile::default();
     let rule = RuleRef::new("t", None, "t");
     profile.http.push(cofferdam_bridge::profile::HttpRule::new(Vec::new(), "127.0.0.1", 80, "/v1", rule));
-    let gate = Gate::new(&profile, Arc::new(SystemResolver::default()));
+    let gate = Gate::new(&profile, Arc::new(SystemResolver::default()), false);
     let target = Target::Address(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 80));
     let asked = b"GET /x%22,%22y HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let refusal = gate.requests(&target).unwrap().take(asked, &mut Vec::new()).unwrap_err();
@@ -114,7 +114,7 @@ fn a_line_is_proposed_where_a_policy_takes_it_and_it_tells_all_that_was_asked() 
     for host in ["localhost", "a.test", "fd00::1"] {
         profile.http.push(cofferdam_bridge::profile::HttpRule::new(Vec::new(), host, 80, "/v1", rule.clone()));
     }
-    let gate = Gate::new(&profile, Arc::new(SystemResolver::default()));
+    let gate = Gate::new(&profile, Arc::new(SystemResolver::default()), false);
     let address = |text: &str| Target::Address(text.parse().unwrap());
     let name = Target::Name("a.test".to_owned(), 80);
     let long = format!("GET /folder/{}", "x".repeat(300));

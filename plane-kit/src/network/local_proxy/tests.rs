@@ -47,7 +47,7 @@ fn proxy(server: SocketAddr) -> LocalProxy {
         FixedName::new("rebound.test", None, "127.0.0.2".parse().unwrap(), None),
     ];
     let resolver = Arc::new(FixedNames::new(names, SystemResolver::default()));
-    LocalProxy::start(Gate::new(&profile, resolver), Arc::new(UnknownAsker::default())).unwrap()
+    LocalProxy::start(Gate::new(&profile, resolver, true), Arc::new(UnknownAsker::default())).unwrap()
 }
 
 impl LocalProxy {
@@ -273,7 +273,7 @@ fn net_13_below_a_wildcard_only_so_many_names_are_asked_for() {
     profile.allow.push(NetworkRule::new("*.wild.test", 80, 80, RuleRef::new("test", None, "test")));
     let nowhere = vec![FixedName::new("*.wild.test", None, "127.0.0.2".parse().unwrap(), None)];
     let resolver = Arc::new(FixedNames::new(nowhere, SystemResolver::default()));
-    let gate = Gate::new(&profile, resolver);
+    let gate = Gate::new(&profile, resolver, true);
     for number in 0..crate::network::address_book::MOST_NAMES {
         assert!(gate.may_ask(&format!("n{number}.wild.test"), || None));
     }

@@ -57,7 +57,7 @@ impl SharedNetwork {
         // It waits, and is not reaped before it is dropped: the number is its own.
         let pid = parked.pid().unwrap_or(0);
         let open = |name: &str| File::open(format!("/proc/{pid}/ns/{name}")).map(OwnedFd::from).map_err(spawn_failed);
-        let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets)).transpose();
+        let names = (!ports.is_empty()).then(|| Network::start(profile, outside, sockets, None)).transpose();
         Ok(Self {
             user: open("user")?,
             network: open("net")?,

@@ -95,9 +95,8 @@ pub mod op {
     /// flags u32 (those of mount(2)), then for lower, upper and working directory each device u64, inode u64, source text; at last path
     /// text: mounts an overlay of them on a path of the new root.
     pub const OVERLAY: u32 = 31;
-    /// count u32, for each version u32, protocol u32 and instructions text (`struct sock_filter`): opens a socket that sees what of the
-    /// guest's packets of that version of IP with that protocol the filter lets through. Then count u32, port u16 for each, count u32, port
-    /// u16 for each: makes every address local to this network namespace, listens on port 53 for datagrams, on the first ports for
+    /// count u32, port u16 for each, count u32, port u16 for each: opens a socket for each version of IP with TCP and with UDP that sees
+    /// the guest's packets, makes every address local to this network namespace, listens on port 53 for datagrams, on the first ports for
     /// connections and on the others for datagrams. Sends the sockets, those that refuse datagrams last; see `socket`.
     pub const NETWORK: u32 = 32;
     /// path text, contents text: makes a file that everybody may read.

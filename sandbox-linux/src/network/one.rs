@@ -74,9 +74,8 @@ impl OneNetwork {
             return Ok(());
         }
         if let Names::Quiet { sockets, context, outside } = mem::replace(&mut self.names, Names::Nobodys) {
-            let network = Network::start(&context.profile, &outside, sockets.into_sockets())?;
-            network.begin(self.first, self.host.clone());
-            self.names = Names::Own(network);
+            let run = Some((self.first, self.host.clone()));
+            self.names = Names::Own(Network::start(&context.profile, &outside, sockets.into_sockets(), run)?);
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! The ports that are listened on inside.
 
 use crate::format::op;
-use crate::network::packets::{KINDS, filter};
 use crate::plan::encode::Plan;
 use cofferdam_bridge::profile::ExecutionProfile;
 use cofferdam_bridge::profile::NetworkRule;
@@ -61,11 +60,7 @@ fn named<'a>(mut ports: BTreeSet<u16>, rules: impl Iterator<Item = &'a NetworkRu
 
 /// Adds listening on `ports` to `plan`, and seeing what goes elsewhere.
 pub(crate) fn listen(plan: &mut Plan, ports: &Ports) {
-    let unseen: Vec<u16> = [NAME_SERVER].into_iter().chain(ports.datagrams.iter().copied()).collect();
-    let mut operation = plan.add(op::NETWORK, "network").u32(KINDS.len() as u32);
-    for (version, protocol) in KINDS {
-        operation = operation.u32(version).u32(protocol).text(filter((version, protocol), &unseen));
-    }
+    let mut operation = plan.add(op::NETWORK, "network");
     for list in [&ports.connections, &ports.datagrams] {
         operation = operation.u32(u32::try_from(list.len()).unwrap_or(u32::MAX));
         operation = list.iter().fold(operation, |operation, port| operation.u16(*port));

@@ -25,7 +25,7 @@ impl Quiet {
         Ok(Self { watch, sockets })
     }
 
-    /// Whether something was asked.
+    /// Whether something was asked, or packets were seen: until they are filtered, those of the run's own loopback as well.
     pub(super) fn is_over(&self) -> bool {
         let mut events = [EpollEvent::empty()];
         // What cannot be told is looked at.

@@ -97,14 +97,23 @@ struct Serving {
 }
 
 impl Network {
-    /// Starts answering on `sockets` by the rules of `profile`.
-    pub(crate) fn start(profile: &ExecutionProfile, outside: &Outside, sockets: Sockets) -> io::Result<Self> {
+    /// Starts answering on `sockets` by the rules of `profile`, to `run` if it has begun: its first process, and who is asked for it.
+    pub(crate) fn start(
+        profile: &ExecutionProfile,
+        outside: &Outside,
+        sockets: Sockets,
+        run: Option<(i32, Arc<dyn ExecutionEventSink>)>,
+    ) -> io::Result<Self> {
         let gate = Gate::new(&profile.network, outside.resolver.clone(), sockets.has_v6);
         let gate = Arc::new(
             gate.through(outside.upstream.clone()).asking(&profile.prompts).ending_tls_by(outside.authority.clone()),
         );
-        let (own, askers) = (gate.clone(), Askers::default());
-        let known = askers.clone();
+        let askers = Askers::default();
+        // What it has asked for already is answered as soon as there is a thread.
+        if let Some((first, host)) = run {
+            begin(&gate, &askers, first, host);
+        }
+        let (own, known) = (gate.clone(), askers.clone());
         let worker = Worker::start(move |stop| async move {
             let serving = Serving { gate: own, askers: known, room: Room::new(), stop };
             // Without one of its sockets the run has less than it was given, and nothing more.
@@ -115,8 +124,7 @@ impl Network {
 
     /// A run has begun there, whose first process is `first`, and for which `host` is asked.
     pub(crate) fn begin(&self, first: i32, host: Arc<dyn ExecutionEventSink>) {
-        self.askers.begin(first);
-        self.gate.begin(first, host);
+        begin(&self.gate, &self.askers, first, host);
     }
 
     /// It has ended.
@@ -134,6 +142,11 @@ impl Network {
     pub(crate) fn tell(&self, report: &mut ExecutionReport) {
         tell(report, self.gate.take());
     }
+}
+
+fn begin(gate: &Gate, askers: &Askers, first: i32, host: Arc<dyn ExecutionEventSink>) {
+    askers.begin(first);
+    gate.begin(first, host);
 }
 
 /// Adds to `report` what went over a network, and what was refused there.
@@ -167,12 +180,15 @@ impl Serving {
             table: Table::new(self.room.most() / 2),
             room: self.room.clone(),
         };
+        let mut datagrams = BTreeSet::from([NAME_SERVER]);
+        datagrams.extend(sockets.datagrams.iter().map(|(port, _)| *port));
         for socket in sockets.datagrams {
             let (carried, stop) = (carried.clone(), self.stop.clone());
             tasks.spawn(async move { drop(carried.serve(socket, stop).await) });
         }
-        let ports = Arc::new(sockets.ports);
+        let (connections, datagrams) = (Arc::new(sockets.ports), Arc::new(datagrams));
         for packets in sockets.packets {
+            let ports = if packets.are_datagrams() { &datagrams } else { &connections };
             let (gate, ports, mut stop) = (self.gate.clone(), ports.clone(), self.stop.clone());
             tasks.spawn(async move {
                 tokio::select! {

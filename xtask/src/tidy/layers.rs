@@ -58,7 +58,7 @@ const TABLE: [Row; 13] = [
     (
         "cofferdam-sandbox-linux",
         2,
-        &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "tokio"],
+        &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc", "serde", "serde_json", "socket2", "tokio"],
     ),
     ("cofferdam-sandbox-macos", 2, &["cofferdam-bridge", "cofferdam-plane-kit", "nix", "libc"]),
     ("cofferdam-wire-plane", 2, &["cofferdam-bridge", "cofferdam-contract", "cofferdam-plane-kit", "serde_json"]),

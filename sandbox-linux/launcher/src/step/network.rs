@@ -87,13 +87,14 @@ struct NewRoute {
 /// Makes every address local, and listens; the sockets go to the supervisor, which decides about whatever arrives there.
 pub fn listen(body: &mut Cursor) -> Result<(), Failure> {
     let mut sockets = Sockets::new();
-    let count = body.u32()?;
-    for _ in 0..count {
-        packets::watch(body.u32()?, body.u32()?, body.text()?, &mut sockets)?;
-    }
-    local_route(AF_INET)?.map_err(|errno| Failure { errno, detail: 1 })?;
+    packets::watch(&mut sockets)?;
+    // SAFETY: integers only.
+    let netlink = part(unsafe { call!(nr::SOCKET, AF_NETLINK, SOCK_RAW_CLOEXEC, 0) }, 2)?;
+    local_route(netlink, AF_INET)?.map_err(|errno| Failure { errno, detail: 1 })?;
     // A kernel or a system without IPv6 has no such route, and nothing that could take it.
-    let has_v6 = matches!(local_route(AF_INET6), Ok(Ok(())));
+    let has_v6 = matches!(local_route(netlink, AF_INET6), Ok(Ok(())));
+    // SAFETY: integers only; nobody else has it.
+    unsafe { call!(nr::CLOSE, netlink) };
     let has_v6 = if has_v6 { socket::HAS_V6 } else { 0 };
     open(NAME_SERVER, socket::DATAGRAMS | has_v6, &mut sockets)?;
     let count = body.u32()?;
@@ -133,8 +134,8 @@ fn refusals(has_v6: u64, sockets: &mut Sockets) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds the route of a family; the kernel's own answer is the inner one.
-fn local_route(family: usize) -> Result<Result<(), Errno>, Failure> {
+/// Adds the route of a family by a socket of rtnetlink(7); the kernel's own answer is the inner one.
+fn local_route(netlink: usize, family: usize) -> Result<Result<(), Errno>, Failure> {
     const SCOPE_HOST: u8 = 254;
     let request = NewRoute {
         length: size_of::<NewRoute>() as u32,
@@ -166,10 +167,8 @@ fn local_route(family: usize) -> Result<Result<(), Errno>, Failure> {
     let mut answer = [0_u32; 64];
     // SAFETY: request and answer live until the calls return and have the lengths told.
     unsafe {
-        let netlink = part(call!(nr::SOCKET, AF_NETLINK, SOCK_RAW_CLOEXEC, 0), 2)?;
         part(call!(nr::WRITE, netlink, &raw const request, size_of::<NewRoute>()), 3)?;
         part(call!(nr::READ, netlink, answer.as_mut_ptr(), size_of_val(&answer)), 4)?;
-        call!(nr::CLOSE, netlink);
     }
     // `struct nlmsgerr` follows the header of 16 bytes: 0, or a negative error number.
     match answer[4] as i32 {

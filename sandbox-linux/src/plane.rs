@@ -15,7 +15,7 @@ use crate::handles::share;
 use crate::inner_sockets::Door;
 use crate::launcher::Launcher;
 use crate::limit_watch::LimitWatch;
-use crate::network::{HostPorts, OneNetwork, Outside, OwnLoopback, Proxied};
+use crate::network::{HostPorts, Known, OneNetwork, Outside, OwnLoopback, Proxied};
 use crate::parked::{Ahead, Parked};
 use crate::pool::Pool;
 use crate::preflight::Offer;
@@ -69,6 +69,7 @@ struct Begun {
     broker: Option<Broker>,
     recording: Option<Recording>,
     proxy: Option<Proxied>,
+    known: Known,
     /// The way into its network, where ports of it are published.
     door: Option<Door>,
 }
@@ -209,10 +210,13 @@ impl LinuxPlane {
                     Ok(())
                 },
             };
+            let known = Known::of(context, proxy.as_ref(), parked.pid().unwrap_or(0), host);
             let outcome = start(parked, plan, streams, callbacks);
             self.pool.iter().for_each(Pool::started);
             match outcome {
-                Ok((running, counting)) => return Ok(Begun { running, counting, broker, recording, proxy, door }),
+                Ok((running, counting)) => {
+                    return Ok(Begun { running, counting, broker, recording, proxy, known, door });
+                }
                 Err(NotStarted { unread: true, .. }) if confined => {}
                 Err(NotStarted { error, .. }) => return Err(error),
             }
@@ -247,13 +251,14 @@ impl LinuxPlane {
         let started = Instant::now();
         let limit = context.profile.limits.disk_bytes;
         let disk = limit.map(|limit| DiskWatch::new(limit, context.writable())).unwrap_or_default();
-        let Begun { mut running, counting, broker, recording, proxy, door } =
+        let Begun { mut running, counting, broker, recording, proxy, known, door } =
             self.begin(context, request, &program, streams.guest(), (&events, loopback.clone()))?;
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
-        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (running.process.pid(), &events));
-        let network = network.map_err(|error| no_streams(&error))?.reaching_through(proxy, &events);
+        let run = (running.process.pid(), &events);
+        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (known, proxy), run);
+        let network = network.map_err(|error| no_streams(&error))?;
         let mut answer = StartedExecution::new(process_id);
         answer.published = network.ports();
         let (mut input, mut outputs) = streams.into_ours();

@@ -45,6 +45,17 @@ pub(crate) struct Supervision {
     pub(crate) account: Option<Account>,
 }
 
+/// A run asked its network for something, and nobody could be had to answer.
+fn unserved(error: &std::io::Error) -> BridgeError {
+    BridgeError::new(
+        ErrorCode::PlaneFault,
+        format!(
+            "nothing could be had to answer what the run asked of its network, so it was ended: {error}; give the host more descriptors (ulimit -n) or processes (ulimit -u)"
+        ),
+    )
+    .with("errno", error.raw_os_error().unwrap_or(0))
+}
+
 /// What is told at the end: into the report, and of what the network was asked.
 type Finish = Box<dyn FnOnce(&mut ExecutionReport, OneNetwork) + Send>;
 
@@ -103,7 +114,9 @@ impl Supervision {
             let now = Instant::now();
             let wait = [self.limits.next_look(now), self.output_wait.remaining(now)].into_iter().flatten().min();
             self.wait(&wakeup, wait)?;
-            self.network.serve()?;
+            if let Err(error) = self.network.serve() {
+                return Ok(ExitCause::PlaneFault { error: unserved(&error) });
+            }
             if let Some(struck) = self.advance(wakeup.waker())? {
                 self.shared.kill();
                 cause.get_or_insert(struck);

@@ -5,6 +5,7 @@
 
 use super::carry::write_all;
 use super::dial::NotDialled;
+use super::unpaced::unpaced;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -116,6 +117,9 @@ impl Upstream {
     pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, NotDialled> {
         let connecting = async {
             let mut stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            if stream.peer_addr().is_ok_and(|proxy| proxy.ip().to_canonical().is_loopback()) {
+                unpaced(&stream);
+            }
             match self.kind {
                 Kind::Connect => self.ask_http(&mut stream, host, port).await?,
                 Kind::Socks5 => self.ask_socks(&mut stream, host, port).await?,

@@ -10,6 +10,7 @@
 mod asker;
 mod carried;
 mod datagrams;
+mod known;
 pub(crate) mod name_files;
 mod one;
 mod outside;
@@ -24,6 +25,7 @@ pub(crate) mod trust_files;
 mod unreachable;
 mod visited;
 
+pub(crate) use known::Known;
 pub(crate) use one::OneNetwork;
 pub(crate) use outside::Outside;
 pub(crate) use own_loopback::OwnLoopback;

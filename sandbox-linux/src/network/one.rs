@@ -1,7 +1,7 @@
 //! One run's part in a network: one of its own, or one that it shares with the other runs of its context.
 
 use super::quiet::Quiet;
-use super::{HostPorts, Network, Outside, Proxied, Sockets, Visited};
+use super::{HostPorts, Known, Network, Outside, Proxied, Sockets, Visited};
 use crate::context::Context;
 use crate::inner_sockets::Door;
 use crate::shared_network::SharedNetwork;
@@ -15,6 +15,8 @@ use std::{io, mem};
 pub(crate) struct OneNetwork {
     names: Names,
     visited: Visited,
+    /// For as long as a shared one is to know of it.
+    known: Known,
     /// By what it reaches hosts, where it has no network namespace.
     proxied: Option<Proxied>,
     /// The run's first process, by the host's number.
@@ -36,12 +38,14 @@ enum Names {
 }
 
 impl OneNetwork {
-    /// The part of the run whose first process is `first`, and for which `host` is asked. `ports`: the host's ports, and the way in to what is published there.
+    /// The part of the run that is `known`, whose first process is `first`, and for which `host` is asked. `ports`: the host's ports, and
+    /// the way in to what is published there. `proxied`: by what it reaches hosts without a network namespace.
     pub(crate) fn of(
         context: &Arc<Context>,
         (ports, door): (HostPorts, Option<Door>),
         sockets: Sockets,
         outside: &Outside,
+        (known, proxied): (Known, Option<Proxied>),
         (first, host): (i32, &Arc<dyn ExecutionEventSink>),
     ) -> io::Result<Self> {
         let names = match &context.network {
@@ -52,9 +56,7 @@ impl OneNetwork {
                 Names::Quiet { sockets: Quiet::new(sockets)?, context: context.clone(), outside }
             }
         };
-        let own = Self { names, visited: ports.serve(context, door)?, proxied: None, first, host: host.clone() };
-        own.network().into_iter().for_each(|network| network.begin(first, host.clone()));
-        Ok(own)
+        Ok(Self { names, visited: ports.serve(context, door)?, known, proxied, first, host: host.clone() })
     }
 
     /// What becomes readable when [`Self::serve`] has something to do.
@@ -80,13 +82,6 @@ impl OneNetwork {
         Ok(())
     }
 
-    /// The same with a proxy by which the run reaches hosts.
-    pub(crate) fn reaching_through(mut self, proxied: Option<Proxied>, host: &Arc<dyn ExecutionEventSink>) -> Self {
-        proxied.iter().for_each(|proxied| proxied.begin(self.first, host.clone()));
-        self.proxied = proxied;
-        self
-    }
-
     fn network(&self) -> Option<&Network> {
         match &self.names {
             Names::Nobodys | Names::Quiet { .. } => None,
@@ -108,9 +103,9 @@ impl OneNetwork {
             network.end();
         }
         if let Some(network) = self.network() {
-            network.end_run(self.first);
             network.tell(report);
         }
+        drop(self.known);
         report.published = self.visited.finish();
         if let Some(proxied) = self.proxied {
             proxied.finish(report);

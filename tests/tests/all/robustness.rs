@@ -1,12 +1,14 @@
 //! A host at its limits: each run is a right one or a clear refusal with a code; never a hang, a panic, or less than was asked for.
 
 use cofferdam_tests::command::{binary, text};
+use cofferdam_tests::observe::within;
 use cofferdam_tests::scratch::Scratch;
 use cofferdam_tests::skip;
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 const TIERS: [&str; 2] = ["full", "landlock"];
 
@@ -202,4 +204,43 @@ fn a_workspace_that_is_gone_or_shut_is_told() {
         assert_right_or_told("a workspace that is shut", tier, &run(&gone));
         std::fs::set_permissions(&gone, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     }
+}
+
+/// A run that sends a datagram to nobody once its host has as few descriptors as `few` leaves it. Until then nothing is there to look.
+fn asks_late(few: bool) -> Output {
+    let place = Scratch::new();
+    let program = "import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+open('began', 'w').close()
+sys.stdin.read()
+s.sendto(b'?', ('192.0.2.1', 9))
+time.sleep(2)
+print('went on')
+sys.exit(3)";
+    let mut command = Command::new(binary());
+    command.args(["run", "--no-audit", "--isolation", "full", "--no-tty", "--workspace"]).arg(place.path());
+    command.args(["--allow-net", "api.test:80", "--", "python3", "-c", program]);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(within(Duration::from_secs(30), || place.path().join("began").exists()), "it did not begin");
+    if few {
+        let taken = |number: &u32| Path::new(&format!("/proc/{}/fd/{number}", child.id())).exists();
+        let free = (0..).find(|number| !taken(number)).unwrap();
+        let (pid, most) = (child.id().to_string(), format!("--nofile={free}:"));
+        assert!(Command::new("prlimit").args(["--pid", &pid, &most]).status().unwrap().success());
+    }
+    // With the end of its input it goes on.
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_network_that_cannot_begin_ends_its_run_and_says_so() {
+    if skip::program("python3").is_none() {
+        return;
+    }
+    let output = asks_late(false);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(3), "went on\n"), "control: {output:?}");
+    assert!(text(&output.stderr).contains("192.0.2.1"), "control: {output:?}");
+    let output = asks_late(true);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(125), ""), "{output:?}");
+    assert!(text(&output.stderr).contains("what the run asked of its network"), "{output:?}");
 }

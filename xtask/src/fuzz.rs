@@ -11,7 +11,9 @@ use std::path::PathBuf;
 const SECONDS: u64 = 60;
 
 /// What the continuous integration asks for: little time, and the same beginning each time, so that a change fails for what it does.
-pub(crate) const IN_CI: [&str; 4] = ["--seconds", "10", "--seed", "1"];
+pub(crate) const IN_CI: [&str; 5] = ["--seconds", "10", "--seed", "1", QUICK];
+/// Built in less time than it takes the optimizer, for those who do not run them for long.
+const QUICK: &str = "--quick";
 
 /// What makes the compiler count (clang's SanitizerCoverage).
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -26,11 +28,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let all = targets()?;
     if let Some(name) = name.filter(|name| !all.contains(name)) {
         return Err(format!(
-            "there is no target `{name}`; there are {}; each takes [--seconds N] [--seed N]",
+            "there is no target `{name}`; there are {}; each takes [--seconds N] [--seed N] [--quick]",
             all.join(", ")
         ));
     }
-    let folder = build()?;
+    let folder = build(arguments.iter().any(|one| one == QUICK))?;
     let wanted: Vec<_> = all.iter().filter(|target| name.is_none_or(|name| name == *target)).collect();
     // Each takes one processor.
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
@@ -63,7 +65,7 @@ fn targets() -> Result<Vec<String>, String> {
 }
 
 /// Builds them beside everything else, so that neither makes the other be built anew; answers where they are.
-fn build() -> Result<PathBuf, String> {
+fn build(quick: bool) -> Result<PathBuf, String> {
     if !output("c++", &["--version"]).is_ok_and(|told| told.status.success()) {
         tool("scripts/setup.sh", &[])?;
     }
@@ -73,8 +75,9 @@ fn build() -> Result<PathBuf, String> {
     let (flags, folder) = (format!("RUSTFLAGS={FLAGS}"), target().join("fuzz"));
     let own_target = format!("CARGO_TARGET_DIR={}", folder.display());
     // With a target that is named, build scripts and macros are built without counters.
+    let level = if quick { "CARGO_PROFILE_RELEASE_OPT_LEVEL=1" } else { "CARGO_PROFILE_RELEASE_OPT_LEVEL=3" };
     let cargo = ["cargo", "build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", triple];
-    tool("env", &[&[flags.as_str(), own_target.as_str()], cargo.as_slice()].concat())?;
+    tool("env", &[&[flags.as_str(), own_target.as_str(), level], cargo.as_slice()].concat())?;
     Ok(folder.join(triple).join("release"))
 }
 

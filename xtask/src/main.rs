@@ -60,7 +60,7 @@ const TASKS: [Task; 12] = [
     ),
     (
         "fuzz",
-        "[NAME] [--seconds N] [--seed N]: all fuzz targets, or one, for a minute each; what they find is in target/fuzz/found",
+        "[NAME] [--seconds N] [--seed N] [--quick]: all fuzz targets, or one, for a minute each; what they find is in target/fuzz/found",
         fuzz::run,
     ),
     (

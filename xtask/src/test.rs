@@ -138,6 +138,7 @@ fn executable(line: &str) -> Option<PathBuf> {
 fn add(tally: &mut Tally, arguments: &[&str]) -> Result<(), String> {
     say(&format!("$ {}", arguments.join(" ")));
     let ran = crate::workspace::tool("env", arguments)
+        .env(THREADS, threads())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -153,6 +154,15 @@ fn add(tally: &mut Tally, arguments: &[&str]) -> Result<(), String> {
         tally.failed += 1;
     }
     Ok(())
+}
+
+/// What the test harness reads.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// How many tests run at once, where nobody has said: half as many again as there are processors, since they often wait for what they started.
+fn threads() -> String {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    std::env::var(THREADS).unwrap_or_else(|_| (processors + processors / 2).to_string())
 }
 
 /// Adds up the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`.

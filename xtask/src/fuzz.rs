@@ -74,8 +74,8 @@ fn build(quick: bool) -> Result<PathBuf, String> {
     let triple = host.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc does not tell its host")?;
     let (flags, folder) = (format!("RUSTFLAGS={FLAGS}"), target().join("fuzz"));
     let own_target = format!("CARGO_TARGET_DIR={}", folder.display());
-    // With a target that is named, build scripts and macros are built without counters.
     let level = if quick { "CARGO_PROFILE_RELEASE_OPT_LEVEL=1" } else { "CARGO_PROFILE_RELEASE_OPT_LEVEL=3" };
+    // With a target that is named, build scripts and macros are built without counters.
     let cargo = ["cargo", "build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", triple];
     tool("env", &[&[flags.as_str(), own_target.as_str(), level], cargo.as_slice()].concat())?;
     Ok(folder.join(triple).join("release"))

@@ -45,7 +45,7 @@ const TASKS: [Task; 12] = [
     ),
     (
         "check-macos",
-        "type-checks the workspace for macOS and for Linux on AArch64, with Debian's compiler for other targets",
+        "type-checks what is built for macOS, and what processors differ in for Linux on AArch64, with Debian's compiler for other targets",
         check_macos::run,
     ),
     (

@@ -256,8 +256,7 @@ impl LinuxPlane {
         let process_id = u32::try_from(running.process.pid()).ok();
         // Whatever the program has asked for by now waits in its sockets.
         let sockets = std::mem::take(&mut running.sockets);
-        let run = (running.process.pid(), &events);
-        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (known, proxy), run);
+        let network = OneNetwork::of(context, (ports, door), sockets, &self.outside, (known, proxy));
         let network = network.map_err(|error| no_streams(&error))?;
         let mut answer = StartedExecution::new(process_id);
         answer.published = network.ports();

@@ -66,9 +66,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if address.ip().to_canonical().is_loopback() {
-        unpaced(&socket);
-    }
+    unpaced(&socket, address.ip());
     socket.connect(address).await
 }
 

@@ -117,9 +117,7 @@ impl Upstream {
     pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, NotDialled> {
         let connecting = async {
             let mut stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-            if stream.peer_addr().is_ok_and(|proxy| proxy.ip().to_canonical().is_loopback()) {
-                unpaced(&stream);
-            }
+            unpaced(&stream, stream.peer_addr()?.ip());
             match self.kind {
                 Kind::Connect => self.ask_http(&mut stream, host, port).await?,
                 Kind::Socks5 => self.ask_socks(&mut stream, host, port).await?,

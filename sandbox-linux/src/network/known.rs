@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 /// From before its program runs, which may ask for something before anybody looks, until this is dropped.
 pub(crate) struct Known {
-    first: i32,
+    /// Its first process, by the host's number.
+    pub(super) first: i32,
+    /// Who is asked for it.
+    pub(super) host: Arc<dyn ExecutionEventSink>,
     shared: Option<Arc<SharedNetwork>>,
 }
 
@@ -21,7 +24,7 @@ impl Known {
         first: i32,
         host: &Arc<dyn ExecutionEventSink>,
     ) -> Self {
-        let known = Self { first, shared: context.network.clone() };
+        let known = Self { first, host: host.clone(), shared: context.network.clone() };
         if let Some(names) = known.shared.as_ref().and_then(|shared| shared.names()) {
             names.begin(first, host.clone());
         }

@@ -5,7 +5,7 @@ use super::{HostPorts, Known, Network, Outside, Proxied, Sockets, Visited};
 use crate::context::Context;
 use crate::inner_sockets::Door;
 use crate::shared_network::SharedNetwork;
-use cofferdam_bridge::event::{ExecutionEventSink, ExecutionReport};
+use cofferdam_bridge::event::ExecutionReport;
 use cofferdam_bridge::published_port::PublishedPort;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -15,14 +15,10 @@ use std::{io, mem};
 pub(crate) struct OneNetwork {
     names: Names,
     visited: Visited,
-    /// For as long as a shared one is to know of it.
+    /// The run, for as long as a shared one is to know of it.
     known: Known,
     /// By what it reaches hosts, where it has no network namespace.
     proxied: Option<Proxied>,
-    /// The run's first process, by the host's number.
-    first: i32,
-    /// Who is asked for it.
-    host: Arc<dyn ExecutionEventSink>,
 }
 
 enum Names {
@@ -38,15 +34,14 @@ enum Names {
 }
 
 impl OneNetwork {
-    /// The part of the run that is `known`, whose first process is `first`, and for which `host` is asked. `ports`: the host's ports, and
-    /// the way in to what is published there. `proxied`: by what it reaches hosts without a network namespace.
+    /// The part of the run that is `known`. `ports`: the host's ports, and the way in to what is published there. `proxied`: by what it
+    /// reaches hosts without a network namespace.
     pub(crate) fn of(
         context: &Arc<Context>,
         (ports, door): (HostPorts, Option<Door>),
         sockets: Sockets,
         outside: &Outside,
         (known, proxied): (Known, Option<Proxied>),
-        (first, host): (i32, &Arc<dyn ExecutionEventSink>),
     ) -> io::Result<Self> {
         let names = match &context.network {
             _ if context.ports.is_empty() => Names::Nobodys,
@@ -56,7 +51,7 @@ impl OneNetwork {
                 Names::Quiet { sockets: Quiet::new(sockets)?, context: context.clone(), outside }
             }
         };
-        Ok(Self { names, visited: ports.serve(context, door)?, known, proxied, first, host: host.clone() })
+        Ok(Self { names, visited: ports.serve(context, door)?, known, proxied })
     }
 
     /// What becomes readable when [`Self::serve`] has something to do.
@@ -76,7 +71,7 @@ impl OneNetwork {
             return Ok(());
         }
         if let Names::Quiet { sockets, context, outside } = mem::replace(&mut self.names, Names::Nobodys) {
-            let run = Some((self.first, self.host.clone()));
+            let run = Some((self.known.first, self.known.host.clone()));
             self.names = Names::Own(Network::start(&context.profile, &outside, sockets.into_sockets(), run)?);
         }
         Ok(())

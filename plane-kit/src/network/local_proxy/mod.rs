@@ -74,8 +74,8 @@ impl LocalProxy {
     pub fn start(gate: Gate, asker: Arc<dyn Asker>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
-        unpaced(&listener);
         let address = listener.local_addr()?;
+        unpaced(&listener, address.ip());
         let (gate, credential) = (Arc::new(gate), Arc::new(Credential::new()?));
         let (own, known) = (gate.clone(), credential.clone());
         let worker = Worker::start(move |stop| async move {
